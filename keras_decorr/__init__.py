@@ -1,0 +1,10 @@
+"""Keras layers that decorrelate their inputs, so that networks train in fewer epochs.
+
+After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
+"""
+
+from keras_decorr import decorrelators, layers, rules
+from keras_decorr.training import Model, Sequential
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Sequential", "decorrelators", "layers", "rules"]

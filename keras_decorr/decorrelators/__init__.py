@@ -1,0 +1,60 @@
+"""The rules by which a layer's decorrelation matrix M follows its inputs."""
+
+import keras
+
+from keras_decorr.decorrelators.decorrelated_backprop import DecorrelatedBackprop
+from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.norm_preserving import NormPreserving
+
+DECORRELATORS: dict[str, type[Decorrelator]] = {
+    "norm_preserving": NormPreserving,
+    "decorrelated_backprop": DecorrelatedBackprop,
+}
+
+
+def get(identifier):
+    """A decorrelator of its own for one layer.
+
+    Args:
+        identifier: A name (`"norm_preserving"`, `"decorrelated_backprop"`), a `Decorrelator`, the
+            dictionary of `serialize`, or `None`.
+
+    Returns:
+        A new `Decorrelator`, or `None`.
+
+    Raises:
+        ValueError: If the identifier is none of these.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, str) and identifier in DECORRELATORS:
+        return DECORRELATORS[identifier]()
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, Decorrelator):
+        return identifier.clone()
+    raise ValueError(
+        f"Argument `decorrelator` must be one of {sorted(DECORRELATORS)}, an instance of "
+        f"keras_decorr.decorrelators.Decorrelator or None. Received: {identifier!r}"
+    )
+
+
+def serialize(decorrelator):
+    """The configuration of a decorrelator (or `None`), as `keras.saving` writes it."""
+    return keras.saving.serialize_keras_object(decorrelator)
+
+
+def deserialize(config):
+    """A decorrelator from the configuration that `serialize` wrote."""
+    return get(config)
+
+
+__all__ = [
+    "DECORRELATORS",
+    "DecorrelatedBackprop",
+    "Decorrelator",
+    "NormPreserving",
+    "deserialize",
+    "get",
+    "serialize",
+]

@@ -1,0 +1,32 @@
+"""Checks of the numbers a decorrelator is given."""
+
+import math
+import numbers
+
+
+def check_number(owner, name, value, low, high=math.inf, *, open_low=False):
+    """Return `value` if it is a number in `[low, high]` (`(low, high]` if `open_low`).
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{']' if math.isfinite(high) else ')'}"
+    valid = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not valid or not low <= value <= high or (open_low and value == low):
+        raise ValueError(
+            f"Argument `{name}` of {owner} must be a finite number in {interval}. Received: {value!r}"
+        )
+    return value
+
+
+def check_count(owner, name, value, low=1):
+    """Return `value` if it is an integer of at least `low`.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:
+        raise ValueError(
+            f"Argument `{name}` of {owner} must be an integer of at least {low}. Received: {value!r}"
+        )
+    return int(value)

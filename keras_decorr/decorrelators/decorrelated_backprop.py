@@ -1,0 +1,46 @@
+"""The rule of decorrelated backpropagation (S. Dalm et al., arXiv 2405.02385)."""
+
+import keras
+
+from keras_decorr.decorrelators.arguments import check_number
+from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.maths.decorrelated_backprop import decorrelated_backprop_step
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class DecorrelatedBackprop(Decorrelator):
+    """Removes correlations and pulls the variance of every feature towards 1.
+
+    With `C_off` the correlation `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`:
+
+        M <- M - eta_M ((1 - kappa) C_off M + kappa diag(v) M)
+
+    Args:
+        kappa: Weight of the variance in [0, 1]: 0 decorrelates only, 1 normalises only.
+            Defaults to 0.5.
+        **kwargs: See `Decorrelator`: `learning_rate`, `sample_fraction`, `max_samples`,
+            `update_every`, `center`, `momentum`, `structure`, `groups`.
+
+    Raises:
+        ValueError: If `kappa` is outside [0, 1].
+
+    Example:
+
+    >>> import keras_decorr
+    >>> decorrelator = keras_decorr.decorrelators.DecorrelatedBackprop(kappa=0.5)
+    >>> layer = keras_decorr.layers.DecorDense(10, decorrelator=decorrelator)
+
+    Reference:
+        S. Dalm et al., "Efficient Deep Learning with Decorrelated Backpropagation",
+        arXiv 2405.02385.
+    """
+
+    def __init__(self, kappa=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.kappa = check_number(type(self).__name__, "kappa", kappa, 0.0, 1.0)
+
+    def step(self, M, U, g, eta, rows=None):
+        return decorrelated_backprop_step(M, U, self.kappa, eta, rows)
+
+    def get_config(self):
+        return {"kappa": self.kappa, **super().get_config()}

@@ -1,0 +1,163 @@
+"""What every decorrelation rule shares: its rate, its sampling and the structure of its M."""
+
+from abc import ABC, abstractmethod
+
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.decorrelators.structures import STRUCTURES
+
+
+class Decorrelator(ABC):
+    """Base class of the rules by which a decorrelation matrix M follows the data.
+
+    A decorrelator is given to a layer as an initializer is: by name, or as an object with its
+    arguments. Each layer keeps a copy of its own, whose `learning_rate` can be set while the layer
+    trains. A new rule subclasses this and defines `step`, and `gain` if it has one.
+
+    Args:
+        learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
+            `keras.optimizers.schedules.LearningRateSchedule`. It is held in a scalar variable, so
+            setting it between batches or epochs takes effect at the next step.
+        sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken.
+            `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code.
+        max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for
+            no cap. When it binds, the rows are spread evenly over those of the sampled fraction.
+        update_every: Update M every so many training steps. Defaults to 1.
+        center: Subtract the mean of the inputs: of the batch in training, a moving mean in inference.
+            Defaults to True: without it the mean itself is a correlation of all features.
+        momentum: Momentum of the moving mean, in [0, 1). Defaults to 0.99. The first steps take the
+            plain average instead, so that the mean does not lag behind from zero.
+        structure: `"full"`, `"block_diagonal"` or `"monarch"`: the structure of M.
+        groups: Number of groups of features in a structured M. A size that it does not divide is
+            padded.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-5,
+        sample_fraction=0.1,
+        max_samples=2048,
+        update_every=1,
+        center=True,
+        momentum=0.99,
+        structure="full",
+        groups=16,
+    ):
+        owner = type(self).__name__
+        if isinstance(learning_rate, dict):
+            learning_rate = keras.saving.deserialize_keras_object(learning_rate)
+        if not isinstance(learning_rate, LearningRateSchedule):
+            check_number(owner, "learning_rate", learning_rate, 0.0)
+        if structure not in STRUCTURES:
+            raise ValueError(
+                f"Argument `structure` of {owner} must be one of {sorted(STRUCTURES)}. "
+                f"Received: {structure!r}"
+            )
+        if momentum == 1:
+            raise ValueError(
+                f"Argument `momentum` of {owner} must be below 1, or the moving mean never moves. "
+                f"Received: {momentum!r}"
+            )
+        self._learning_rate = learning_rate
+        self._rate_variable = None
+        self._step_variable = None
+        self.sample_fraction = check_number(
+            owner, "sample_fraction", sample_fraction, 0.0, 1.0, open_low=True
+        )
+        self.max_samples = (
+            None if max_samples is None else check_count(owner, "max_samples", max_samples)
+        )
+        self.update_every = check_count(owner, "update_every", update_every)
+        self.center = bool(center)
+        self.momentum = check_number(owner, "momentum", momentum, 0.0, 1.0)
+        self.structure = structure
+        self.groups = check_count(owner, "groups", groups)
+
+    # --- the rule -----------------------------------------------------------------------------
+
+    def gain(self, X, U):
+        """The gain `g` of one stage of M, a scalar. 1 unless the rule has one.
+
+        Args:
+            X: `(k, n)` inputs of the stage.
+            U: `(k, n)` outputs of the stage.
+        """
+        return keras.ops.ones((), X.dtype)
+
+    @abstractmethod
+    def step(self, M, U, g, eta, rows=None):
+        """The new M of one stage.
+
+        Args:
+            M: `(..., m, m)`.
+            U: `(..., k, m)` its outputs.
+            g: Scalar gain.
+            eta: Scalar decorrelation rate.
+            rows: The number of rows to expect where `k` is not known when tracing.
+        """
+
+    # --- the rate -----------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The decorrelation rate per step; of a schedule, its value at the present step."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            step = 0 if self._step_variable is None else self._step_variable
+            return self._learning_rate(step)
+        return self._learning_rate if self._rate_variable is None else self._rate_variable
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        owner = type(self).__name__
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            raise TypeError(
+                f"The `learning_rate` of this {owner} follows a LearningRateSchedule and cannot be "
+                f"set. Build it with a float to change the rate by hand. Received: {value!r}"
+            )
+        self._learning_rate = check_number(owner, "learning_rate", float(value), 0.0)
+        if self._rate_variable is not None:
+            self._rate_variable.assign(self._learning_rate)
+
+    def bind(self, rate, step):
+        """Connect to the variables in which a layer holds the rate and counts its steps."""
+        self._rate_variable, self._step_variable = rate, step
+
+    @property
+    def initial_rate(self):
+        """Value with which the rate variable of a layer starts."""
+        scheduled = isinstance(self._learning_rate, LearningRateSchedule)
+        return 0.0 if scheduled else float(self._learning_rate)
+
+    # --- serialisation ------------------------------------------------------------------------
+
+    def get_config(self):
+        """The arguments, as plain Python objects."""
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            rate = keras.saving.serialize_keras_object(rate)
+        elif self._rate_variable is not None:
+            rate = float(keras.ops.convert_to_numpy(self._rate_variable))
+        return {
+            "learning_rate": rate,
+            "sample_fraction": self.sample_fraction,
+            "max_samples": self.max_samples,
+            "update_every": self.update_every,
+            "center": self.center,
+            "momentum": self.momentum,
+            "structure": self.structure,
+            "groups": self.groups,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """A decorrelator from `get_config`'s dictionary."""
+        return cls(**config)
+
+    def clone(self):
+        """A copy with the same arguments and no connection to a layer."""
+        return self.from_config(self.get_config())

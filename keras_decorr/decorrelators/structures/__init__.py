@@ -1,0 +1,14 @@
+"""Structures of the decorrelation matrix M: one a file, each an operator."""
+
+from keras_decorr.decorrelators.structures.block_diagonal import BlockDiagonal
+from keras_decorr.decorrelators.structures.full import Full
+from keras_decorr.decorrelators.structures.monarch import Monarch
+from keras_decorr.decorrelators.structures.structure import Structure
+
+STRUCTURES: dict[str, type[Structure]] = {
+    "full": Full,
+    "block_diagonal": BlockDiagonal,
+    "monarch": Monarch,
+}
+
+__all__ = ["STRUCTURES", "BlockDiagonal", "Full", "Monarch", "Structure"]

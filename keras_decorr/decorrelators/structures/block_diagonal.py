@@ -1,0 +1,32 @@
+"""A block-diagonal M: `n^2 / g` weights, `n^2 / g` multiply-adds a row."""
+
+from keras import ops
+
+from keras_decorr.decorrelators.structures.structure import Structure
+from keras_decorr.maths.blocks import block_identity, block_size, join, split
+from keras_decorr.maths.correlation import transpose
+
+
+class BlockDiagonal(Structure):
+    """Groups of neighbouring features: removes the correlations inside each group.
+
+    Sizes that `groups` does not divide are padded with features that are always zero.
+    """
+
+    def __init__(self, n, groups):
+        super().__init__(n, groups)
+        self.g, self.m = block_size(n, groups)
+
+    def identities(self):
+        return [block_identity(self.n, self.g, self.m)]
+
+    def stages(self, matrices, Z):
+        U = ops.matmul(split(Z, self.g, self.m), transpose(matrices[0]))
+        return [(join(U, self.n), U)]
+
+    def apply(self, matrices, Z):
+        return self.stages(matrices, Z)[-1][0]
+
+    def fold(self, matrices, K):
+        K = split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
+        return ops.transpose(join(ops.matmul(K, matrices[0]), self.n))

@@ -1,0 +1,35 @@
+"""The rule of decorrelated backpropagation: decorrelate, and normalise the variance.
+
+S. Dalm, J. Offergeld, N. Ahmad, M. van Gerven, "Efficient Deep Learning with Decorrelated
+Backpropagation", arXiv 2405.02385 (2024).
+"""
+
+from keras import ops
+
+from keras_decorr.maths.correlation import correlation_product
+
+
+def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
+    """`M <- M - eta ((1 - kappa) C_off M + kappa diag(v) M)`.
+
+    `C_off` is `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`. `kappa = 0`
+    decorrelates only, `kappa = 1` normalises the variance only. `diag(v) M` scales the rows of `M`,
+    one row per output of `M`.
+
+    Args:
+        M: `(..., n, n)`.
+        U: `(..., k, n)` decorrelated inputs, `u = M z`.
+        kappa: Number between 0 and 1.
+        eta: Scalar decorrelation rate.
+        rows: As in `correlation_product`.
+
+    Returns:
+        The new `M`.
+    """
+    c = ops.mean(ops.square(U), axis=-2)  # the diagonal of C
+    # C_off M = C M - diag(c) M, so both diagonal terms scale the rows of M together.
+    d = eta * (kappa * (c - 1.0) - (1.0 - kappa) * c)
+    step = (1.0 - ops.expand_dims(d, -1)) * M
+    if kappa == 1.0:
+        return step
+    return step - correlation_product(ops.sqrt(eta * (1.0 - kappa)) * U, M, rows)

@@ -1,0 +1,29 @@
+"""Learning rules: how a model's weights follow the loss."""
+
+import keras
+
+from keras_decorr.rules.backprop import Backprop
+from keras_decorr.rules.learning_rule import LearningRule
+
+RULES: dict[str, type[LearningRule]] = {"backprop": Backprop}
+
+
+def get(identifier):
+    """A learning rule from its name, its configuration or itself.
+
+    Raises:
+        ValueError: If the identifier is none of these.
+    """
+    if isinstance(identifier, str) and identifier in RULES:
+        return RULES[identifier]()
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, LearningRule):
+        return identifier
+    raise ValueError(
+        f"Argument `learning_rule` must be one of {sorted(RULES)} or an instance of "
+        f"keras_decorr.rules.LearningRule. Received: {identifier!r}"
+    )
+
+
+__all__ = ["RULES", "Backprop", "LearningRule", "get"]

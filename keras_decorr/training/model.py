@@ -1,0 +1,40 @@
+"""Keras models whose training step decorrelates."""
+
+import keras
+
+from keras_decorr.training.step import DecorrelationStep
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class Model(DecorrelationStep, keras.Model):
+    """A `keras.Model` that takes one decorrelation step per training step.
+
+    Use it as `keras.Model`: `Model(inputs, outputs)`, or subclass it. `compile` has one argument
+    more, `learning_rule`, and the logs of `fit` show `decorrelation_loss` and `skipped_updates`.
+
+    Example:
+
+    >>> import keras, keras_decorr
+    >>> inputs = keras.Input((64,))
+    >>> outputs = keras_decorr.layers.DecorDense(10, activation="softmax")(inputs)
+    >>> model = keras_decorr.Model(inputs, outputs)
+    >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    Reference:
+        N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class Sequential(DecorrelationStep, keras.Sequential):
+    """A `keras.Sequential` that takes one decorrelation step per training step.
+
+    See `keras_decorr.Model`.
+
+    Example:
+
+    >>> import keras, keras_decorr
+    >>> model = keras_decorr.Sequential(
+    ...     [keras.Input((64,)), keras_decorr.layers.DecorDense(10, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    """
