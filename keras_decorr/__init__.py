@@ -3,8 +3,8 @@
 After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
 
-from keras_decorr import decorrelators, layers, rules
+from keras_decorr import decorrelators, layers, models, rules
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Sequential", "decorrelators", "layers", "rules"]
+__all__ = ["Model", "Sequential", "decorrelators", "layers", "models", "rules"]

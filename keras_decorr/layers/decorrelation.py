@@ -98,7 +98,7 @@ class Decorrelation(keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer=lambda shape, dtype=None: ops.broadcast_to(ops.cast(value, dtype), shape),
+            initializer=lambda shape, dtype=None: ops.full(shape, value, dtype),
             dtype=dtype,
             trainable=False,
             autocast=False,
@@ -165,6 +165,8 @@ class Decorrelation(keras.layers.Layer):
 
     def learns(self, training):
         """Whether a call with this `training` argument moves M."""
+        if training is None:  # a subclassed model without the argument does not pass it on
+            training = collection.current() is not None
         return bool(training) and self.trainable
 
     def mean_of(self, batch_mean, training):
@@ -260,8 +262,8 @@ class Decorrelation(keras.layers.Layer):
         if mean is not None:
             t = ops.cast(self.steps - self.skipped_updates, "float32")
             momentum = ops.minimum(d.momentum, t / (t + 1.0))
-            moving = momentum * self.moving_mean + (1.0 - momentum) * ops.where(finite, mean, 0.0)
-            self.moving_mean.assign(ops.where(finite, moving, self.moving_mean))
+            change = ops.where(finite, mean - self.moving_mean, 0.0)
+            self.moving_mean.assign(self.moving_mean + (1.0 - momentum) * change)
         self.skipped_updates.assign_add(ops.cast(ops.logical_not(finite), "int32"))
         self.steps.assign_add(1)
         return Progress(loss, ops.cast(finite, "float32"))

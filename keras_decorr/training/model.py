@@ -1,6 +1,8 @@
 """Keras models whose training step decorrelates."""
 
 import keras
+from keras.src.models.functional import Functional
+from keras.src.models.model import functional_init_arguments
 
 from keras_decorr.training.step import DecorrelationStep
 
@@ -23,6 +25,17 @@ class Model(DecorrelationStep, keras.Model):
     Reference:
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
+
+    def __new__(cls, *args, **kwargs):
+        # Keras would turn `Model` itself into a functional class, for every later subclass, too.
+        if cls is Model and functional_init_arguments(args, kwargs):
+            cls = FunctionalModel
+        return super().__new__(cls, *args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class FunctionalModel(Model, Functional):
+    """What `Model(inputs, outputs)` makes."""
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")

@@ -4,6 +4,8 @@ Keras's trainers for TensorFlow, JAX and PyTorch all call `Model.compute_loss` i
 differentiate, and keep the variables it updates. So one override of it serves the three.
 """
 
+from contextlib import contextmanager
+
 import keras
 from keras import ops
 
@@ -25,6 +27,7 @@ class DecorrelationStep:
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._learning_rule = rules.get("backprop")
+        self._evaluating = False
         self._decorrelation_metrics = [
             keras.metrics.Mean(name="decorrelation_loss"),
             keras.metrics.Sum(name="skipped_updates"),
@@ -93,6 +96,30 @@ class DecorrelationStep:
         tracker, skipped = self._decorrelation_metrics
         tracker.update_state(ops.stack([p.loss for p in progress]), sample_weight=finite)
         skipped.update_state(1.0 - finite)
+
+    def evaluate(self, *args, **kwargs):
+        with self._without_decorrelation_metrics():
+            return super().evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs):
+        with self._without_decorrelation_metrics():
+            return super().test_on_batch(*args, **kwargs)
+
+    def get_metrics_result(self):
+        results = super().get_metrics_result()
+        if self._evaluating:
+            for metric in self._decorrelation_metrics:
+                results.pop(metric.name, None)
+        return results
+
+    @contextmanager
+    def _without_decorrelation_metrics(self):
+        """Nothing decorrelates in evaluation, so there is nothing to show."""
+        self._evaluating = True
+        try:
+            yield
+        finally:
+            self._evaluating = False
 
     def get_compile_config(self):
         config = super().get_compile_config()

@@ -1,0 +1,198 @@
+"""What a training step with decorrelation costs, over the same step without it.
+
+    KERAS_BACKEND=tensorflow python benchmarks/step_time.py
+
+Prints, for the dense and the convolutional net of the paper at a batch of 256, the ratio of the
+training step with each structure of M to the step of the same net in plain Keras layers. The
+variants take turns in one process, so that a slow spell of the machine hits all of them; the median
+over the rounds of time over plain time counts. Beside it stands the ratio of counted multiply-adds.
+Then: how the time of one update of M grows with its size.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+from keras import ops
+from rich.console import Console
+from rich.table import Table
+
+from keras_decorr import models
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import Decorrelation
+from keras_decorr.training import decorrelation_layers
+
+STRUCTURES = ("full", "block_diagonal", "monarch")
+
+
+def build(net, structure, max_samples):
+    decorrelator = structure and NormPreserving(
+        1e-5, structure=structure, max_samples=max_samples
+    )
+    model = getattr(models, f"{net}_net")(
+        (32, 32, 3), 10, decorrelator=decorrelator, classifier_activation=None
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-4), loss)
+    return model
+
+
+def one_step(model, x, y):
+    """A function that runs `steps` training steps, as `fit` does, without its input pipeline."""
+    model.train_on_batch(x[:2], y[:2])
+    model.make_train_function()
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        # An unknown batch size, as in `fit` with a last short batch.
+        data = tf.data.Dataset.from_tensors((x, y)).repeat().batch(1).unbatch()
+        spec = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in (x, y)]
+        data = tf.data.Dataset.from_generator(
+            lambda: iter(lambda: (x, y), None), output_signature=tuple(spec)
+        ).take(1).cache().repeat()
+        iterator = iter(data)
+        return lambda: float(model.train_function(iterator)["loss"])
+    if backend == "jax":
+        batch = (ops.convert_to_tensor(x), ops.convert_to_tensor(y))
+        state = model._get_jax_state(
+            trainable_variables=True, non_trainable_variables=True, optimizer_variables=True,
+            metrics_variables=True, purge_model_variables=True,
+        )
+        box = [state]
+
+        def run():
+            logs, box[0] = model.train_function(box[0], iter([batch]))
+            return float(logs["loss"])
+
+        return run
+    return lambda: model.train_on_batch(x, y)
+
+
+def multiply_adds(model, batch):
+    """Multiply-adds of a training step, counted; `(without the update of M, the update)`."""
+    total, update, first = 0, 0, True
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        if not hasattr(inner, "kernel"):
+            continue
+        *_, units = inner.kernel.shape
+        n = int(np.prod(inner.kernel.shape[:-1]))
+        spots = int(np.prod(layer.output.shape[1:-1])) or 1
+        passes = 2 if first else 3  # forward, kernel, and (but for the first layer) inputs
+        total += passes * batch * spots * n * units
+        if inner is not layer:
+            n_m = sum(int(np.prod(M.shape)) for M in layer.decorrelation.matrices)
+            # Folded into the kernel: forward, and the gradient of the kernel. Applied to the batch:
+            # forward, and the gradient of the inputs.
+            fold = spots > 1 or batch > units
+            total += 2 * units * n_m if fold else (1 if first else 2) * batch * n_m
+            d = layer.decorrelator
+            k = min(int(batch * d.sample_fraction + 1) * spots, d.max_samples)
+            width = layer.decorrelation.matrices[0].shape[-1]
+            update += k * n_m + (k * n_m + n_m * width if k > width else 2 * k * n_m)
+        first = False
+    return total, update
+
+
+def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
+    y = rng.integers(0, 10, batch).astype("int32")
+    built = {s: build(net, s, max_samples) for s in (None, *structures)}
+    steps = {s: one_step(model, x, y) for s, model in built.items()}
+    for step in steps.values():
+        for _ in range(3):
+            step()
+    times = {s: [] for s in steps}
+    for _ in range(rounds):
+        for s, step in steps.items():
+            start = time.perf_counter()
+            for _ in range(3):
+                step()
+            times[s].append((time.perf_counter() - start) / 3)
+    counts = {s: multiply_adds(model, batch) for s, model in built.items()}
+    plain = counts[None][0]
+    for s in steps:
+        ratio = np.median(np.array(times[s]) / np.array(times[None]))
+        total, update = counts[s]
+        yield s or "plain", np.median(times[s]) * 1e3, ratio, total / plain, (
+            total + update
+        ) / plain
+
+
+def update_times(sizes, rounds):
+    """Median milliseconds of one update of a full M from 26 samples, for each size."""
+    for n in sizes:
+        keras.utils.clear_session()
+        layer = Decorrelation(NormPreserving(1e-5))
+        layer.build((None, n))
+        X = np.random.default_rng(0).normal(size=(26, n)).astype("float32")
+        run = compiled_update(layer, ops.convert_to_tensor(X))
+        run()
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+        yield n, np.median(times) * 1e3
+
+
+def compiled_update(layer, X):
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(lambda: layer.update(X, X, None).loss)
+        return lambda: float(function())
+    if keras.backend.backend() == "jax":
+        import jax
+
+        variables = layer.non_trainable_variables
+
+        def update(values):
+            scope = keras.StatelessScope(state_mapping=list(zip(variables, values)))
+            with scope:
+                loss = layer.update(X, X, None).loss
+            return loss, [scope.get_current_value(v) for v in variables]
+
+        function, box = jax.jit(update, donate_argnums=0), [[v.value + 0 for v in variables]]
+
+        def run():
+            loss, box[0] = function(box[0])
+            return float(loss)
+
+        return run
+    return lambda: float(layer.update(X, X, None).loss)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nets", nargs="+", default=["dense", "conv"], choices=["dense", "conv"])
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--max-samples", type=int, default=NormPreserving().max_samples)
+    parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024, 2048, 4096, 8192])
+    arguments = parser.parse_args()
+    console = Console()
+    console.print(
+        f"backend {keras.backend.backend()}, batch {arguments.batch_size}, "
+        f"at most {arguments.max_samples} rows a step, {arguments.rounds} rounds of 3 steps"
+    )
+    for net in arguments.nets:
+        table = Table("M", "ms", "time / plain", "counted", "with update", title=f"{net} net")
+        for row in step_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
+            table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
+        console.print(table)
+    table = Table("n", "ms", "exponent", title="one update of a full M, 26 samples")
+    before = None
+    for n, ms in update_times(arguments.sizes, arguments.rounds):
+        exponent = "" if before is None else f"{np.log(ms / before[1]) / np.log(n / before[0]):.2f}"
+        table.add_row(str(n), f"{ms:.2f}", exponent)
+        before = n, ms
+    if arguments.sizes:
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Ready-made nets, each with or without decorrelation."""
+
+from keras_decorr.models.conv_net import conv_net
+from keras_decorr.models.dense_net import dense_net
+
+__all__ = ["conv_net", "dense_net"]
