@@ -21,7 +21,7 @@ from rich.table import Table
 from keras_decorr import models
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import Decorrelation
-from keras_decorr.training import decorrelation_layers
+from keras_decorr.layers.collection import Sample
 
 STRUCTURES = ("full", "block_diagonal", "monarch")
 
@@ -47,7 +47,6 @@ def one_step(model, x, y):
         import tensorflow as tf
 
         # An unknown batch size, as in `fit` with a last short batch.
-        data = tf.data.Dataset.from_tensors((x, y)).repeat().batch(1).unbatch()
         spec = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in (x, y)]
         data = tf.data.Dataset.from_generator(
             lambda: iter(lambda: (x, y), None), output_signature=tuple(spec)
@@ -143,7 +142,7 @@ def compiled_update(layer, X):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda: layer.update(X, X, None).loss)
+        function = tf.function(lambda: layer.update(Sample(X, None, None, None)).loss)
         return lambda: float(function())
     if keras.backend.backend() == "jax":
         import jax
@@ -153,7 +152,7 @@ def compiled_update(layer, X):
         def update(values):
             scope = keras.StatelessScope(state_mapping=list(zip(variables, values)))
             with scope:
-                loss = layer.update(X, X, None).loss
+                loss = layer.update(Sample(X, None, None, None)).loss
             return loss, [scope.get_current_value(v) for v in variables]
 
         function, box = jax.jit(update, donate_argnums=0), [[v.value + 0 for v in variables]]
@@ -163,7 +162,7 @@ def compiled_update(layer, X):
             return float(loss)
 
         return run
-    return lambda: float(layer.update(X, X, None).loss)
+    return lambda: float(layer.update(Sample(X, None, None, None)).loss)
 
 
 def main():

@@ -80,14 +80,14 @@ class Decorrelator(ABC):
 
     # --- the rule -----------------------------------------------------------------------------
 
-    def gain(self, X, U):
+    def gain(self, x2, u2):
         """The gain `g` of one stage of M, a scalar. 1 unless the rule has one.
 
         Args:
-            X: `(k, n)` inputs of the stage.
-            U: `(k, n)` outputs of the stage.
+            x2: `(k,)` squared norms of the inputs of the stage.
+            u2: `(k,)` squared norms of its outputs.
         """
-        return keras.ops.ones((), X.dtype)
+        return keras.ops.ones((), x2.dtype)
 
     @abstractmethod
     def step(self, M, U, g, eta, rows=None):

@@ -32,8 +32,8 @@ class NormPreserving(Decorrelator):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def gain(self, X, U):
-        return norm_preserving.gain(X, U)
+    def gain(self, x2, u2):
+        return norm_preserving.gain(x2, u2)
 
     def step(self, M, U, g, eta, rows=None):
         return norm_preserving.norm_preserving_step(M, U, g, eta, rows)

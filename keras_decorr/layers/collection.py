@@ -7,11 +7,44 @@ collection instead: the layers leave their samples there, and the step updates e
 
 import threading
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from keras import ops
 
 # One stack a thread: each replica of a tf.distribute strategy traces in a thread of its own.
 _local = threading.local()
+
+
+class Sample(NamedTuple):
+    """What a layer saw in the sampled part of one batch.
+
+    Attributes:
+        X: `(k, n)` float32 raw inputs.
+        mean: `(n,)` mean of the whole batch, or `None`.
+        stages: Outputs `(..., k, m)` of every stage of M, or `None` to have them computed.
+        rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+    """
+
+    X: Any
+    mean: Any
+    stages: list | None
+    rows: int | None
+
+    @classmethod
+    def joined(cls, samples):
+        """The samples of several forward passes as one."""
+        if len(samples) == 1:
+            return samples[0]
+        X, means, stages, rows = zip(*samples)
+        mean = None if means[0] is None else sum(means[1:], means[0]) / len(means)
+        if None not in stages:
+            stages = [ops.concatenate(calls, axis=-2) for calls in zip(*stages)]
+        return cls(
+            ops.concatenate(X),
+            mean,
+            None if None in stages else stages,
+            None if None in rows else sum(rows),
+        )
 
 
 class Collection:
@@ -21,10 +54,10 @@ class Collection:
         self._samples = {}
         self._open = True
 
-    def add(self, layer, X, mean, rows):
-        """Keep the sampled inputs `X` (k, n) of one forward pass of `layer`, and their mean."""
+    def add(self, layer, sample):
+        """Keep the sample of one forward pass of `layer`."""
         if self._open:
-            self._samples.setdefault(id(layer), (layer, []))[1].append((X, mean, rows))
+            self._samples.setdefault(id(layer), (layer, []))[1].append(sample)
 
     @contextmanager
     def paused(self):
@@ -36,23 +69,9 @@ class Collection:
             self._open = was
 
     def flush(self):
-        """Hand over `(layer, X, Z, mean, rows)` for every layer and forget them.
-
-        A layer that was called several times gets all its samples in one.
-        """
-        for layer, calls in self._samples.values():
-            X = [x for x, _, _ in calls]
-            Z = [x if mean is None else x - mean for x, mean, _ in calls]
-            means = [mean for _, mean, _ in calls if mean is not None]
-            rows = [r for _, _, r in calls if r is not None]
-            yield (
-                layer,
-                X[0] if len(X) == 1 else ops.concatenate(X),
-                Z[0] if len(Z) == 1 else ops.concatenate(Z),
-                sum(means[1:], means[0]) / len(means) if means else None,
-                sum(rows) if rows else None,
-            )
-        self._samples = {}
+        """Hand over `(layer, sample)` for every layer, the calls of a layer as one, and forget them."""
+        samples, self._samples = self._samples, {}
+        return [(layer, Sample.joined(calls)) for layer, calls in samples.values()]
 
 
 def current():

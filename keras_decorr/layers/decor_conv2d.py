@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from keras_decorr.layers.collection import Sample
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.maths.patches import Window, mean_patch, patches_at
-from keras_decorr.maths.sampling import sample_count
+from keras_decorr.maths.sampling import sample_count, sample_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -160,13 +161,13 @@ class DecorConv2D(DecorLayer):
             d = decorrelation.decorrelator
             batch = ops.shape(inputs)[0]
             images = self._channels_last(inputs[: sample_count(batch, d.sample_fraction)])
-            places = [w.positions(s) for w, s in zip(self.windows, ops.shape(images)[1:3])]
-            rows = ops.shape(images)[0] * places[0] * places[1]
-            X = patches_at(images, decorrelation.positions(rows), *self.windows)
-            static = [isinstance(size, int) for size in places]
-            expected = [size if known else None for size, known in zip(places, static)]
-            rows = decorrelation.expected_rows((inputs.shape[0], *expected))
-            decorrelation.keep(ops.cast(X, "float32"), mean, rows)
+            size = ops.shape(images)
+            places = [w.positions(s) for w, s in zip(self.windows, size[1:3])]
+            index = sample_rows(size[0] * places[0] * places[1], d.max_samples, decorrelation.steps)
+            X = ops.cast(patches_at(images, index, *self.windows), "float32")
+            known = [s if isinstance(s, int) else None for s in places]
+            rows = decorrelation.expected_rows((inputs.shape[0], *known))
+            decorrelation.keep(Sample(X, mean, None, rows))
         return mean
 
     def _channels_last(self, images):

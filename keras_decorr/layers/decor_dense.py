@@ -1,9 +1,12 @@
 """A dense layer on decorrelated inputs (N. Ahmad, arXiv 2407.10780)."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_decorr.layers.decor_layer import DecorLayer
+from keras_decorr.layers.decorrelation import USUAL_BATCH
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -100,26 +103,15 @@ class DecorDense(DecorLayer):
     def call(self, inputs, training=None, mask=None):
         if self.decorrelation is None:
             return self.layer(inputs)
-        mean = self.decorrelation.observe(inputs, training, mask)
-
-        def applied():
-            Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
-            return self.layer.call(self.decorrelation.transform(Z))
-
-        def folded():
-            kernel, bias = self.decorrelation.fold(
-                ops.convert_to_tensor(self.kernel), self.bias, mean
-            )
-            outputs = ops.matmul(inputs, kernel)
-            if bias is not None:
-                outputs = outputs + bias
-            return outputs if self.layer.activation is None else self.layer.activation(outputs)
-
-        rows = 1
-        for size in ops.shape(inputs)[:-1]:
-            rows = rows * size
-        if self.layer.quantization_mode is not None:  # the kernel is no matrix of floats then
-            return applied()
-        if isinstance(rows, int):
-            return folded() if rows > self.units else applied()
-        return ops.cond(ops.greater(rows, self.units), folded, applied)
+        rows = math.prod(size or USUAL_BATCH for size in inputs.shape[:-1])
+        # Nothing can be folded into a quantized kernel.
+        if rows <= self.units or self.layer.quantization_mode is not None:
+            return self.layer.call(self.decorrelation(inputs, training=training, mask=mask))
+        mean = self.decorrelation.mean_of_rows(inputs, training, mask)
+        if self.decorrelation.learns(training):
+            self.decorrelation.observe(inputs, mean, mask)
+        kernel, bias = self.decorrelation.fold(ops.convert_to_tensor(self.kernel), self.bias, mean)
+        outputs = ops.matmul(inputs, kernel)
+        if bias is not None:
+            outputs = outputs + bias
+        return outputs if self.layer.activation is None else self.layer.activation(outputs)

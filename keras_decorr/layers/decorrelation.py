@@ -1,19 +1,23 @@
 """A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
 
+import itertools
+import math
 from typing import NamedTuple
 
 import keras
 from keras import ops
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
 from keras_decorr.decorrelators.replicas import replica_mean
 from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import collection
-from keras_decorr.maths.correlation import decorrelation_loss
+from keras_decorr.layers.collection import Sample
+from keras_decorr.maths.correlation import decorrelation_loss, squared_norms
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
-# Keras's own default batch size, to choose an order of multiplication where the batch is unknown.
-_USUAL_BATCH = 32
+# The batch to choose an order of multiplication for, where its size is not known when tracing.
+USUAL_BATCH = 256
 
 
 class Progress(NamedTuple):
@@ -108,20 +112,17 @@ class Decorrelation(keras.layers.Layer):
     def call(self, inputs, training=None, mask=None):
         if self.decorrelator is None:
             return inputs
-        mean = self.observe(inputs, training, mask)
-        return self.transform(inputs if mean is None else inputs - ops.cast(mean, inputs.dtype))
+        mean = self.mean_of_rows(inputs, training, mask)
+        Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
+        stages = self.operator.stages(self._read(Z.dtype), ops.reshape(Z, (-1, self.operator.n)))
+        if self.learns(training):
+            self.observe(inputs, mean, mask, stages)
+        return ops.reshape(self.operator.rows(stages[-1]), ops.shape(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     # --- M as an operator ---------------------------------------------------------------------
-
-    def transform(self, Z):
-        """`U = Z M^T` on the last axis of centred inputs of any rank."""
-        if len(Z.shape) == 2:
-            return self.operator.apply(self._read(Z.dtype), Z)
-        U = self.operator.apply(self._read(Z.dtype), ops.reshape(Z, (-1, self.operator.n)))
-        return ops.reshape(U, ops.shape(Z))
 
     def fold(self, kernel, bias, mean):
         """The kernel and bias that do to raw inputs what the given ones do to decorrelated inputs.
@@ -149,22 +150,10 @@ class Decorrelation(keras.layers.Layer):
 
     # --- statistics ---------------------------------------------------------------------------
 
-    def observe(self, inputs, training, mask=None):
-        """Take the statistics of a batch of inputs; the mean to centre it by, or `None`."""
-        if not self.learns(training):
-            return self.mean_of(None, training)
-        if mask is not None:
-            mask = ops.expand_dims(ops.cast(mask, "float32"), -1)
-        mean = self.mean_of(lambda: _row_mean(inputs, mask), training)
-        X, rows = self.sample(inputs)
-        if mask is not None:  # a masked row counts as one that lies at the mean
-            kept, _ = self.sample(mask)
-            X = kept * X if mean is None else kept * X + (1.0 - kept) * mean
-        self.keep(X, mean, rows)
-        return mean
-
     def learns(self, training):
         """Whether a call with this `training` argument moves M."""
+        if in_symbolic_scope():  # only shapes are asked for
+            return False
         if training is None:  # a subclassed model without the argument does not pass it on
             training = collection.current() is not None
         return bool(training) and self.trainable
@@ -177,77 +166,98 @@ class Decorrelation(keras.layers.Layer):
             return ops.convert_to_tensor(self.moving_mean)
         return replica_mean(batch_mean())
 
-    def sample(self, inputs):
-        """Rows `(k, n)` float32 of the sampled part of the batch, and the `k` to expect."""
-        d = self.decorrelator
-        taken = inputs[: sample_count(_size(inputs, 0), d.sample_fraction)]
-        taken = ops.reshape(taken, (-1, inputs.shape[-1]))
-        rows = _size(taken, 0)
-        if not isinstance(rows, int) or rows > (d.max_samples or rows):
-            taken = ops.take(taken, self.positions(rows), axis=0)
-        return ops.cast(taken, "float32"), self.expected_rows(inputs.shape[:-1])
+    def mean_of_rows(self, inputs, training, mask=None):
+        """`mean_of` the rows of inputs of any rank."""
+        return self.mean_of(lambda: _row_mean(inputs, mask), training)
 
-    def positions(self, rows):
-        """Indices of the rows to use out of `rows` rows of the sampled part of the batch."""
-        return sample_rows(rows, self.decorrelator.max_samples, self.steps)
+    def observe(self, inputs, mean, mask=None, stages=None):
+        """Take a sample of a batch of inputs.
+
+        Args:
+            inputs: `(batch, ..., n)`.
+            mean: Their mean, or `None`.
+            mask: Mask of the rows that count, or `None`.
+            stages: Outputs of every stage of M for all rows, if they are at hand.
+        """
+        d = self.decorrelator
+        batch, *inner = ops.shape(inputs)[:-1]
+        rows = math.prod([sample_count(batch, d.sample_fraction), *inner])
+        index = None
+        if not isinstance(rows, int) or rows > (d.max_samples or rows):
+            index = sample_rows(rows, d.max_samples, self.steps)
+
+        def sampled(x):
+            x = x[..., :rows, :] if index is None else ops.take(x, index, axis=-2)
+            return ops.cast(x, "float32")
+
+        X = sampled(ops.reshape(inputs, (-1, self.operator.n)))
+        if stages is not None and inputs.dtype == self.matrices[0].dtype:
+            stages = [sampled(U) for U in stages]
+        else:  # in half precision they are too coarse
+            stages = None
+        if mask is not None:  # a masked row counts as one that lies at the mean
+            kept = sampled(ops.reshape(mask, (-1, 1)))
+            X = kept * X + (0.0 if mean is None else (1.0 - kept) * mean)
+            stages = stages and [kept * U for U in stages]
+        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1])))
 
     def expected_rows(self, shape):
         """The likely number of sampled rows in a batch of `shape`, its last axis left out."""
         if None in shape[1:]:
             return None
-        rows = sample_count(shape[0] or _USUAL_BATCH, self.decorrelator.sample_fraction)
-        for size in shape[1:]:
-            rows *= size
+        rows = sample_count(shape[0] or USUAL_BATCH, self.decorrelator.sample_fraction)
+        rows *= math.prod(shape[1:])
         return min(rows, self.decorrelator.max_samples or rows)
 
-    def keep(self, X, mean, rows):
-        """Use sampled inputs `X` (k, n) for the update: at the end of the step, or now."""
-        X = ops.stop_gradient(X)
-        mean = None if mean is None else ops.stop_gradient(mean)
+    def keep(self, sample):
+        """Use a sample for the update: at the end of the training step, or now."""
+        sample = keras.tree.map_structure(
+            lambda x: ops.stop_gradient(x) if keras.ops.is_tensor(x) else x, sample
+        )
         opened = collection.current()
-        if opened is not None:
-            opened.add(self, X, mean, rows)
+        if opened is None:
+            self.update(sample)
         else:
-            self.update(X, X if mean is None else X - mean, mean, rows)
+            opened.add(self, sample)
 
     # --- the update ---------------------------------------------------------------------------
 
-    def update(self, X, Z, mean, rows=None):
+    def update(self, sample):
         """One decorrelation step from sampled inputs.
 
         Where the statistics are not finite (a NaN in the batch, activations that overflow) the step
         is skipped, and counted in `skipped_updates`.
 
         Args:
-            X: `(k, n)` float32 raw inputs.
-            Z: `(k, n)` the same, centred.
-            mean: `(n,)` mean of the whole batch, or `None`.
-            rows: The number of rows to expect where `k` is not known when tracing.
+            sample: A `Sample`.
 
         Returns:
             A `Progress`: the decorrelation loss before the step, and 1.0 or 0.0 for a step that was
             taken or skipped.
         """
         d = self.decorrelator
+        X, mean, stages, rows = sample
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
-        stages = self.operator.stages(matrices, Z)
-        inputs = [X] + [U for U, _ in stages[:-1]]
-        gains = ops.stack([d.gain(x, U) for x, (U, _) in zip(inputs, stages)])
+        if stages is None:
+            stages = self.operator.stages(matrices, X if mean is None else X - mean)
+        norms = [squared_norms(U) for U in (X, *stages)]
+        gains = ops.stack([d.gain(x2, u2) for x2, u2 in itertools.pairwise(norms)])
 
         # The square bounds every product of two elements of U that the step forms.
-        sizes = [ops.square(ops.sum(ops.square(U))) for U, _ in stages]
+        bounds = [ops.square(ops.sum(u2)) for u2 in norms[1:]]
         if mean is not None:
-            sizes.append(ops.sum(mean))
-        finite = ops.all(ops.isfinite(ops.append(ops.stack(sizes), gains)))
+            bounds.append(ops.sum(mean))
+        finite = ops.all(ops.isfinite(ops.append(ops.stack(bounds), gains)))
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
         gains = replica_mean(ops.where(finite, gains, 1.0))
+        stages = [ops.where(finite, U, 0.0) for U in stages]
 
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
             return tuple(
-                d.step(M, ops.where(finite, U, 0.0), gains[i], eta, rows)
-                for i, (M, (_, U)) in enumerate(zip(matrices, stages))
+                d.step(M, U, gains[i], eta, rows)
+                for i, (M, U) in enumerate(zip(matrices, stages))
             )
 
         if d.update_every > 1:
@@ -255,7 +265,7 @@ class Decorrelation(keras.layers.Layer):
             new = ops.cond(due, moved, lambda: tuple(matrices))
         else:
             new = moved()
-        loss = replica_mean(decorrelation_loss(ops.where(finite, stages[-1][0], 0.0), rows))
+        loss = replica_mean(decorrelation_loss(self.operator.rows(stages[-1]), rows))
 
         for variable, M in zip(self.matrices, new):
             variable.assign(M)
@@ -280,10 +290,5 @@ def _row_mean(inputs, mask):
     X = ops.cast(inputs, "float32")
     if mask is None:
         return ops.mean(X, axis=axes)
-    weight = ops.broadcast_to(mask, ops.shape(X)[:-1] + (1,))
+    weight = ops.expand_dims(ops.cast(mask, "float32"), -1)
     return ops.sum(X * weight, axis=axes) / ops.maximum(ops.sum(weight), 1.0)
-
-
-def _size(x, axis):
-    """The size of an axis: an int if it is known, else a tensor."""
-    return ops.shape(x)[axis]

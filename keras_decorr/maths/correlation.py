@@ -12,6 +12,19 @@ def transpose(A):
     return ops.swapaxes(A, -1, -2)
 
 
+def squared_norms(U):
+    """`||u_k||^2` of rows whose features lie in groups.
+
+    Args:
+        U: `(..., k, m)`.
+
+    Returns:
+        `(k,)`.
+    """
+    axes = (*range(len(U.shape) - 2), -1)
+    return ops.sum(ops.square(U), axis=axes)
+
+
 def correlation(U):
     """`C = U^T U / k`, the (uncentred) second moment of the rows of `U`.
 

@@ -11,21 +11,19 @@ from keras_decorr.maths.correlation import correlation_product
 _ROUNDING = 1e-6
 
 
-def gain(X, U):
+def gain(x2, u2):
     """`g = mean_k(||x_k|| / ||u_k||)`: what keeps the norm of the activations.
 
     Rows without any decorrelated activity (`u_k = 0`: a batch of one that was centred, a masked
     step) have no ratio and are left out; if every row is such a row, `g = 1`.
 
     Args:
-        X: `(k, n)` raw inputs.
-        U: `(k, n)` decorrelated inputs.
+        x2: `(k,)` squared norms of the inputs.
+        u2: `(k,)` squared norms of the decorrelated inputs.
 
     Returns:
         A scalar.
     """
-    x2 = ops.sum(ops.square(X), axis=-1)
-    u2 = ops.sum(ops.square(U), axis=-1)
     silent = ops.less_equal(u2, _ROUNDING**2 * x2)
     ratio = ops.where(silent, 0.0, ops.sqrt(x2 / ops.where(silent, 1.0, u2)))
     active = ops.sum(ops.cast(ops.logical_not(silent), ratio.dtype))

@@ -89,7 +89,7 @@ class DecorrelationStep:
         return loss
 
     def _decorrelate(self, samples):
-        progress = [layer.update(*sample) for layer, *sample in samples.flush()]
+        progress = [layer.update(sample) for layer, sample in samples.flush()]
         if not progress:
             return
         finite = ops.stack([p.finite for p in progress])

@@ -21,11 +21,10 @@ class BlockDiagonal(Structure):
         return [block_identity(self.n, self.g, self.m)]
 
     def stages(self, matrices, Z):
-        U = ops.matmul(split(Z, self.g, self.m), transpose(matrices[0]))
-        return [(join(U, self.n), U)]
+        return [ops.matmul(split(Z, self.g, self.m), transpose(matrices[0]))]
 
-    def apply(self, matrices, Z):
-        return self.stages(matrices, Z)[-1][0]
+    def rows(self, U):
+        return join(U, self.n)
 
     def fold(self, matrices, K):
         K = split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features

@@ -23,15 +23,18 @@ class Structure(ABC):
 
     @abstractmethod
     def stages(self, matrices, Z):
-        """One pair `(U, U_groups)` per stage for rows `Z` of shape `(k, n)`.
+        """The outputs of every stage for rows `Z` of shape `(k, n)`.
 
-        `U` is `(k, width)`: what the stage gives to the next. `U_groups` is the same laid out as its
-        matrix needs it for an update: `(..., k, m)` for a matrix `(..., m, m)`.
+        Each is laid out as its matrix `(..., m, m)` needs it for an update: `(..., k, m)`.
         """
 
     @abstractmethod
+    def rows(self, U):
+        """The output of the last stage as rows `(k, n)`."""
+
     def apply(self, matrices, Z):
-        """`U = Z M^T` for rows `Z` of shape `(rows, n)`."""
+        """`U = Z M^T` for rows `Z` of shape `(k, n)`."""
+        return self.rows(self.stages(matrices, Z)[-1])
 
     @abstractmethod
     def fold(self, matrices, K):
