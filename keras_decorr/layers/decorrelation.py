@@ -13,7 +13,7 @@ from keras_decorr.decorrelators.replicas import replica_mean
 from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import collection
 from keras_decorr.layers.collection import Sample
-from keras_decorr.maths.correlation import decorrelation_loss, squared_norms
+from keras_decorr.maths.correlation import off_diagonal_energy, squared_norms, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
 # The batch to choose an order of multiplication for, where its size is not known when tracing.
@@ -114,10 +114,11 @@ class Decorrelation(keras.layers.Layer):
             return inputs
         mean = self.mean_of_rows(inputs, training, mask)
         Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
-        stages = self.operator.stages(self._read(Z.dtype), ops.reshape(Z, (-1, self.operator.n)))
+        stages = self.operator.stages(self._read(Z.dtype), self._flat(Z))
         if self.learns(training):
             self.observe(inputs, mean, mask, stages)
-        return ops.reshape(self.operator.rows(stages[-1]), ops.shape(inputs))
+        U = self.operator.rows(stages[-1])
+        return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -181,18 +182,23 @@ class Decorrelation(keras.layers.Layer):
         """
         d = self.decorrelator
         batch, *inner = ops.shape(inputs)[:-1]
-        rows = math.prod([sample_count(batch, d.sample_fraction), *inner])
-        index = None
-        if not isinstance(rows, int) or rows > (d.max_samples or rows):
-            index = sample_rows(rows, d.max_samples, self.steps)
+        rows = sample_count(batch, d.sample_fraction)
+        if inner:
+            rows = sample_rows(math.prod([rows, *inner]), d.max_samples, self.steps)
+        elif d.max_samples is not None:  # one row a sample: the first will do
+            rows = min(rows, d.max_samples) if isinstance(rows, int) else ops.minimum(rows, d.max_samples)
 
-        def sampled(x):
-            x = x[..., :rows, :] if index is None else ops.take(x, index, axis=-2)
-            return ops.cast(x, "float32")
+        def sampled(x, axis=-2):
+            if inner:
+                x = ops.take(x, rows, axis=axis)
+            else:
+                x = x[..., :rows, :] if axis == -2 else x[..., :rows]
+            x = ops.cast(x, "float32")
+            return x if axis == -2 else transpose(x)
 
-        X = sampled(ops.reshape(inputs, (-1, self.operator.n)))
+        X = sampled(self._flat(inputs))
         if stages is not None and inputs.dtype == self.matrices[0].dtype:
-            stages = [sampled(U) for U in stages]
+            stages = [sampled(U, self.operator.row_axis) for U in stages]
         else:  # in half precision they are too coarse
             stages = None
         if mask is not None:  # a masked row counts as one that lies at the mean
@@ -240,6 +246,8 @@ class Decorrelation(keras.layers.Layer):
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
         if stages is None:
             stages = self.operator.stages(matrices, X if mean is None else X - mean)
+            if self.operator.row_axis == -1:
+                stages = [transpose(U) for U in stages]
         norms = [squared_norms(U) for U in (X, *stages)]
         gains = ops.stack([d.gain(x2, u2) for x2, u2 in itertools.pairwise(norms)])
 
@@ -265,7 +273,8 @@ class Decorrelation(keras.layers.Layer):
             new = ops.cond(due, moved, lambda: tuple(matrices))
         else:
             new = moved()
-        loss = replica_mean(decorrelation_loss(self.operator.rows(stages[-1]), rows))
+        pairs = max(self.operator.n * (self.operator.n - 1), 1)
+        loss = replica_mean(off_diagonal_energy(stages[-1], rows) / pairs)
 
         for variable, M in zip(self.matrices, new):
             variable.assign(M)
@@ -277,6 +286,10 @@ class Decorrelation(keras.layers.Layer):
         self.skipped_updates.assign_add(ops.cast(ops.logical_not(finite), "int32"))
         self.steps.assign_add(1)
         return Progress(loss, ops.cast(finite, "float32"))
+
+    def _flat(self, inputs):
+        # A reshape that changes nothing would keep TensorFlow from fusing a transpose behind it.
+        return inputs if len(inputs.shape) == 2 else ops.reshape(inputs, (-1, self.operator.n))
 
     def get_config(self):
         return {

@@ -4,6 +4,8 @@
 Which is less depends on `k` against `n`, so every product here picks its own order.
 """
 
+import math
+
 from keras import ops
 
 
@@ -62,29 +64,24 @@ def off_diagonal_energy(U, rows=None):
     `||U^T U||_F = ||U U^T||_F`, so the smaller of the two Gram matrices is formed.
 
     Args:
-        U: `(k, n)`.
+        U: `(..., k, m)`; the features of all groups count as one vector of `n`.
         rows: As in `correlation_product`.
 
     Returns:
         A scalar.
     """
-    k, n = U.shape[-2] or rows or 0, U.shape[-1]
+    k, n = U.shape[-2] or rows or 0, feature_count(U)
     count = ops.cast(ops.shape(U)[-2], U.dtype)
-    gram = ops.matmul(transpose(U), U) if k > n else ops.matmul(U, transpose(U))
     diagonal = ops.sum(ops.square(U), axis=-2) / count
-    energy = ops.sum(ops.square(gram / count)) - ops.sum(ops.square(diagonal))
+    if k > n:
+        gram = correlation(U if len(U.shape) == 2 else ops.reshape(ops.moveaxis(U, 0, 1), (-1, n)))
+    else:
+        gram = ops.matmul(U, transpose(U) / count)
+        gram = gram if len(U.shape) == 2 else ops.sum(gram, axis=0)
+    energy = ops.sum(ops.square(gram)) - ops.sum(ops.square(diagonal))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
 
 
-def decorrelation_loss(U, rows=None):
-    """Mean squared off-diagonal element of `C = U^T U / k`: 0 when nothing is correlated.
-
-    Args:
-        U: `(k, n)` decorrelated inputs.
-        rows: As in `correlation_product`.
-
-    Returns:
-        A scalar. 0 for a single feature.
-    """
-    n = U.shape[-1]
-    return off_diagonal_energy(U, rows) / max(n * (n - 1), 1)
+def feature_count(U):
+    """`n`: the features of all groups of `U (..., k, m)` together."""
+    return math.prod(U.shape[:-2]) * U.shape[-1]

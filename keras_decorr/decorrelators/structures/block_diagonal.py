@@ -3,29 +3,31 @@
 from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
-from keras_decorr.maths.blocks import block_identity, block_size, join, split
+from keras_decorr.maths.blocks import block_identity, choose_groups, join, split
 from keras_decorr.maths.correlation import transpose
 
 
 class BlockDiagonal(Structure):
     """Groups of neighbouring features: removes the correlations inside each group.
 
-    Sizes that `groups` does not divide are padded with features that are always zero.
+    Where no number of groups near `groups` divides the features, they are padded with zeros.
     """
+
+    row_axis = -1
 
     def __init__(self, n, groups):
         super().__init__(n, groups)
-        self.g, self.m = block_size(n, groups)
+        self.g, self.m = choose_groups(n, groups)
 
     def identities(self):
         return [block_identity(self.n, self.g, self.m)]
 
     def stages(self, matrices, Z):
-        return [ops.matmul(split(Z, self.g, self.m), transpose(matrices[0]))]
+        return [ops.matmul(matrices[0], split(Z, self.g, self.m))]
 
     def rows(self, U):
         return join(U, self.n)
 
     def fold(self, matrices, K):
         K = split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
-        return ops.transpose(join(ops.matmul(K, matrices[0]), self.n))
+        return ops.transpose(join(ops.matmul(transpose(matrices[0]), K), self.n))

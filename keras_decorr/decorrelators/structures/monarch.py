@@ -15,12 +15,15 @@ class Monarch(Structure):
     """Two stages of groups; each group of the second takes an equal share of every first group.
 
     What the first stage leaves between its groups, the second removes. Each stage is a decorrelator
-    of its own: its inputs are what it receives.
+    of its own: its inputs are what it receives. Where the square of no number near `groups` divides
+    the features, they are padded with zeros.
     """
+
+    row_axis = -1
 
     def __init__(self, n, groups):
         super().__init__(n, groups)
-        self.g, self.m = blocks.block_size(n, groups)
+        self.g, self.m = blocks.choose_groups(n, groups, power=2)
 
     def identities(self):
         order = blocks.monarch_order(self.g, self.m)
@@ -30,13 +33,13 @@ class Monarch(Structure):
         ]
 
     def stages(self, matrices, Z):
-        first = ops.matmul(blocks.split(Z, self.g, self.m), transpose(matrices[0]))
-        return [first, ops.matmul(blocks.shuffle(first), transpose(matrices[1]))]
+        first = ops.matmul(matrices[0], blocks.split(Z, self.g, self.m))
+        return [first, ops.matmul(matrices[1], blocks.exchange(first))]
 
     def rows(self, U):
-        return blocks.join(blocks.unshuffle(U), self.n)
+        return blocks.exchange_and_join(U, self.n)
 
     def fold(self, matrices, K):
-        K = blocks.split(ops.transpose(K), self.g, self.m)
-        K = blocks.unshuffle(ops.matmul(blocks.shuffle(K), matrices[1]))
-        return ops.transpose(blocks.join(ops.matmul(K, matrices[0]), self.n))
+        K = blocks.split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
+        K = blocks.exchange(ops.matmul(transpose(matrices[1]), blocks.exchange(K)))
+        return ops.transpose(blocks.join(ops.matmul(transpose(matrices[0]), K), self.n))

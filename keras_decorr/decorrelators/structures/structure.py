@@ -14,6 +14,9 @@ class Structure(ABC):
         groups: Number of groups to cut them into, where the structure has groups.
     """
 
+    # The axis of the outputs of `stages` along which the rows lie.
+    row_axis = -2
+
     def __init__(self, n, groups):
         self.n = n
 
@@ -25,7 +28,8 @@ class Structure(ABC):
     def stages(self, matrices, Z):
         """The outputs of every stage for rows `Z` of shape `(k, n)`.
 
-        Each is laid out as its matrix `(..., m, m)` needs it for an update: `(..., k, m)`.
+        Each is laid out as its matrix `(..., m, m)` gives it: `(..., k, m)`, or `(..., m, k)` if
+        `row_axis` is -1.
         """
 
     @abstractmethod
