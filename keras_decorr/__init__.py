@@ -3,8 +3,17 @@
 After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
 
-from keras_decorr import decorrelators, layers, models, rules
+from keras_decorr import datasets, decorrelators, layers, models, plots, rules
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Sequential", "decorrelators", "layers", "models", "rules"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "datasets",
+    "decorrelators",
+    "layers",
+    "models",
+    "plots",
+    "rules",
+]

@@ -1,0 +1,78 @@
+"""Finding the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_decorr.datasets.images import Images
+
+_AUGMENTABLE = {"digits": False, "mnist": False, "cifar10": True, "cifar100": True}
+NAMES = tuple(_AUGMENTABLE)
+
+
+def load(name, data_dir=None):
+    """A data set of small images.
+
+    Args:
+        name: `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no network),
+            `"mnist"`, `"cifar10"` or `"cifar100"`.
+        data_dir: Folder of tensorflow-datasets. Default: the environment variable `TFDS_DATA_DIR`,
+            or its own default. What is not there is downloaded.
+
+    Returns:
+        An `Images`.
+
+    Raises:
+        ValueError: If the name is unknown.
+        FileNotFoundError: If the data set is not there and cannot be downloaded.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> digits = keras_decorr.datasets.load("digits")
+    >>> digits.input_shape, digits.classes
+    ((8, 8, 1), 10)
+    """
+    if name not in _AUGMENTABLE:
+        raise ValueError(f"Argument `name` must be one of {list(NAMES)}. Received: {name!r}")
+    if name == "digits":
+        return _digits()
+    return _from_tfds(name, data_dir)
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))  # the last images have other writers
+    x, y = x[order].reshape(-1, 8, 8, 1).astype("uint8"), y[order].astype("int32")
+    return Images("digits", x[:1437], y[:1437], x[1437:], y[1437:], 10, False)
+
+
+def _from_tfds(name, data_dir):
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        raise FileNotFoundError(
+            f"Argument `data_dir` must be an existing folder; create it to download {name} to it. "
+            f"Received: data_dir={str(data_dir)!r}"
+        )
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+        parts = [
+            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
+            for split in ("train", "test")
+        ]
+    except Exception as error:
+        raise FileNotFoundError(
+            f"The data set {name!r} is not in {data_dir or 'the default folder of TFDS'} and could "
+            "not be downloaded. Pass `data_dir` (--data-dir), or set TFDS_DATA_DIR, to a folder of "
+            f"tensorflow-datasets that holds it, or connect to the network. Cause: {error}"
+        ) from error
+    (x_train, y_train), (x_test, y_test) = parts
+    labels = [y.astype("int32") for y in (y_train, y_test)]
+    classes = builder.info.features["label"].num_classes
+    return Images(name, x_train, labels[0], x_test, labels[1], classes, _AUGMENTABLE[name])

@@ -1,0 +1,122 @@
+"""One training run, written down epoch by epoch, that goes on where it was killed."""
+
+import csv
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_decorr import decorrelators, models
+
+FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
+DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One net, trained once."""
+
+    variant: str
+    learning_rate: float
+    seed: int
+    epochs: int
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"{self.variant}-lr{self.learning_rate:g}-seed{self.seed}"
+
+
+def build(config, run, images):
+    """The compiled model of a run, with the weights its seed gives."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(run.seed)
+    decorrelator = None
+    if run.variant in config.structure:
+        arguments = {"structure": run.variant, "groups": config.groups}
+        if config.max_samples is not None:
+            arguments["max_samples"] = config.max_samples
+        decorrelator = decorrelators.DECORRELATORS[config.decorrelator](
+            learning_rate=config.rate(run.variant), **arguments
+        )
+    model = getattr(models, f"{config.net}_net")(
+        images.input_shape,
+        images.classes,
+        decorrelator=decorrelator,
+        batch_normalization=run.variant == "batch_normalization",
+        classifier_activation=None,
+    )
+    model.compile(
+        keras.optimizers.Adam(run.learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def train(config, run, images, folder, callbacks=()):
+    """Train a run to its last epoch, from where it stopped if it was begun before.
+
+    Args:
+        config: The `Config`.
+        run: The `Run`.
+        images: The `Images`.
+        folder: Folder of the comparison; the run writes to a folder of its own inside.
+        callbacks: Keras callbacks.
+
+    Returns:
+        One dictionary an epoch: `epoch` (from 1), `seconds` of training, and the metrics.
+    """
+    folder = Path(folder) / "runs" / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    table, checkpoint = folder / "epochs.csv", folder / "checkpoint.weights.h5"
+    rows = read(table)
+    if len(rows) >= run.epochs:
+        return rows[: run.epochs]
+    model = build(config, run, images)
+    if rows and checkpoint.exists():
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(checkpoint)
+    else:
+        rows = []
+    test = images.test(1024)
+    for epoch in range(len(rows), run.epochs):
+        # An order of its own for each epoch, so that a run that goes on sees what it would have.
+        data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
+        start = time.perf_counter()
+        history = model.fit(
+            data, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=list(callbacks)
+        )
+        seconds = time.perf_counter() - start
+        logs = {name: values[-1] for name, values in history.history.items()}
+        tested = model.evaluate(test, verbose=0, return_dict=True)
+        logs |= {f"test_{name}": value for name, value in tested.items()}
+        rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
+        # First the weights, then the table that says that they are there.
+        partial = folder / "partial.weights.h5"
+        model.save_weights(partial, overwrite=True)
+        os.replace(partial, checkpoint)
+        write(table, rows)
+    return rows
+
+
+def read(table):
+    """The rows of a table of epochs; none if there is none."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+def write(table, rows):
+    """Write a table of epochs, whole or not at all."""
+    names = [*FIELDS, *(name for name in DECORRELATION_FIELDS if name in rows[0])]
+    partial = table.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, table)
