@@ -81,13 +81,16 @@ class Decorrelator(ABC):
     # --- the rule -----------------------------------------------------------------------------
 
     def gain(self, x2, u2):
-        """The gain `g` of one stage of M, a scalar. 1 unless the rule has one.
+        """The gain `g` of every stage of M. 1 unless the rule has one.
 
         Args:
-            x2: `(k,)` squared norms of the inputs of the stage.
-            u2: `(k,)` squared norms of its outputs.
+            x2: `(stages, k)` squared norms of the inputs of each stage.
+            u2: `(stages, k)` squared norms of its outputs.
+
+        Returns:
+            `(stages,)`.
         """
-        return keras.ops.ones((), x2.dtype)
+        return keras.ops.ones((x2.shape[0],), x2.dtype)
 
     @abstractmethod
     def step(self, M, U, g, eta, rows=None):

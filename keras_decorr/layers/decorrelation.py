@@ -248,14 +248,13 @@ class Decorrelation(keras.layers.Layer):
             stages = self.operator.stages(matrices, X if mean is None else X - mean)
             if self.operator.row_axis == -1:
                 stages = [transpose(U) for U in stages]
-        norms = [squared_norms(U) for U in (X, *stages)]
-        gains = ops.stack([d.gain(x2, u2) for x2, u2 in itertools.pairwise(norms)])
+        norms = ops.stack([squared_norms(U) for U in (X, *stages)])
+        gains = d.gain(norms[:-1], norms[1:])
 
-        # The square bounds every product of two elements of U that the step forms.
-        bounds = [ops.square(ops.sum(u2)) for u2 in norms[1:]]
-        if mean is not None:
-            bounds.append(ops.sum(mean))
-        finite = ops.all(ops.isfinite(ops.append(ops.stack(bounds), gains)))
+        # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two
+        # elements of U that the step forms.
+        probe = ops.sum(ops.square(ops.sum(norms, axis=-1))) + ops.sum(gains)
+        finite = ops.isfinite(probe if mean is None else probe + ops.sum(mean))
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
         gains = replica_mean(ops.where(finite, gains, 1.0))

@@ -14,8 +14,9 @@ from keras import ops
 def choose_groups(n, groups, power=1):
     """How many groups to cut `n` features into: about `groups`, with little or no padding.
 
-    The largest `g` from `groups` down to half of it whose `power` divides `n`; else `groups` itself,
-    lowered until each group holds as many features as there are groups it takes them from.
+    Of the numbers from `groups` down to half of it, the one that needs the least padding, and of
+    those the largest. At first `groups` is lowered where a group would hold fewer features than
+    there are groups that take an equal share of it.
 
     Args:
         n: Number of features.
@@ -26,9 +27,12 @@ def choose_groups(n, groups, power=1):
         `(g, m)`: `g` groups of `m` features, `g m >= n`, `m` a multiple of `g ** (power - 1)`.
     """
     most = max(min(groups, int(n ** (1 / power) + 1e-9)), 1)
-    exact = [g for g in range(most, (most + 1) // 2 - 1, -1) if n % g**power == 0]
-    g = exact[0] if exact else most
-    return g, -(-n // g**power) * g ** (power - 1)
+
+    def width(g):
+        return -(-n // g**power) * g**power
+
+    g = min(range((most + 1) // 2, most + 1), key=lambda g: (width(g), -g))
+    return g, width(g) // g
 
 
 def block_identity(n, g, m, order=None):

@@ -36,14 +36,19 @@ def correlation(U):
     Returns:
         `(..., n, n)`.
     """
-    k = ops.cast(ops.shape(U)[-2], U.dtype)
-    return ops.matmul(transpose(U), U / k)
+    return ops.matmul(transpose(U), U / row_count(U))
 
 
-def correlation_product(U, A, rows=None):
-    """`C A` with `C = U^T U / k`, in the cheaper order of multiplication.
+def row_count(U):
+    """`k` of `U (..., k, n)` as a scalar of its type."""
+    return ops.cast(ops.shape(U)[-2], U.dtype)
+
+
+def scaled_correlation_product(scale, U, A, rows=None):
+    """`scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
 
     Args:
+        scale: Non-negative scalar. It is applied to `U`, the smallest factor.
         U: `(..., k, n)`.
         A: `(..., n, n)`.
         rows: The number of rows `k` to expect where it is not known when the function is traced.
@@ -52,10 +57,10 @@ def correlation_product(U, A, rows=None):
     Returns:
         `(..., n, n)`.
     """
-    k, n = U.shape[-2] or rows or 0, U.shape[-1]
-    if k > n:  # k n^2 + n^3 < 2 k n^2
-        return ops.matmul(correlation(U), A)
-    return ops.matmul(transpose(U), ops.matmul(U, A) / ops.cast(ops.shape(U)[-2], U.dtype))
+    U = U * ops.sqrt(scale / row_count(U))
+    if (U.shape[-2] or rows or 0) > U.shape[-1]:  # k n^2 + n^3 < 2 k n^2
+        return ops.matmul(ops.matmul(transpose(U), U), A)
+    return ops.matmul(transpose(U), ops.matmul(U, A))
 
 
 def off_diagonal_energy(U, rows=None):
@@ -65,18 +70,17 @@ def off_diagonal_energy(U, rows=None):
 
     Args:
         U: `(..., k, m)`; the features of all groups count as one vector of `n`.
-        rows: As in `correlation_product`.
+        rows: As in `scaled_correlation_product`.
 
     Returns:
         A scalar.
     """
     k, n = U.shape[-2] or rows or 0, feature_count(U)
-    count = ops.cast(ops.shape(U)[-2], U.dtype)
-    diagonal = ops.sum(ops.square(U), axis=-2) / count
+    diagonal = ops.mean(ops.square(U), axis=-2)
     if k > n:
         gram = correlation(U if len(U.shape) == 2 else ops.reshape(ops.moveaxis(U, 0, 1), (-1, n)))
     else:
-        gram = ops.matmul(U, transpose(U) / count)
+        gram = ops.matmul(U, transpose(U) / row_count(U))
         gram = gram if len(U.shape) == 2 else ops.sum(gram, axis=0)
     energy = ops.sum(ops.square(gram)) - ops.sum(ops.square(diagonal))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number

@@ -6,7 +6,7 @@ Backpropagation", arXiv 2405.02385 (2024).
 
 from keras import ops
 
-from keras_decorr.maths.correlation import correlation_product
+from keras_decorr.maths.correlation import scaled_correlation_product
 
 
 def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
@@ -21,7 +21,7 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
         U: `(..., k, n)` decorrelated inputs, `u = M z`.
         kappa: Number between 0 and 1.
         eta: Scalar decorrelation rate.
-        rows: As in `correlation_product`.
+        rows: As in `scaled_correlation_product`.
 
     Returns:
         The new `M`.
@@ -32,4 +32,4 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
     step = (1.0 - ops.expand_dims(d, -1)) * M
     if kappa == 1.0:
         return step
-    return step - correlation_product(ops.sqrt(eta * (1.0 - kappa)) * U, M, rows)
+    return step - scaled_correlation_product(eta * (1.0 - kappa), U, M, rows)

@@ -5,7 +5,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 
 from keras import ops
 
-from keras_decorr.maths.correlation import correlation_product
+from keras_decorr.maths.correlation import scaled_correlation_product
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
 _ROUNDING = 1e-6
@@ -18,17 +18,18 @@ def gain(x2, u2):
     step) have no ratio and are left out; if every row is such a row, `g = 1`.
 
     Args:
-        x2: `(k,)` squared norms of the inputs.
-        u2: `(k,)` squared norms of the decorrelated inputs.
+        x2: `(..., k)` squared norms of the inputs.
+        u2: `(..., k)` squared norms of the decorrelated inputs.
 
     Returns:
-        A scalar.
+        `(...,)`: a gain for each stage of M.
     """
-    silent = ops.less_equal(u2, _ROUNDING**2 * x2)
-    ratio = ops.where(silent, 0.0, ops.sqrt(x2 / ops.where(silent, 1.0, u2)))
-    active = ops.sum(ops.cast(ops.logical_not(silent), ratio.dtype))
-    g = ops.sum(ratio) / ops.maximum(active, 1.0)
-    return ops.where(ops.equal(active, 0.0), 1.0, g)
+    active = ops.cast(u2 > _ROUNDING**2 * x2, x2.dtype)
+    ratio = active * ops.sqrt(x2 / (u2 + (1.0 - active)))
+    count = ops.sum(active, axis=-1)
+    # Without an active row: 0 / 1 + 1.
+    none = ops.cast(ops.equal(count, 0.0), x2.dtype)
+    return ops.sum(ratio, axis=-1) / (count + none) + none
 
 
 def norm_preserving_step(M, U, g, eta, rows=None):
@@ -39,10 +40,9 @@ def norm_preserving_step(M, U, g, eta, rows=None):
         U: `(..., k, n)` decorrelated inputs, `u = M z`.
         g: Scalar gain.
         eta: Scalar decorrelation rate.
-        rows: As in `correlation_product`.
+        rows: As in `scaled_correlation_product`.
 
     Returns:
         The new `M`.
     """
-    # g and eta scale the small factor U, not the large M. C is quadratic in U.
-    return g * M - correlation_product(ops.sqrt(eta * g) * U, M, rows)
+    return g * M - scaled_correlation_product(eta * g, U, M, rows)
