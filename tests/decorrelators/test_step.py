@@ -1,0 +1,120 @@
+"""One step of every rule against the equations in float64."""
+
+import numpy as np
+import pytest
+
+from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.layers import DecorConv2D, Decorrelation
+from tests import reference
+from tests.helpers import explicit, perturb, relative_error, stage_groups
+
+ETA = 0.05
+STRUCTURES = ["full", "block_diagonal", "monarch"]
+
+
+def make(rule, **arguments):
+    arguments = {"learning_rate": ETA, "sample_fraction": 1.0, "max_samples": None, **arguments}
+    if rule == "norm_preserving":
+        return NormPreserving(**arguments)
+    return DecorrelatedBackprop(kappa=float(rule), **arguments)
+
+
+def expected_step(matrices, groups, X, mean, rule):
+    kappa = None if rule == "norm_preserving" else float(rule)
+    new, x, u = [], X, X - mean
+    for M, stage in zip(matrices, groups, strict=True):
+        u = u @ M.T
+        new.append(reference.stage_step(M, stage, x, u, ETA, kappa))
+        x = u
+    return new
+
+
+@pytest.mark.parametrize("rule", ["norm_preserving", "0", "0.3", "1"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("k", [7, 200])
+@pytest.mark.parametrize("center", [True, False])
+def test_dense_step_equals_the_equations(rule, structure, k, center, rng):
+    n, g = 48, 4
+    layer = Decorrelation(make(rule, structure=structure, groups=g, center=center))
+    layer.build((None, n))
+    perturb(layer, rng)
+    groups = stage_groups(structure, n, g)
+    before = explicit(layer, groups)
+    X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 7 + 0.5).astype("float32")
+    mean = X.astype("float64").mean(0) if center else 0.0
+    layer(X, training=True)
+    expected = expected_step(before, groups, X.astype("float64"), mean, rule)
+    for M, want in zip(explicit(layer, groups), expected, strict=True):
+        assert relative_error(M, want) < 1e-5
+
+
+def test_the_full_step_equals_the_paper_line_by_line(rng):
+    M, X = rng.normal(size=(5, 5)), rng.normal(size=(9, 5))
+    U = X @ M.T
+    groups = [list(range(5))]
+    for kappa in (None, 0.4):
+        plain = (
+            reference.norm_preserving(M, X, U, ETA)
+            if kappa is None
+            else reference.decorrelated_backprop(M, X, U, ETA, kappa)
+        )
+        np.testing.assert_allclose(reference.stage_step(M, groups, X, U, ETA, kappa), plain)
+
+
+@pytest.mark.parametrize("rule", ["norm_preserving", "0.3"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize(
+    ("kernel", "strides", "dilation", "padding", "images"),
+    [
+        ((3, 3), (1, 1), (1, 1), "same", 2),
+        ((2, 4), (2, 1), (1, 1), "same", 3),
+        ((3, 2), (1, 1), (2, 2), "valid", 3),
+        ((4, 4), (1, 1), (1, 1), "valid", 1),
+    ],
+)
+def test_convolution_step_equals_the_equations(
+    rule, structure, kernel, strides, dilation, padding, images, rng
+):
+    channels, g = 4, 2
+    n = kernel[0] * kernel[1] * channels
+    layer = DecorConv2D(
+        3, kernel, strides=strides, padding=padding, dilation_rate=dilation,
+        decorrelator=make(rule, structure=structure, groups=g),
+    )  # fmt: skip
+    x = (rng.normal(size=(images, 7, 9, channels)) + 0.3).astype("float32")
+    layer.build(x.shape)
+    perturb(layer.decorrelation, rng)
+    groups = stage_groups(structure, n, g)
+    before = explicit(layer.decorrelation, groups)
+    layer(x, training=True)
+    X = reference.patches(x.astype("float64"), kernel, strides, dilation, padding)
+    expected = expected_step(before, groups, X, X.mean(0), rule)
+    for M, want in zip(explicit(layer.decorrelation, groups), expected, strict=True):
+        assert relative_error(M, want) < 1e-5
+
+
+@pytest.mark.parametrize("n", [8, 64, 512])
+@pytest.mark.parametrize("rule", ["norm_preserving", "0"])
+def test_off_diagonal_energy_falls_at_every_step_to_below_one_percent(n, rule, rng):
+    k = max(2 * n, 256)
+    factors = rng.normal(size=(k, max(n // 16, 2)))
+    X = rng.normal(size=(k, n)) + factors @ rng.normal(size=(factors.shape[1], n)) * 0.5
+    X = X.astype("float32")
+    covariance = X.T.astype("float64") @ X / k
+    # An eigenvalue l of C goes to g^2 l (1 - eta l)^2. That keeps their order, so that none
+    # overshoots, as long as 3 eta l < 1 for the largest; the gain takes the rest of the margin.
+    eta = 0.1 / np.linalg.eigvalsh(covariance)[-1]
+    layer = Decorrelation(make(rule, center=False, learning_rate=float(eta)))
+    layer.build((None, n))
+
+    def energy():
+        M = explicit(layer, stage_groups("full", n, 1))[0]
+        C = M @ covariance @ M.T
+        return np.sum((C - np.diag(np.diag(C))) ** 2)
+
+    energies = [energy()]
+    while len(energies) < 1000 and energies[-1] >= 0.01 * energies[0]:
+        layer(X, training=True)
+        energies.append(energy())
+    assert np.all(np.diff(energies) < 0)
+    assert energies[-1] < 0.01 * energies[0]

@@ -1,0 +1,39 @@
+"""Reading and setting the M of a layer as explicit matrices."""
+
+import numpy as np
+from keras import ops
+
+from tests import reference
+
+
+def stage_groups(structure, n, g):
+    """The groups of features of every stage of a structure."""
+    if structure == "full":
+        return [[list(range(n))]]
+    if structure == "block_diagonal":
+        return [reference.contiguous(n, g)]
+    return [reference.contiguous(n, g), reference.monarch_second(n, g)]
+
+
+def explicit(layer, groups):
+    """The (n, n) float64 matrix of every stage of a `Decorrelation`."""
+    matrices = []
+    for variable, stage in zip(layer.matrices, groups, strict=True):
+        M = ops.convert_to_numpy(variable).astype("float64")
+        matrices.append(
+            reference.assemble(M if M.ndim == 3 else M[None], stage, layer.operator.n)
+        )
+    return matrices
+
+
+def perturb(layer, rng, size=0.3):
+    """Give a `Decorrelation` a non-symmetric M."""
+    for variable in layer.matrices:
+        M = ops.convert_to_numpy(variable)
+        noise = rng.normal(size=M.shape) * size / np.sqrt(M.shape[-1])
+        real = (M.max(-1, keepdims=True) > 0) * (M.max(-2, keepdims=True) > 0)
+        variable.assign(M + noise * real)
+
+
+def relative_error(value, expected):
+    return np.linalg.norm(value - expected) / np.linalg.norm(expected)
