@@ -137,38 +137,38 @@ class DecorConv2D(DecorLayer):
     def call(self, inputs, training=None):
         if self.decorrelation is None:
             return self.layer(inputs)
-        mean = self._observe(inputs, training)
-        conv = self.layer
-        kernel = ops.convert_to_tensor(self.kernel)
-        flat, bias = self.decorrelation.fold(
-            ops.reshape(kernel, (-1, kernel.shape[-1])), self.bias, mean
-        )
-        outputs = conv.convolution_op(inputs, ops.reshape(flat, kernel.shape))
-        if bias is not None:
-            last = conv.data_format == "channels_last"
-            outputs = outputs + ops.reshape(bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
-        return outputs if conv.activation is None else conv.activation(outputs)
-
-    def _observe(self, inputs, training):
-        decorrelation = self.decorrelation
+        decorrelation, conv = self.decorrelation, self.layer
 
         def batch_mean():
             image = ops.mean(ops.cast(inputs, "float32"), axis=0)
             return mean_patch(self._channels_last(image), *self.windows)
 
         mean = decorrelation.mean_of(batch_mean, training)
-        if decorrelation.learns(training):
-            d = decorrelation.decorrelator
-            batch = ops.shape(inputs)[0]
-            images = self._channels_last(inputs[: sample_count(batch, d.sample_fraction)])
-            size = ops.shape(images)
-            places = [w.positions(s) for w, s in zip(self.windows, size[1:3])]
-            index = sample_rows(size[0] * places[0] * places[1], d.max_samples, decorrelation.steps)
-            X = ops.cast(patches_at(images, index, *self.windows), "float32")
-            known = [s if isinstance(s, int) else None for s in places]
-            rows = decorrelation.expected_rows((inputs.shape[0], *known))
-            decorrelation.keep(Sample(X, mean, None, rows))
-        return mean
+        kernel = ops.convert_to_tensor(self.kernel)
+        flat, bias = decorrelation.fold(
+            ops.reshape(kernel, (-1, kernel.shape[-1])), self.bias, mean
+        )
+        if decorrelation.learns(training):  # only now, as it may move M
+            self._observe(inputs, mean)
+        outputs = conv.convolution_op(inputs, ops.reshape(flat, kernel.shape))
+        if bias is not None:
+            last = conv.data_format == "channels_last"
+            outputs = outputs + ops.reshape(bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
+        return outputs if conv.activation is None else conv.activation(outputs)
+
+    def _observe(self, inputs, mean):
+        decorrelation = self.decorrelation
+        d = decorrelation.decorrelator
+        batch = ops.shape(inputs)[0]
+        images = self._channels_last(inputs[: sample_count(batch, d.sample_fraction)])
+        size = ops.shape(images)
+        places = [w.positions(s) for w, s in zip(self.windows, size[1:3])]
+        index = sample_rows(size[0] * places[0] * places[1], d.max_samples, decorrelation.steps)
+        X = ops.cast(patches_at(images, index, *self.windows), "float32")
+        known = [s if isinstance(s, int) else None for s in places]
+        decorrelation.keep(
+            Sample(X, mean, None, decorrelation.expected_rows((inputs.shape[0], *known)))
+        )
 
     def _channels_last(self, images):
         if self.layer.data_format == "channels_last":

@@ -108,9 +108,9 @@ class DecorDense(DecorLayer):
         if rows <= self.units or self.layer.quantization_mode is not None:
             return self.layer.call(self.decorrelation(inputs, training=training, mask=mask))
         mean = self.decorrelation.mean_of_rows(inputs, training, mask)
-        if self.decorrelation.learns(training):
-            self.decorrelation.observe(inputs, mean, mask)
         kernel, bias = self.decorrelation.fold(ops.convert_to_tensor(self.kernel), self.bias, mean)
+        if self.decorrelation.learns(training):  # only now, as it may move M
+            self.decorrelation.observe(inputs, mean, mask)
         outputs = ops.matmul(inputs, kernel)
         if bias is not None:
             outputs = outputs + bias

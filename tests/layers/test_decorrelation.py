@@ -1,0 +1,134 @@
+"""The stand-alone layer: ranks, masks, means, freezing, bad input."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import Decorrelation
+
+
+def decorrelator(**arguments):
+    return NormPreserving(**{"learning_rate": 1e-2, "sample_fraction": 1.0, **arguments})
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 3, 5), (6, 2, 3, 5)])
+def test_any_rank_acts_on_the_last_axis(shape, rng):
+    x = rng.normal(size=shape).astype("float32")
+    flat, layer = Decorrelation(decorrelator()), Decorrelation(decorrelator())
+    flat(x.reshape(-1, 5), training=True)
+    assert tuple(layer(x, training=True).shape) == shape
+    np.testing.assert_allclose(numpy(layer.matrices[0]), numpy(flat.matrices[0]), rtol=1e-6)
+    np.testing.assert_allclose(
+        numpy(layer(x)).reshape(-1, 5), numpy(flat(x.reshape(-1, 5))), atol=1e-6
+    )
+
+
+def test_rank_one_and_unknown_features_are_refused():
+    with pytest.raises(ValueError, match=r"rank 2 or more.*Received: input_shape=\(4,\)"):
+        Decorrelation()(np.ones(4, "float32"))
+    with pytest.raises(ValueError, match=r"last axis .* must be known"):
+        Decorrelation()(keras.Input((3, None)))
+
+
+def test_none_passes_through(rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    layer = Decorrelation(None)
+    np.testing.assert_array_equal(numpy(layer(x, training=True)), x)
+    assert layer.weights == []
+
+
+def test_the_moving_mean_starts_as_an_average_and_serves_inference(rng):
+    layer = Decorrelation(decorrelator(learning_rate=0.0, momentum=0.9))
+    batches = rng.normal(size=(3, 8, 4)).astype("float32") + 5.0
+    for batch in batches:
+        layer(batch, training=True)
+    mean = batches.mean((0, 1))
+    np.testing.assert_allclose(numpy(layer.moving_mean), mean, rtol=1e-5)
+    M = numpy(layer.matrices[0])
+    np.testing.assert_allclose(
+        numpy(layer(batches[0])), (batches[0] - mean) @ M.T, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_frozen_layer_runs_as_in_inference(rng):
+    x = rng.normal(size=(8, 4)).astype("float32")
+    layer = Decorrelation(decorrelator())
+    layer(x, training=True)
+    layer.trainable = False
+    before = [numpy(v).copy() for v in layer.variables]
+    np.testing.assert_array_equal(numpy(layer(x, training=True)), numpy(layer(x)))
+    for variable, value in zip(layer.variables, before, strict=True):
+        np.testing.assert_array_equal(numpy(variable), value)
+
+
+def test_masked_steps_do_not_count_and_the_mask_passes(rng):
+    x = rng.normal(size=(6, 4, 3)).astype("float32")
+    mask = np.arange(4)[None] < np.array([4, 3, 4, 1, 2, 4])[:, None]
+    spoiled = np.where(mask[..., None], x, 1e3).astype("float32")
+    results = []
+    for inputs in (x, spoiled):
+        layer = Decorrelation(decorrelator())
+        layer(inputs, training=True, mask=mask)
+        results.append([numpy(layer.matrices[0]), numpy(layer.moving_mean)])
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(results[0][1], x[mask].mean(0), rtol=1e-4, atol=1e-6)
+    embedded = keras.layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0]]))
+    out = Decorrelation()(embedded)
+    assert keras.src.backend.get_keras_mask(out) is not None
+
+
+def test_a_batch_of_one_changes_nothing_but_the_mean():
+    layer = Decorrelation(decorrelator())
+    layer(np.array([[1.0, 2.0, 3.0]], "float32"), training=True)
+    np.testing.assert_array_equal(numpy(layer.matrices[0]), np.eye(3))
+    assert int(layer.skipped_updates) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("structure", ["full", "block_diagonal", "monarch"])
+@pytest.mark.parametrize("fraction", [1.0, 0.1])
+def test_a_bad_batch_does_not_destroy_m(bad, structure, fraction, rng):
+    layer = Decorrelation(
+        decorrelator(structure=structure, groups=2, sample_fraction=fraction)
+    )
+    good = rng.normal(size=(20, 8)).astype("float32")
+    layer(good, training=True)
+    before = [numpy(v).copy() for v in (*layer.matrices, layer.moving_mean)]
+    spoiled = good.copy()
+    spoiled[0 if bad == 1e30 else -1, 3] = bad
+    layer(spoiled, training=True)
+    for variable, value in zip((*layer.matrices, layer.moving_mean), before, strict=True):
+        np.testing.assert_array_equal(numpy(variable), value)
+    assert int(layer.skipped_updates) == 1
+    layer(good, training=True)
+    assert int(layer.skipped_updates) == 1
+    assert not np.array_equal(numpy(layer.matrices[0]), before[0])
+
+
+def test_the_sample_is_the_papers_first_tenth_plus_one(rng):
+    x = rng.normal(size=(50, 4)).astype("float32")
+    tenth = Decorrelation(NormPreserving(0.1, center=False))
+    tenth(x, training=True)
+    six = Decorrelation(NormPreserving(0.1, center=False, sample_fraction=1.0))
+    six(x[:6], training=True)
+    np.testing.assert_allclose(numpy(tenth.matrices[0]), numpy(six.matrices[0]), rtol=1e-6)
+
+
+def test_the_cap_on_rows_binds(rng):
+    x = rng.normal(size=(10, 30, 4)).astype("float32")
+    taken = []
+
+    class Spy(Decorrelation):
+        def update(self, sample):
+            taken.append(sample.X.shape[0])
+            return super().update(sample)
+
+    Spy(decorrelator(max_samples=37))(x, training=True)
+    Spy(decorrelator(max_samples=None))(x, training=True)
+    assert taken == [37, 300]
