@@ -27,9 +27,7 @@ STRUCTURES = ("full", "block_diagonal", "monarch")
 
 
 def build(net, structure, max_samples):
-    decorrelator = structure and NormPreserving(
-        1e-5, structure=structure, max_samples=max_samples
-    )
+    decorrelator = structure and NormPreserving(1e-5, structure=structure, max_samples=max_samples)
     model = getattr(models, f"{net}_net")(
         (32, 32, 3), 10, decorrelator=decorrelator, classifier_activation=None
     )
@@ -48,16 +46,24 @@ def one_step(model, x, y):
 
         # An unknown batch size, as in `fit` with a last short batch.
         spec = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in (x, y)]
-        data = tf.data.Dataset.from_generator(
-            lambda: iter(lambda: (x, y), None), output_signature=tuple(spec)
-        ).take(1).cache().repeat()
+        data = (
+            tf.data.Dataset.from_generator(
+                lambda: iter(lambda: (x, y), None), output_signature=tuple(spec)
+            )
+            .take(1)
+            .cache()
+            .repeat()
+        )
         iterator = iter(data)
         return lambda: float(model.train_function(iterator)["loss"])
     if backend == "jax":
         batch = (ops.convert_to_tensor(x), ops.convert_to_tensor(y))
         state = model._get_jax_state(
-            trainable_variables=True, non_trainable_variables=True, optimizer_variables=True,
-            metrics_variables=True, purge_model_variables=True,
+            trainable_variables=True,
+            non_trainable_variables=True,
+            optimizer_variables=True,
+            metrics_variables=True,
+            purge_model_variables=True,
         )
         box = [state]
 
@@ -116,9 +122,13 @@ def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
     for s in steps:
         ratio = np.median(np.array(times[s]) / np.array(times[None]))
         total, update = counts[s]
-        yield s or "plain", np.median(times[s]) * 1e3, ratio, total / plain, (
-            total + update
-        ) / plain
+        yield (
+            s or "plain",
+            np.median(times[s]) * 1e3,
+            ratio,
+            total / plain,
+            (total + update) / plain,
+        )
 
 
 def update_times(sizes, rounds):

@@ -20,9 +20,7 @@ def explicit(layer, groups):
     matrices = []
     for variable, stage in zip(layer.matrices, groups, strict=True):
         M = ops.convert_to_numpy(variable).astype("float64")
-        matrices.append(
-            reference.assemble(M if M.ndim == 3 else M[None], stage, layer.operator.n)
-        )
+        matrices.append(reference.assemble(M if M.ndim == 3 else M[None], stage, layer.operator.n))
     return matrices
 
 

@@ -64,9 +64,7 @@ def patches(images, kernel, strides, dilation, padding):
     if padding == "same":
         ph, pw = -(-h // sh), -(-w // sw)
         th, tw = max((ph - 1) * sh + eh - h, 0), max((pw - 1) * sw + ew - w, 0)
-        images = np.pad(
-            images, ((0, 0), (th // 2, th - th // 2), (tw // 2, tw - tw // 2), (0, 0))
-        )
+        images = np.pad(images, ((0, 0), (th // 2, th - th // 2), (tw // 2, tw - tw // 2), (0, 0)))
     else:
         ph, pw = (h - eh) // sh + 1, (w - ew) // sw + 1
     return np.array([

@@ -91,9 +91,7 @@ def _use_backend(backend):
     if backend is None or backend == keras.backend.backend():
         return
     if backend not in ("tensorflow", "jax", "torch"):
-        console.print(
-            f"Option --backend must be tensorflow, jax or torch. Received: {backend!r}"
-        )
+        console.print(f"Option --backend must be tensorflow, jax or torch. Received: {backend!r}")
         raise typer.Exit(2)
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "keras_decorr.experiments.cli", *sys.argv[1:]]

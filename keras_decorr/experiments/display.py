@@ -70,10 +70,7 @@ def tables(summary, results, rates):
             f"{rates[variant]:g}",
             _shown(figures["best_accuracy"], 4),
             _shown(figures["seconds_per_epoch"], 2),
-            *(
-                _relative(figures, plain, name)
-                for name in ("epochs_to_plain", "seconds_to_plain")
-            ),
+            *(_relative(figures, plain, name) for name in ("epochs_to_plain", "seconds_to_plain")),
         )
     return accuracy, costs
 

@@ -87,7 +87,12 @@ def train(config, run, images, folder, callbacks=()):
         data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
         start = time.perf_counter()
         history = model.fit(
-            data, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=list(callbacks)
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=0,
+            shuffle=False,
+            callbacks=list(callbacks),
         )
         seconds = time.perf_counter() - start
         logs = {name: values[-1] for name, values in history.history.items()}

@@ -1,6 +1,5 @@
 """A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
 
-import itertools
 import math
 from typing import NamedTuple
 
@@ -186,7 +185,11 @@ class Decorrelation(keras.layers.Layer):
         if inner:
             rows = sample_rows(math.prod([rows, *inner]), d.max_samples, self.steps)
         elif d.max_samples is not None:  # one row a sample: the first will do
-            rows = min(rows, d.max_samples) if isinstance(rows, int) else ops.minimum(rows, d.max_samples)
+            rows = (
+                min(rows, d.max_samples)
+                if isinstance(rows, int)
+                else ops.minimum(rows, d.max_samples)
+            )
 
         def sampled(x, axis=-2):
             if inner:
@@ -263,8 +266,7 @@ class Decorrelation(keras.layers.Layer):
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
             return tuple(
-                d.step(M, U, gains[i], eta, rows)
-                for i, (M, U) in enumerate(zip(matrices, stages))
+                d.step(M, U, gains[i], eta, rows) for i, (M, U) in enumerate(zip(matrices, stages))
             )
 
         if d.update_every > 1:

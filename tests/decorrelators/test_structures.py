@@ -48,9 +48,7 @@ def test_monarch_mixes_every_feature_with_every_other(rng):
     )
     assert np.all(M != 0)
     block = STRUCTURES["block_diagonal"](48, 4)
-    M = ops.convert_to_numpy(
-        block.apply(random_matrices(block, rng), np.eye(48, dtype="float32"))
-    )
+    M = ops.convert_to_numpy(block.apply(random_matrices(block, rng), np.eye(48, dtype="float32")))
     assert np.count_nonzero(M) == 48 * 12
 
 

@@ -94,9 +94,7 @@ def test_a_batch_of_one_changes_nothing_but_the_mean():
 @pytest.mark.parametrize("structure", ["full", "block_diagonal", "monarch"])
 @pytest.mark.parametrize("fraction", [1.0, 0.1])
 def test_a_bad_batch_does_not_destroy_m(bad, structure, fraction, rng):
-    layer = Decorrelation(
-        decorrelator(structure=structure, groups=2, sample_fraction=fraction)
-    )
+    layer = Decorrelation(decorrelator(structure=structure, groups=2, sample_fraction=fraction))
     good = rng.normal(size=(20, 8)).astype("float32")
     layer(good, training=True)
     before = [numpy(v).copy() for v in (*layer.matrices, layer.moving_mean)]

@@ -1,0 +1,51 @@
+# Needs Python 3.11, make and a package index; everything else is installed into .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+EXTRAS_DEMO := tensorflow,data,plots
+EXTRAS_TEST := tensorflow,jax,torch,data,plots,tests
+
+.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow benchmark clean
+
+demo: $(VENV)/demo
+	$(BIN)/keras-decorr compare --out results/demo
+
+test: lint test-tensorflow test-jax test-torch
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-tensorflow: $(VENV)/test
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not slow"
+
+# Without TensorFlow's tapes and tf.distribute, which skip themselves.
+test-jax: $(VENV)/test
+	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow" --ignore tests/experiments --ignore tests/datasets
+
+test-torch: $(VENV)/test
+	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow" --ignore tests/experiments --ignore tests/datasets
+
+# Trains on real images for minutes.
+test-slow: $(VENV)/test
+	$(BIN)/pytest -m slow
+
+benchmark: $(VENV)/test
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/step_time.py
+	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_time.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: $(BIN)/python setup.cfg
+	$(BIN)/pip install --quiet -e ".[$(EXTRAS_DEMO)]"
+	touch $@
+
+$(VENV)/test: $(BIN)/python setup.cfg
+	$(BIN)/pip install --quiet -e ".[$(EXTRAS_TEST)]"
+	touch $@

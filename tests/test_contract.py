@@ -1,0 +1,62 @@
+"""Every decorrelator in every structure in every layer: trains, repeats, saves, freezes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_decorr
+from keras_decorr.decorrelators import DECORRELATORS
+from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from keras_decorr.training import decorrelation_layers
+
+LAYERS = {
+    "Decorrelation": (Decorrelation, {}, (6,)),
+    "DecorDense": (DecorDense, {"units": 5}, (6,)),
+    "DecorDense on sequences": (DecorDense, {"units": 5}, (4, 6)),
+    "DecorConv2D": (DecorConv2D, {"filters": 3, "kernel_size": 2}, (5, 4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DECORRELATORS))
+@pytest.mark.parametrize("structure", sorted(STRUCTURES))
+@pytest.mark.parametrize("kind", sorted(LAYERS))
+def test_contract(name, structure, kind, rng, tmp_path):
+    cls, arguments, shape = LAYERS[kind]
+    decorrelator = DECORRELATORS[name](learning_rate=1e-2, structure=structure, groups=2)
+    x = (rng.normal(size=(30, *shape)) + 0.5).astype("float32")
+
+    def build():
+        keras.utils.set_random_seed(3)
+        model = keras_decorr.Sequential(
+            [
+                keras.Input(shape),
+                cls(**arguments, decorrelator=decorrelator),
+                keras.layers.Flatten(),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(1e-2), "mse")
+        return model
+
+    def train(model):
+        model.fit(x, x.reshape(30, -1)[:, :1], batch_size=8, epochs=2, verbose=0, shuffle=False)
+        return [ops.convert_to_numpy(w).copy() for w in model.weights]
+
+    model, again = build(), build()
+    start = [ops.convert_to_numpy(M).copy() for M in decorrelation_layers(model)[0].matrices]
+    weights = train(model)
+    assert all(np.isfinite(w).all() for w in weights)
+    for a, b in zip(weights, train(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    layer = decorrelation_layers(model)[0]
+    assert int(layer.steps) == 8
+    for M, before in zip(layer.matrices, start, strict=True):
+        M = ops.convert_to_numpy(M)
+        assert not np.array_equal(M, before)
+        padding = before.max(-1) == 0
+        assert not M[padding].any()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x)))

@@ -1,0 +1,95 @@
+"""The errors of published code (design of this package, section 3) are not repeated here.
+
+Those of feedback alignment and node perturbation wait for these rules.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from tests import reference
+from tests.helpers import perturb
+
+
+def matrix(layer):
+    return ops.convert_to_numpy(layer.decorrelation.matrices[0])
+
+
+def moved(layer, x):
+    layer.build(x.shape)
+    before = matrix(layer).copy()
+    layer(x, training=True)
+    return matrix(layer) - before
+
+
+def test_a_convolution_uses_the_rate_it_is_given(rng):
+    x = rng.normal(size=(4, 6, 6, 2)).astype("float32")
+    none, slow, fast = (
+        moved(DecorConv2D(3, 3, decorrelator=DecorrelatedBackprop(0.0, learning_rate=rate)), x)
+        for rate in (0.0, 1e-3, 2e-3)
+    )
+    assert np.all(none == 0)
+    np.testing.assert_allclose(fast, 2 * slow, rtol=1e-2, atol=1e-6)
+    with pytest.raises((TypeError, ValueError)):
+        DecorConv2D(3, 3, decorrelation_rate=1e-3)  # no argument disappears in **kwargs
+
+
+def test_the_dense_update_belongs_to_the_map_it_computes(rng):
+    """With a non-symmetric M the energy falls for `u = M z`; the update for `M^T z` would not do."""
+    x = (rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))).astype("float32")
+    layer = Decorrelation(
+        DecorrelatedBackprop(0.0, learning_rate=1e-3, sample_fraction=1.0, center=False)
+    )
+    layer.build(x.shape)
+    perturb(layer, rng, size=2.0)
+    energies = []
+    for _ in range(30):
+        U = ops.convert_to_numpy(layer(x))
+        C = U.T @ U / len(U)
+        energies.append(np.sum((C - np.diag(np.diag(C))) ** 2))
+        layer(x, training=True)
+    assert np.all(np.diff(energies) < 0)
+
+
+def test_use_bias_false_is_obeyed(rng):
+    x = rng.normal(size=(2, 6, 6, 2)).astype("float32")
+    layer = DecorConv2D(3, 3, use_bias=False)
+    layer(x)
+    assert layer.bias is None
+    assert len(layer.trainable_weights) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"kernel_size": (2, 4)}, {"kernel_size": 3, "dilation_rate": 2}, {"kernel_size": 2}],
+)
+def test_non_square_images_dilation_and_even_kernels_train(arguments, rng):
+    x = rng.normal(size=(3, 7, 11, 2)).astype("float32")
+    assert np.any(moved(DecorConv2D(3, padding="same", **arguments), x))
+
+
+def test_the_variance_term_scales_the_rows_of_m(rng):
+    x = rng.normal(size=(50, 5)).astype("float32") * np.arange(1, 6, dtype="float32")
+    layer = DecorDense(
+        2,
+        decorrelator=DecorrelatedBackprop(
+            1.0, learning_rate=0.01, sample_fraction=1.0, center=False
+        ),
+    )
+    layer.build(x.shape)
+    perturb(layer.decorrelation, rng)
+    M = matrix(layer).astype("float64")
+    layer(x, training=True)
+    v = np.mean((x @ M.T) ** 2 - 1, axis=0)
+    np.testing.assert_allclose(matrix(layer), M - 0.01 * v[:, None] * M, rtol=1e-4, atol=1e-5)
+    expected = reference.decorrelated_backprop(M, None, x @ M.T, 0.01, 1.0)
+    np.testing.assert_allclose(matrix(layer), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_sampling_is_an_argument():
+    arguments = inspect.signature(NormPreserving.__init__).parameters
+    assert {"sample_fraction", "max_samples"} <= set(arguments)

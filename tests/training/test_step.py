@@ -1,0 +1,293 @@
+"""The training step on every backend: once a step, same samples, everything Keras has."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_decorr
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from keras_decorr.training import decorrelation_layers
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def decorrelator(**arguments):
+    return NormPreserving(**{"learning_rate": 1e-2, "sample_fraction": 1.0, **arguments})
+
+
+def layers(**arguments):
+    return [
+        keras.Input((6, 6, 2)),
+        DecorConv2D(4, 3, activation="relu", decorrelator=decorrelator(**arguments)),
+        keras.layers.Flatten(),
+        DecorDense(3, activation="softmax", decorrelator=decorrelator(**arguments)),
+    ]
+
+
+def sequential(cls=keras_decorr.Sequential, **arguments):
+    keras.utils.set_random_seed(1)
+    return cls(layers(**arguments))
+
+
+class Subclassed(keras_decorr.Model):
+    """No `training` argument: the step must reach its layers all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = DecorDense(5, activation="relu", decorrelator=decorrelator())
+        self.second = DecorDense(3, activation="softmax", decorrelator=decorrelator())
+
+    def call(self, x):
+        return self.second(self.first(keras.ops.reshape(x, (-1, 72))))
+
+
+def compiled(model, **arguments):
+    arguments = {"optimizer": keras.optimizers.SGD(0.05), "metrics": ["accuracy"], **arguments}
+    model.compile(loss="sparse_categorical_crossentropy", **arguments)
+    return model
+
+
+def data(rng, n=40):
+    x = rng.normal(size=(n, 6, 6, 2)).astype("float32")
+    return x, rng.integers(0, 3, n).astype("int32")
+
+
+def matrices(model):
+    return [numpy(M).copy() for layer in decorrelation_layers(model) for M in layer.matrices]
+
+
+def steps(model):
+    return [int(layer.steps) for layer in decorrelation_layers(model)]
+
+
+def test_plain_keras_and_our_models_move_m_alike(rng):
+    x, y = data(rng, 16)
+    ours = compiled(sequential())
+    plain = compiled(sequential(keras.Sequential))
+    for model in (ours, plain):
+        for _ in range(3):
+            model.train_on_batch(x, y)
+    assert steps(ours) == steps(plain) == [3, 3]
+    for a, b in zip(ours.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
+
+
+def test_functional_and_subclassed_models(rng):
+    x, y = data(rng)
+    inputs = keras.Input((6, 6, 2))
+    outputs = inputs
+    for layer in layers()[1:]:
+        outputs = layer(outputs)
+    functional = keras_decorr.Model(inputs, outputs)
+    assert isinstance(functional, keras_decorr.Model)
+    for model in (functional, Subclassed()):
+        logs = compiled(model).fit(x, y, batch_size=16, epochs=2, verbose=0).history
+        assert steps(model) == [6, 6]
+        assert all(0 < value < 1 for value in logs["decorrelation_loss"])
+        assert logs["skipped_updates"] == [0.0, 0.0]
+
+
+def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng):
+    x, y = data(rng)
+    model = compiled(sequential())
+    logs = model.fit(x, y, validation_data=(x, y), epochs=1, verbose=0).history
+    assert set(logs) == {
+        "accuracy", "loss", "val_accuracy", "val_loss", "decorrelation_loss", "skipped_updates",
+    }  # fmt: skip
+    before = matrices(model)
+    assert set(model.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "accuracy"}
+    assert len(model.evaluate(x, y, verbose=0)) == 2
+    model.predict(x, verbose=0)
+    for a, b in zip(before, matrices(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_decorrelation_loss_is_the_mean_squared_off_diagonal_correlation(rng):
+    x, y = data(rng, 20)
+    model = compiled(keras_decorr.Sequential([
+        keras.Input((72,)), Decorrelation(decorrelator()), keras.layers.Dense(3, "softmax"),
+    ]))  # fmt: skip
+    x = x.reshape(20, 72)
+    logs = model.train_on_batch(x, y, return_dict=True)
+    Z = x - x.mean(0)
+    C = Z.T @ Z / 20
+    expected = np.mean(C[~np.eye(72, dtype=bool)] ** 2)
+    assert float(logs["decorrelation_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_m_moves_once_a_step_whatever_the_number_of_forward_passes(rng):
+    x, y = data(rng, 16)
+    shared = DecorDense(72, decorrelator=decorrelator())
+
+    class Twice(keras_decorr.Model):
+        def __init__(self):
+            super().__init__()
+            self.shared, self.out = shared, keras.layers.Dense(3, "softmax")
+
+        def call(self, x, training=None):
+            x = keras.ops.reshape(x, (-1, 72))
+            return self.out(self.shared(self.shared(x, training=training), training=training))
+
+    class Again(keras_decorr.rules.LearningRule):
+        seen = []
+
+        def compute_loss(self, model, loss, x, y, y_pred, sample_weight):
+            self.seen.append(type(model).__name__)
+            return loss + 0.0 * keras.ops.sum(model(x, training=True))
+
+    model = Twice()
+    compiled(model, learning_rule=Again())
+    before = None
+    for _ in range(2):
+        model.train_on_batch(x, y)
+        assert before is None or not np.array_equal(before, matrices(model)[0])
+        before = matrices(model)[0]
+    assert steps(model) == [2]
+    assert "Twice" in Again.seen
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_compiled_or_not_it_is_the_same_step(jit, rng, backend):
+    if backend == "torch":
+        pytest.skip("no compiler is tested on PyTorch")
+    x, y = data(rng, 38)  # the last batch is short
+    model, eager = sequential(), sequential()
+    compiled(model, jit_compile=jit)
+    compiled(eager, run_eagerly=True)
+    for m in (model, eager):
+        m.fit(x, y, batch_size=16, epochs=2, verbose=0, shuffle=False)
+    for a, b in zip(model.weights, eager.weights, strict=True):
+        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_of_one_trains(rng):
+    x, y = data(rng, 3)
+    model = compiled(sequential())
+    model.fit(x, y, batch_size=1, epochs=1, verbose=0)
+    assert all(np.isfinite(M).all() for M in matrices(model))
+
+
+def test_steps_per_execution(rng, backend):
+    if backend == "torch":
+        pytest.skip("Keras has no steps_per_execution on PyTorch")
+    x, y = data(rng, 64)
+    together, alone = sequential(), sequential()
+    compiled(together, steps_per_execution=2)
+    compiled(alone)
+    for model in (together, alone):
+        model.fit(x, y, batch_size=16, epochs=1, verbose=0, shuffle=False)
+        assert steps(model) == [4, 4]
+    for a, b in zip(matrices(together), matrices(alone), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_accumulation_moves_m_at_every_step(rng):
+    x, y = data(rng, 64)
+    model = compiled(
+        sequential(), optimizer=keras.optimizers.Adam(1e-3, gradient_accumulation_steps=4)
+    )
+    kernel = numpy(model.layers[0].kernel).copy()
+    model.fit(x[:48], y[:48], batch_size=16, epochs=1, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(numpy(model.layers[0].kernel), kernel)
+    assert steps(model) == [3, 3]
+    model.fit(x[48:], y[48:], batch_size=16, epochs=1, verbose=0, shuffle=False)
+    assert not np.array_equal(numpy(model.layers[0].kernel), kernel)
+
+
+def test_sample_and_class_weights_weigh_the_loss_alone(rng):
+    x, y = data(rng, 16)
+    weights = rng.uniform(0.1, 3.0, 16).astype("float32")
+    plain, ours = compiled(sequential(keras.Sequential)), compiled(sequential())
+    for model in (plain, ours):
+        model.fit(x, y, sample_weight=weights, batch_size=16, verbose=0)
+        model.fit(x, y, class_weight={0: 1.0, 1: 2.0, 2: 0.0}, batch_size=16, verbose=0)
+    for a, b in zip(plain.weights, ours.weights, strict=True):
+        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_moves_m(policy, rng, backend):
+    if backend == "torch":
+        pytest.skip("TensorFlow and JAX only")
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = compiled(sequential(learning_rate=1e-5), optimizer=keras.optimizers.Adam(1e-2))
+        x, y = data(rng, 64)
+        history = model.fit(x, y, batch_size=16, epochs=6, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loss_scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert loss_scaled == (policy == "mixed_float16")
+    assert history["loss"][-1] < history["loss"][0]
+    for M in matrices(model):
+        assert M.dtype == np.float32
+        assert np.count_nonzero(M - np.diag(np.diag(M))) > M.size / 2
+
+
+def test_the_rate_changes_in_training_without_a_new_trace(rng):
+    x, y = data(rng, 32)
+    traces = []
+
+    class Counting(NormPreserving):
+        def step(self, *arguments):
+            traces.append(1)
+            return super().step(*arguments)
+
+    model = keras_decorr.Sequential([
+        keras.Input((72,)), DecorDense(3, "softmax", decorrelator=Counting(1e-2)),
+    ])  # fmt: skip
+    compiled(model)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.traced = len(traces)
+                self.model.decorrelation_rate = 0.0
+                self.before = matrices(self.model)[0]
+
+    stop = Stop()
+    model.fit(x.reshape(32, 72), y, batch_size=16, epochs=2, verbose=0, callbacks=[stop])
+    if keras.backend.backend() != "torch":
+        assert len(traces) == stop.traced
+    # At a rate of zero only the gain is left, which scales M.
+    after = matrices(model)[0]
+    np.testing.assert_allclose(
+        after / np.linalg.norm(after), stop.before / np.linalg.norm(stop.before), atol=1e-6
+    )
+    assert float(model.decorrelation_rate) == 0.0
+
+
+def test_nan_in_a_batch_is_skipped_counted_and_survived(rng):
+    x, y = data(rng, 16)
+    model = compiled(sequential(), optimizer=keras.optimizers.SGD(0.0))
+    model.train_on_batch(x, y)
+    before = matrices(model)
+    bad = x.copy()
+    bad[0, 0, 0, 0] = np.nan
+    history = model.fit(bad, y, batch_size=16, verbose=0).history
+    # What the second layer gets depends on what the backend's relu makes of a NaN.
+    assert history["skipped_updates"][0] >= 1.0
+    assert np.isfinite(history["decorrelation_loss"][0])
+    np.testing.assert_array_equal(before[0], matrices(model)[0])
+    assert all(np.isfinite(M).all() for M in matrices(model))
+
+
+def test_freezing_a_model_freezes_m(rng):
+    x, y = data(rng, 16)
+    model = sequential()
+    model.layers[0].trainable = False
+    compiled(model)
+    before = matrices(model)
+    model.train_on_batch(x, y)
+    after = matrices(model)
+    np.testing.assert_array_equal(before[0], after[0])
+    assert not np.array_equal(before[1], after[1])
+
+
+def test_an_unknown_learning_rule_is_refused():
+    with pytest.raises(ValueError, match=r"`learning_rule`.*backprop.*Received: 'hebb'"):
+        compiled(sequential(), learning_rule="hebb")
