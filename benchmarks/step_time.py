@@ -160,7 +160,7 @@ def compiled_update(layer, X):
         variables = layer.non_trainable_variables
 
         def update(values):
-            scope = keras.StatelessScope(state_mapping=list(zip(variables, values)))
+            scope = keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
             with scope:
                 loss = layer.update(Sample(X, None, None, None)).loss
             return loss, [scope.get_current_value(v) for v in variables]

@@ -39,7 +39,7 @@ def test_a_convolution_uses_the_rate_it_is_given(rng):
 
 
 def test_the_dense_update_belongs_to_the_map_it_computes(rng):
-    """With a non-symmetric M the energy falls for `u = M z`; the update for `M^T z` would not do."""
+    """With a non-symmetric M the energy of `u = M z` falls; an update for `M^T z` fails."""
     x = (rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))).astype("float32")
     layer = Decorrelation(
         DecorrelatedBackprop(0.0, learning_rate=1e-3, sample_fraction=1.0, center=False)

@@ -122,7 +122,7 @@ def prepare_folder(out, config):
 
 
 def _versions():
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -57,7 +57,9 @@ def tables(summary, results, rates):
     """Two tables: test accuracy after every epoch, and what it cost."""
     accuracy = Table("epoch", *summary, title="test accuracy (mean over seeds)")
     runs = {v: [column(rows, "test_accuracy") for rows in s.values()] for v, s in results.items()}
-    for epoch, values in enumerate(zip(*(sum(r) / len(r) for r in runs.values())), start=1):
+    for epoch, values in enumerate(
+        zip(*(sum(r) / len(r) for r in runs.values()), strict=True), start=1
+    ):
         accuracy.add_row(str(epoch), *(f"{value:.4f}" for value in values))
     plain = summary[next(iter(summary))]
     costs = Table(

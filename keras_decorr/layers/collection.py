@@ -35,14 +35,14 @@ class Sample(NamedTuple):
         """The samples of several forward passes as one."""
         if len(samples) == 1:
             return samples[0]
-        X, means, stages, rows = zip(*samples)
-        mean = None if means[0] is None else sum(means[1:], means[0]) / len(means)
-        if None not in stages:
-            stages = [ops.concatenate(calls, axis=-2) for calls in zip(*stages)]
+        X, means, stages, rows = zip(*samples, strict=True)
+        joined = None
+        if not any(calls is None for calls in stages):
+            joined = [ops.concatenate(calls, axis=-2) for calls in zip(*stages, strict=True)]
         return cls(
             ops.concatenate(X),
-            mean,
-            None if None in stages else stages,
+            None if means[0] is None else sum(means[1:], means[0]) / len(means),
+            joined,
             None if None in rows else sum(rows),
         )
 

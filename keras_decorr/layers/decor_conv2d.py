@@ -113,7 +113,9 @@ class DecorConv2D(DecorLayer):
         same = conv.padding == "same"
         self.windows = [
             Window(kernel, stride, dilation, same)
-            for kernel, stride, dilation in zip(conv.kernel_size, conv.strides, conv.dilation_rate)
+            for kernel, stride, dilation in zip(
+                conv.kernel_size, conv.strides, conv.dilation_rate, strict=True
+            )
         ]
 
     def build(self, input_shape):
@@ -162,7 +164,7 @@ class DecorConv2D(DecorLayer):
         batch = ops.shape(inputs)[0]
         images = self._channels_last(inputs[: sample_count(batch, d.sample_fraction)])
         size = ops.shape(images)
-        places = [w.positions(s) for w, s in zip(self.windows, size[1:3])]
+        places = [w.positions(s) for w, s in zip(self.windows, size[1:3], strict=True)]
         index = sample_rows(size[0] * places[0] * places[1], d.max_samples, decorrelation.steps)
         X = ops.cast(patches_at(images, index, *self.windows), "float32")
         known = [s if isinstance(s, int) else None for s in places]

@@ -266,7 +266,8 @@ class Decorrelation(keras.layers.Layer):
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
             return tuple(
-                d.step(M, U, gains[i], eta, rows) for i, (M, U) in enumerate(zip(matrices, stages))
+                d.step(M, U, gains[i], eta, rows)
+                for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
             )
 
         if d.update_every > 1:
@@ -277,7 +278,7 @@ class Decorrelation(keras.layers.Layer):
         pairs = max(self.operator.n * (self.operator.n - 1), 1)
         loss = replica_mean(off_diagonal_energy(stages[-1], rows) / pairs)
 
-        for variable, M in zip(self.matrices, new):
+        for variable, M in zip(self.matrices, new, strict=True):
             variable.assign(M)
         if mean is not None:
             t = ops.cast(self.steps - self.skipped_updates, "float32")

@@ -49,7 +49,9 @@ def patches_at(images, index, window_h, window_w):
     Returns:
         `(k, kh kw c)`, the features in the order of a flattened kernel.
     """
-    b, h, w, c = (s if s is not None else d for s, d in zip(images.shape, ops.shape(images)))
+    _b, h, w, c = (
+        s if s is not None else d for s, d in zip(images.shape, ops.shape(images), strict=True)
+    )
     ph, pw = window_h.positions(h), window_w.positions(w)
     top = (index // pw) % ph * window_h.stride - window_h.before(h)
     left = index % pw * window_w.stride - window_w.before(w)
@@ -79,7 +81,9 @@ def mean_patch(image, window_h, window_w):
     Returns:
         `(kh kw c,)`.
     """
-    h, w, c = (s if s is not None else d for s, d in zip(image.shape, ops.shape(image)))
+    h, w, c = (
+        s if s is not None else d for s, d in zip(image.shape, ops.shape(image), strict=True)
+    )
     over_h = ops.matmul(_shares(window_h, h, image.dtype), ops.reshape(image, (h, w * c)))
     over_h = ops.reshape(over_h, (window_h.kernel, w, c))
     over_w = ops.matmul(_shares(window_w, w, image.dtype), over_h)

@@ -8,7 +8,7 @@ from keras_decorr.training.step import DecorrelationStep
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
-class Model(DecorrelationStep, keras.Model):
+class Model(DecorrelationStep):
     """A `keras.Model` that takes one decorrelation step per training step.
 
     Use it as `keras.Model`: `Model(inputs, outputs)`, or subclass it. `compile` has one argument

@@ -14,8 +14,8 @@ from keras_decorr.layers import collection
 from keras_decorr.layers.decorrelation import Decorrelation
 
 
-class DecorrelationStep:
-    """Mix-in of a Keras model with a learning rule and one decorrelation step per training step.
+class DecorrelationStep(keras.Model):
+    """A Keras model with a learning rule and one decorrelation step per training step.
 
     Adds to the logs of `fit`:
         decorrelation_loss: mean squared off-diagonal correlation of the sampled inputs, before the

@@ -45,7 +45,7 @@ def test_the_folder_holds_all_that_is_needed_to_repeat_it(small, tmp_path):
         epochs=2, seeds=2, structure=("full", "monarch"), batch_normalization=True,
         learning_rate=(1e-3, 1e-2), tuning_epochs=1,
     )  # fmt: skip
-    summary, results, rates = compare(config, tmp_path)
+    summary, _results, rates = compare(config, tmp_path)
     assert list(summary) == ["plain", "batch_normalization", "full", "monarch"]
     assert set(rates) == set(summary)
     saved = json.loads((tmp_path / "config.json").read_text())

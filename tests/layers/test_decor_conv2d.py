@@ -88,7 +88,9 @@ def test_channels_first_equals_channels_last(rng, backend):
     last = numpy(layers[0](x, training=True))
     first = numpy(layers[1](x.transpose(0, 3, 1, 2), training=True))
     np.testing.assert_allclose(first.transpose(0, 2, 3, 1), last, rtol=1e-4, atol=1e-5)
-    for a, b in zip(layers[0].decorrelation.variables, layers[1].decorrelation.variables):
+    for a, b in zip(
+        layers[0].decorrelation.variables, layers[1].decorrelation.variables, strict=True
+    ):
         np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-5, atol=1e-6)
 
 
@@ -107,7 +109,7 @@ def test_groups_unknown_channels_and_wrong_ranks_are_refused():
     with pytest.raises(ValueError, match=r"`groups`.*decorrelator=None.*Received: groups=2"):
         DecorConv2D(4, 3, groups=2)
     DecorConv2D(4, 3, groups=2, decorrelator=None)
-    with pytest.raises(ValueError, match="number of channels .* must be known"):
+    with pytest.raises(ValueError, match=r"number of channels .* must be known"):
         DecorConv2D(4, 3)(keras.Input((8, 8, None)))
     with pytest.raises(ValueError, match="rank 4"):
         DecorConv2D(4, 3).build((None, 8))

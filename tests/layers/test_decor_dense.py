@@ -133,5 +133,5 @@ def test_its_configuration_round_trips(rng):
 def test_bad_input():
     with pytest.raises(ValueError, match="rank 2 or more"):
         DecorDense(3)(np.ones(4, "float32"))
-    with pytest.raises(ValueError, match="last axis .* must be known"):
+    with pytest.raises(ValueError, match=r"last axis .* must be known"):
         DecorDense(3)(keras.Input((3, None)))
