@@ -63,9 +63,15 @@ def tables(summary, results, rates):
         accuracy.add_row(str(epoch), *(f"{value:.4f}" for value in values))
     plain = summary[next(iter(summary))]
     costs = Table(
-        "net", "learning rate", "best accuracy", "s / epoch", "epochs to plain's best",
-        "seconds to it", title="what decorrelation bought",
-    )  # fmt: skip
+        "net",
+        "rate",
+        "best accuracy",
+        "s / epoch",
+        "epochs*",
+        "seconds*",
+        title="what decorrelation bought",
+        caption="* to the plain net's best accuracy of the same seed",
+    )
     for variant, figures in summary.items():
         costs.add_row(
             variant,
