@@ -132,28 +132,30 @@ def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
 
 
 def update_times(sizes, rounds):
-    """Median milliseconds of one update of a full M from 26 samples, for each size."""
+    """Median milliseconds of one update of a full M from 26 samples, and its temporaries / n^2."""
     for n in sizes:
         keras.utils.clear_session()
-        layer = Decorrelation(NormPreserving(1e-5))
+        layer = Decorrelation(NormPreserving(1e-5, structure="full"))
         layer.build((None, n))
         X = np.random.default_rng(0).normal(size=(26, n)).astype("float32")
-        run = compiled_update(layer, ops.convert_to_tensor(X))
+        run, temporaries = compiled_update(layer, ops.convert_to_tensor(X))
         run()
         times = []
         for _ in range(rounds):
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-        yield n, np.median(times) * 1e3
+        yield n, np.median(times) * 1e3, temporaries and temporaries / (4 * n * n)
 
 
 def compiled_update(layer, X):
+    """`(run, temporaries)`: the update as a function, and the bytes it allocates, if known (JAX)."""
+    sample = Sample(X, None, None, None)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda: layer.update(Sample(X, None, None, None)).loss)
-        return lambda: float(function())
+        function = tf.function(lambda: layer.update(sample).loss)
+        return lambda: float(function()), None
     if keras.backend.backend() == "jax":
         import jax
 
@@ -162,22 +164,23 @@ def compiled_update(layer, X):
         def update(values):
             scope = keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
             with scope:
-                loss = layer.update(Sample(X, None, None, None)).loss
+                loss = layer.update(sample).loss
             return loss, [scope.get_current_value(v) for v in variables]
 
-        function, box = jax.jit(update, donate_argnums=0), [[v.value + 0 for v in variables]]
+        box = [[v.value + 0 for v in variables]]
+        function = jax.jit(update, donate_argnums=0).lower(box[0]).compile()
 
         def run():
             loss, box[0] = function(box[0])
             return float(loss)
 
-        return run
-    return lambda: float(layer.update(Sample(X, None, None, None)).loss)
+        return run, function.memory_analysis().temp_size_in_bytes
+    return lambda: float(layer.update(sample).loss), None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nets", nargs="+", default=["dense", "conv"], choices=["dense", "conv"])
+    parser.add_argument("--nets", nargs="*", default=["dense", "conv"], choices=["dense", "conv"])
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--max-samples", type=int, default=NormPreserving().max_samples)
@@ -193,14 +196,17 @@ def main():
         for row in step_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
             table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
         console.print(table)
-    table = Table("n", "ms", "exponent", title="one update of a full M, 26 samples")
+    if not arguments.sizes:
+        return
+    title = "one update of a full M, 26 samples"
+    table = Table("n", "ms", "exponent", "temporaries / n^2", title=title)
     before = None
-    for n, ms in update_times(arguments.sizes, arguments.rounds):
+    for n, ms, temporaries in update_times(arguments.sizes, arguments.rounds):
         exponent = "" if before is None else f"{np.log(ms / before[1]) / np.log(n / before[0]):.2f}"
-        table.add_row(str(n), f"{ms:.2f}", exponent)
+        shown = "not known" if temporaries is None else f"{temporaries:.2f}"
+        table.add_row(str(n), f"{ms:.2f}", exponent, shown)
         before = n, ms
-    if arguments.sizes:
-        console.print(table)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ class DecorDense(DecorLayer):
     """`keras.layers.Dense` on decorrelated inputs: `y = activation((x - mean) M^T W + b)`.
 
     M is applied to the batch (`rows n^2` multiply-adds) or folded into the kernel (`units n^2`),
-    whichever is less. The result is the same.
+    whichever is less. The result is the same. Where the size of the batch is not known when the step
+    is traced (TensorFlow's `fit`, unless the data set drops its remainder), 256 rows are assumed.
 
     Args:
         units: Number of outputs.
