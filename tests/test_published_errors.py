@@ -15,6 +15,10 @@ from tests import reference
 from tests.helpers import perturb
 
 
+def dalm(kappa, rate, **arguments):
+    return DecorrelatedBackprop(kappa, learning_rate=rate, structure="full", **arguments)
+
+
 def matrix(layer):
     return ops.convert_to_numpy(layer.decorrelation.matrices[0])
 
@@ -29,8 +33,7 @@ def moved(layer, x):
 def test_a_convolution_uses_the_rate_it_is_given(rng):
     x = rng.normal(size=(4, 6, 6, 2)).astype("float32")
     none, slow, fast = (
-        moved(DecorConv2D(3, 3, decorrelator=DecorrelatedBackprop(0.0, learning_rate=rate)), x)
-        for rate in (0.0, 1e-3, 2e-3)
+        moved(DecorConv2D(3, 3, decorrelator=dalm(0.0, rate)), x) for rate in (0.0, 1e-3, 2e-3)
     )
     assert np.all(none == 0)
     np.testing.assert_allclose(fast, 2 * slow, rtol=1e-2, atol=1e-6)
@@ -41,9 +44,7 @@ def test_a_convolution_uses_the_rate_it_is_given(rng):
 def test_the_dense_update_belongs_to_the_map_it_computes(rng):
     """With a non-symmetric M the energy of `u = M z` falls; an update for `M^T z` fails."""
     x = (rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))).astype("float32")
-    layer = Decorrelation(
-        DecorrelatedBackprop(0.0, learning_rate=1e-3, sample_fraction=1.0, center=False)
-    )
+    layer = Decorrelation(dalm(0.0, 1e-3, sample_fraction=1.0, center=False))
     layer.build(x.shape)
     perturb(layer, rng, size=2.0)
     energies = []
@@ -76,9 +77,7 @@ def test_the_variance_term_scales_the_rows_of_m(rng):
     x = rng.normal(size=(50, 5)).astype("float32") * np.arange(1, 6, dtype="float32")
     layer = DecorDense(
         2,
-        decorrelator=DecorrelatedBackprop(
-            1.0, learning_rate=0.01, sample_fraction=1.0, center=False
-        ),
+        decorrelator=dalm(1.0, 0.01, sample_fraction=1.0, center=False),
     )
     layer.build(x.shape)
     perturb(layer.decorrelation, rng)

@@ -39,13 +39,13 @@ class Decorrelator(ABC):
 
     def __init__(
         self,
-        learning_rate=1e-5,
+        learning_rate=5e-5,
         sample_fraction=0.1,
         max_samples=2048,
         update_every=1,
         center=True,
         momentum=0.99,
-        structure="full",
+        structure="monarch",
         groups=16,
     ):
         owner = type(self).__name__

@@ -65,7 +65,7 @@ def test_the_kernel_gets_the_gradient_of_decorrelated_inputs(rng, backend):
     target = rng.normal(size=(7, 6)).astype("float32")
     for units in (6, 20):  # folded and applied
         target = rng.normal(size=(7, units)).astype("float32")
-        layer = DecorDense(units, decorrelator=NormPreserving(1e-3))
+        layer = DecorDense(units, decorrelator=NormPreserving(1e-3, structure="full"))
         layer.build(x.shape)
         perturb(layer.decorrelation, rng)
         M = numpy(layer.decorrelation.matrices[0]).astype("float64")
@@ -110,7 +110,11 @@ def kernel_and_input_gradient(layer, x, target, backend):
 
 def test_a_half_precision_layer_keeps_m_in_float32(rng):
     for policy in ("mixed_float16", "mixed_bfloat16"):
-        layer = DecorDense(4, dtype=policy, decorrelator=NormPreserving(1e-5, sample_fraction=1.0))
+        layer = DecorDense(
+            4,
+            dtype=policy,
+            decorrelator=NormPreserving(1e-5, sample_fraction=1.0, structure="full"),
+        )
         x = rng.normal(size=(64, 8)).astype("float32")
         outputs = layer(x, training=True)
         assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")

@@ -10,7 +10,9 @@ from keras_decorr.layers import Decorrelation
 
 
 def decorrelator(**arguments):
-    return NormPreserving(**{"learning_rate": 1e-2, "sample_fraction": 1.0, **arguments})
+    return NormPreserving(
+        **{"learning_rate": 1e-2, "sample_fraction": 1.0, "structure": "full", **arguments}
+    )
 
 
 def numpy(x):

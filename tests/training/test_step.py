@@ -16,7 +16,9 @@ def numpy(x):
 
 
 def decorrelator(**arguments):
-    return NormPreserving(**{"learning_rate": 1e-2, "sample_fraction": 1.0, **arguments})
+    return NormPreserving(
+        **{"learning_rate": 1e-2, "sample_fraction": 1.0, "structure": "full", **arguments}
+    )
 
 
 def layers(**arguments):
