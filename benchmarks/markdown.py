@@ -16,7 +16,7 @@ def rows(folder):
     content = json.loads((Path(folder) / "summary.json").read_text())
     variants, rates = content["variants"], content["learning_rates"]
     plain = variants["plain"]
-    yield "net | learning rate | best test accuracy | s / epoch | epochs to plain's best | seconds to it"
+    yield "net | rate | best test accuracy | s / epoch | epochs to plain's best | seconds to it"
     yield "|".join(["---"] * 6)
     for name, figures in variants.items():
         reached = [
