@@ -13,7 +13,8 @@ STRUCTURES = ["full", "block_diagonal", "monarch"]
 
 
 def make(rule, **arguments):
-    arguments = {"learning_rate": ETA, "sample_fraction": 1.0, "max_samples": None, **arguments}
+    defaults = {"learning_rate": ETA, "sample_fraction": 1.0, "max_samples": None}
+    arguments = {**defaults, "structure": "full", **arguments}
     if rule == "norm_preserving":
         return NormPreserving(**arguments)
     return DecorrelatedBackprop(kappa=float(rule), **arguments)
