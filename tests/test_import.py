@@ -9,11 +9,14 @@ import pytest
 
 CHECK = """
 import sys
-class Missing:
+class Installed:  # what the finders find, but for the packages that shall be missing
+    finders = sys.meta_path
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {others!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in specs if spec), None)
+sys.meta_path = [Installed()]
 import keras
 packages = lambda: {{name.split(".")[0] for name in sys.modules}}
 before = packages()
