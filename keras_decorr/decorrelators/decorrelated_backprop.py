@@ -39,8 +39,8 @@ class DecorrelatedBackprop(Decorrelator):
         super().__init__(**kwargs)
         self.kappa = check_number(type(self).__name__, "kappa", kappa, 0.0, 1.0)
 
-    def step(self, M, U, g, eta, rows=None):
-        return decorrelated_backprop_step(M, U, self.kappa, eta, rows)
+    def step(self, M, U, g, eta, rows=None, row_axis=-2):
+        return decorrelated_backprop_step(M, U, self.kappa, eta, rows, row_axis)
 
     def get_config(self):
         return {"kappa": self.kappa, **super().get_config()}

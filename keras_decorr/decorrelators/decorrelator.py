@@ -26,9 +26,8 @@ class Decorrelator(ABC):
             `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code.
         max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for
             no cap. When it binds, the rows are spread evenly over those of the sampled fraction.
-            Defaults to 2048: on CIFAR-10 (convolutional net, 2 epochs, `benchmarks/max_samples.py`)
-            it learned as 256 and as all 26,624 patches did, and it keeps the update a few per cent
-            of the step.
+            Defaults to 512: on CIFAR-10 (convolutional net, `benchmarks/max_samples.py`) it learned as
+            2048 and as all 26,624 patches did, and it keeps the update a few per cent of the step.
         update_every: Update M every so many training steps. Defaults to 1.
         center: Subtract the mean of the inputs: of the batch in training, a moving mean in inference.
             Defaults to True: without it the mean itself is a correlation of all features.
@@ -47,7 +46,7 @@ class Decorrelator(ABC):
         self,
         learning_rate=5e-5,
         sample_fraction=0.1,
-        max_samples=2048,
+        max_samples=512,
         update_every=1,
         center=True,
         momentum=0.99,
@@ -99,15 +98,16 @@ class Decorrelator(ABC):
         return keras.ops.ones((x2.shape[0],), x2.dtype)
 
     @abstractmethod
-    def step(self, M, U, g, eta, rows=None):
+    def step(self, M, U, g, eta, rows=None, row_axis=-2):
         """The new M of one stage.
 
         Args:
             M: `(..., m, m)`.
-            U: `(..., k, m)` its outputs.
+            U: `(..., k, m)`, or `(..., m, k)`: its outputs.
             g: Scalar gain.
             eta: Scalar decorrelation rate.
             rows: The number of rows to expect where `k` is not known when tracing.
+            row_axis: The axis of `U` along which the `k` rows lie: -2, or -1.
         """
 
     # --- the rate -----------------------------------------------------------------------------

@@ -5,14 +5,14 @@ A training step that runs several forward passes, or that must see one M through
 collection instead: the layers leave their samples there, and the step updates every M once.
 """
 
-import threading
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from keras import ops
 
-# One stack a thread: each replica of a tf.distribute strategy traces in a thread of its own.
-_local = threading.local()
+from keras_decorr.layers.scope import Scope
+
+_scope = Scope()
 
 
 class Sample(NamedTuple):
@@ -21,29 +21,34 @@ class Sample(NamedTuple):
     Attributes:
         X: `(k, n)` float32 raw inputs.
         mean: `(n,)` mean of the whole batch, or `None`.
-        stages: Outputs `(..., k, m)` of every stage of M, or `None` to have them computed.
+        stages: Outputs of every stage of M, as its structure lays them out, or `None` to have them
+            computed.
         rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+        row_axis: The axis of `stages` along which the rows lie.
     """
 
     X: Any
     mean: Any
     stages: list | None
     rows: int | None
+    row_axis: int = -2
 
     @classmethod
     def joined(cls, samples):
         """The samples of several forward passes as one."""
         if len(samples) == 1:
             return samples[0]
-        X, means, stages, rows = zip(*samples, strict=True)
+        X, means, stages, rows, _ = zip(*samples, strict=True)
         joined = None
         if not any(calls is None for calls in stages):
-            joined = [ops.concatenate(calls, axis=-2) for calls in zip(*stages, strict=True)]
+            axis = samples[0].row_axis
+            joined = [ops.concatenate(calls, axis=axis) for calls in zip(*stages, strict=True)]
         return cls(
             ops.concatenate(X),
             None if means[0] is None else sum(means[1:], means[0]) / len(means),
             joined,
             None if None in rows else sum(rows),
+            samples[0].row_axis,
         )
 
 
@@ -76,16 +81,9 @@ class Collection:
 
 def current():
     """The open `Collection` of this thread, or `None`."""
-    stack = getattr(_local, "stack", None)
-    return stack[-1] if stack else None
+    return _scope.current
 
 
-@contextmanager
 def collect():
     """Open a collection for the forward passes inside."""
-    stack = _local.__dict__.setdefault("stack", [])
-    stack.append(Collection())
-    try:
-        yield stack[-1]
-    finally:
-        stack.pop()
+    return _scope.open(Collection())

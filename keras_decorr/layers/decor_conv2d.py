@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_decorr.layers import wiring
 from keras_decorr.layers.collection import Sample
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.maths.patches import Window, mean_patch, patches_at
@@ -137,26 +138,21 @@ class DecorConv2D(DecorLayer):
         self.layer.build(input_shape)
 
     def call(self, inputs, training=None):
+        inputs = wiring.current().inputs(self, inputs)
+        op = self.layer.convolution_op
         if self.decorrelation is None:
-            return self.layer(inputs)
-        decorrelation, conv = self.decorrelation, self.layer
+            return self.linear_map(op, inputs)
+        seen = wiring.current().sampled(self.decorrelation, inputs)
 
         def batch_mean():
-            image = ops.mean(ops.cast(inputs, "float32"), axis=0)
+            image = ops.mean(ops.cast(seen, "float32"), axis=0)
             return mean_patch(self._channels_last(image), *self.windows)
 
-        mean = decorrelation.mean_of(batch_mean, training)
-        kernel = ops.convert_to_tensor(self.kernel)
-        flat, bias = decorrelation.fold(
-            ops.reshape(kernel, (-1, kernel.shape[-1])), self.bias, mean
-        )
-        if decorrelation.learns(training):  # only now, as it may move M
-            self._observe(inputs, mean)
-        outputs = conv.convolution_op(inputs, ops.reshape(flat, kernel.shape))
-        if bias is not None:
-            last = conv.data_format == "channels_last"
-            outputs = outputs + ops.reshape(bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
-        return outputs if conv.activation is None else conv.activation(outputs)
+        mean = self.decorrelation.mean_of(batch_mean, training)
+        outputs = self.linear_map(op, inputs, mean, folded=True)
+        if self.decorrelation.learns(training):  # only now, as it may move M
+            self._observe(seen, mean)
+        return outputs
 
     def _observe(self, inputs, mean):
         decorrelation = self.decorrelation

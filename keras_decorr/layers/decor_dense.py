@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_decorr.layers import wiring
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import USUAL_BATCH
 
@@ -102,17 +103,20 @@ class DecorDense(DecorLayer):
         self.layer.build(input_shape)
 
     def call(self, inputs, training=None, mask=None):
-        if self.decorrelation is None:
-            return self.layer(inputs)
+        inputs = wiring.current().inputs(self, inputs)
+        decorrelation = self.decorrelation
         rows = math.prod(size or USUAL_BATCH for size in inputs.shape[:-1])
         # Nothing can be folded into a quantized kernel.
-        if rows <= self.units or self.layer.quantization_mode is not None:
-            return self.layer.call(self.decorrelation(inputs, training=training, mask=mask))
-        mean = self.decorrelation.mean_of_rows(inputs, training, mask)
-        kernel, bias = self.decorrelation.fold(ops.convert_to_tensor(self.kernel), self.bias, mean)
-        if self.decorrelation.learns(training):  # only now, as it may move M
-            self.decorrelation.observe(inputs, mean, mask)
-        outputs = ops.matmul(inputs, kernel)
-        if bias is not None:
-            outputs = outputs + bias
-        return outputs if self.layer.activation is None else self.layer.activation(outputs)
+        quantized = self.layer.quantization_mode is not None
+        if decorrelation is not None and (rows <= self.units or quantized):
+            inputs = decorrelation(inputs, training=training, mask=mask)
+            decorrelation = None
+        if quantized:
+            return self.layer.call(inputs)
+        if decorrelation is None:
+            return self.linear_map(ops.matmul, inputs)
+        mean = decorrelation.mean_of_rows(inputs, training, mask)
+        outputs = self.linear_map(ops.matmul, inputs, mean, folded=True)
+        if decorrelation.learns(training):  # only now, as it may move M
+            decorrelation.observe(inputs, mean, mask)
+        return outputs

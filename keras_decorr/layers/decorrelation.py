@@ -10,7 +10,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras_decorr import decorrelators
 from keras_decorr.decorrelators.replicas import replica_mean
 from keras_decorr.decorrelators.structures import STRUCTURES
-from keras_decorr.layers import collection
+from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.collection import Sample
 from keras_decorr.maths.correlation import off_diagonal_energy, squared_norms, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows
@@ -124,22 +124,17 @@ class Decorrelation(keras.layers.Layer):
 
     # --- M as an operator ---------------------------------------------------------------------
 
-    def fold(self, kernel, bias, mean):
-        """The kernel and bias that do to raw inputs what the given ones do to decorrelated inputs.
+    def fold(self, kernel):
+        """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones.
 
         Args:
-            kernel: `(n, units)`.
-            bias: `(units,)` or `None`.
-            mean: `(n,)` or `None`.
+            kernel: `(..., units)`, as many values before the last axis as there are features.
 
         Returns:
-            `K_eff = M^T K` and `b_eff = b - mean K_eff` (`None` if there is neither bias nor mean).
+            A tensor of the same shape.
         """
-        kernel = self.operator.fold(self._read(kernel.dtype), kernel)
-        if mean is not None:
-            shift = ops.matmul(ops.cast(mean, kernel.dtype), kernel)
-            bias = -shift if bias is None else bias - shift
-        return kernel, bias
+        K = ops.reshape(kernel, (self.operator.n, -1))
+        return ops.reshape(self.operator.fold(self._read(K.dtype), K), kernel.shape)
 
     def _read(self, dtype):
         matrices = [ops.cast(M, dtype) for M in self.matrices]
@@ -159,15 +154,24 @@ class Decorrelation(keras.layers.Layer):
         return bool(training) and self.trainable
 
     def mean_of(self, batch_mean, training):
-        """The mean to centre by: `batch_mean()` where M learns, else the moving mean, or `None`."""
+        """The mean to centre by, or `None`.
+
+        The gradient passes through the mean of a batch. If it did not, it would ask the biases of the
+        layer before for what centring takes away again, and they would grow without end.
+
+        Args:
+            batch_mean: A function that gives the mean of the batch.
+            training: Where M learns the mean is that of the batch, else the moving mean.
+        """
         if not self.decorrelator.center:
             return None
         if not self.learns(training):
             return ops.convert_to_tensor(self.moving_mean)
-        return replica_mean(batch_mean())
+        return wiring.current().mean(self, lambda: replica_mean(batch_mean()))
 
     def mean_of_rows(self, inputs, training, mask=None):
         """`mean_of` the rows of inputs of any rank."""
+        inputs = wiring.current().sampled(self, inputs)
         return self.mean_of(lambda: _row_mean(inputs, mask), training)
 
     def observe(self, inputs, mean, mask=None, stages=None):
@@ -180,6 +184,7 @@ class Decorrelation(keras.layers.Layer):
             stages: Outputs of every stage of M for all rows, if they are at hand.
         """
         d = self.decorrelator
+        inputs = wiring.current().sampled(self, inputs)
         batch, *inner = ops.shape(inputs)[:-1]
         rows = sample_count(batch, d.sample_fraction)
         if inner:
@@ -196,8 +201,7 @@ class Decorrelation(keras.layers.Layer):
                 x = ops.take(x, rows, axis=axis)
             else:
                 x = x[..., :rows, :] if axis == -2 else x[..., :rows]
-            x = ops.cast(x, "float32")
-            return x if axis == -2 else transpose(x)
+            return ops.cast(x, "float32")
 
         X = sampled(self._flat(inputs))
         if stages is not None and inputs.dtype == self.matrices[0].dtype:
@@ -207,8 +211,10 @@ class Decorrelation(keras.layers.Layer):
         if mask is not None:  # a masked row counts as one that lies at the mean
             kept = sampled(ops.reshape(mask, (-1, 1)))
             X = kept * X + (0.0 if mean is None else (1.0 - kept) * mean)
-            stages = stages and [kept * U for U in stages]
-        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1])))
+            each = kept if self.operator.row_axis == -2 else transpose(kept)
+            stages = stages and [each * U for U in stages]
+        rows = self.expected_rows(inputs.shape[:-1])
+        self.keep(Sample(X, mean, stages, rows, self.operator.row_axis))
 
     def expected_rows(self, shape):
         """The likely number of sampled rows in a batch of `shape`, its last axis left out."""
@@ -245,13 +251,12 @@ class Decorrelation(keras.layers.Layer):
             taken or skipped.
         """
         d = self.decorrelator
-        X, mean, stages, rows = sample
+        X, mean, stages, rows, row_axis = sample
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
         if stages is None:
             stages = self.operator.stages(matrices, X if mean is None else X - mean)
-            if self.operator.row_axis == -1:
-                stages = [transpose(U) for U in stages]
-        norms = ops.stack([squared_norms(U) for U in (X, *stages)])
+            row_axis = self.operator.row_axis
+        norms = ops.stack([squared_norms(X), *(squared_norms(U, row_axis) for U in stages)])
         gains = d.gain(norms[:-1], norms[1:])
 
         # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two
@@ -266,7 +271,7 @@ class Decorrelation(keras.layers.Layer):
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
             return tuple(
-                d.step(M, U, gains[i], eta, rows)
+                d.step(M, U, gains[i], eta, rows, row_axis)
                 for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
             )
 
@@ -276,7 +281,7 @@ class Decorrelation(keras.layers.Layer):
         else:
             new = moved()
         pairs = max(self.operator.n * (self.operator.n - 1), 1)
-        loss = replica_mean(off_diagonal_energy(stages[-1], rows) / pairs)
+        loss = replica_mean(off_diagonal_energy(stages[-1], rows, row_axis) / pairs)
 
         for variable, M in zip(self.matrices, new, strict=True):
             variable.assign(M)

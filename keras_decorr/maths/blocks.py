@@ -81,11 +81,6 @@ def exchange(X):
     return ops.reshape(ops.transpose(_shares(X), (1, 0, 2, 3)), (*X.shape[:2], -1))
 
 
-def exchange_and_join(X, n):
-    """`join(exchange(X), n)` in one pass over memory."""
-    return _rows(ops.transpose(_shares(X), (3, 1, 0, 2)), n)
-
-
 def _shares(X):
     g, m = X.shape[:2]
     return ops.reshape(X, (g, g, m // g, -1))

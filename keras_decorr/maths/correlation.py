@@ -2,6 +2,9 @@
 
 `C` costs `k n^2` to form and `C A` another `n^3`; `U^T (U A)` costs `2 k n^2` and never forms it.
 Which is less depends on `k` against `n`, so every product here picks its own order.
+
+`U` is `(..., k, m)`, or `(..., m, k)` with `row_axis=-1`: whoever made it chose the faster layout, and
+a product takes either as it comes. `...` are groups of features.
 """
 
 import math
@@ -14,78 +17,74 @@ def transpose(A):
     return ops.swapaxes(A, -1, -2)
 
 
-def squared_norms(U):
+def squared_norms(U, row_axis=-2):
     """`||u_k||^2` of rows whose features lie in groups.
 
     Args:
-        U: `(..., k, m)`.
+        U: `(..., k, m)`, or `(..., m, k)`.
+        row_axis: -2, or -1.
 
     Returns:
         `(k,)`.
     """
-    axes = (*range(len(U.shape) - 2), -1)
+    axes = (*range(len(U.shape) - 2), -3 - row_axis)
     return ops.sum(ops.square(U), axis=axes)
 
 
-def correlation(U):
-    """`C = U^T U / k`, the (uncentred) second moment of the rows of `U`.
-
-    Args:
-        U: `(..., k, n)`.
-
-    Returns:
-        `(..., n, n)`.
-    """
-    return ops.matmul(transpose(U), U / row_count(U))
+def row_count(U, row_axis=-2):
+    """`k` of `U` as a scalar of its type."""
+    return ops.cast(ops.shape(U)[row_axis], U.dtype)
 
 
-def row_count(U):
-    """`k` of `U (..., k, n)` as a scalar of its type."""
-    return ops.cast(ops.shape(U)[-2], U.dtype)
-
-
-def scaled_correlation_product(scale, U, A, rows=None):
+def scaled_correlation_product(scale, U, A, rows=None, row_axis=-2):
     """`scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
 
     Args:
-        scale: Non-negative scalar. It is applied to `U`, the smallest factor.
-        U: `(..., k, n)`.
+        scale: Non-negative scalar. It is applied to the smallest product.
+        U: `(..., k, n)`, or `(..., n, k)`.
         A: `(..., n, n)`.
         rows: The number of rows `k` to expect where it is not known when the function is traced.
             Only the speed depends on it.
+        row_axis: -2, or -1.
 
     Returns:
         `(..., n, n)`.
     """
-    U = U * ops.sqrt(scale / row_count(U))
+    scale = scale / row_count(U, row_axis)
+    # Nothing stands between a transpose and its product: TensorFlow then makes one of the two.
+    UT, U = (transpose(U), U) if row_axis == -2 else (U, transpose(U))
     if (U.shape[-2] or rows or 0) > U.shape[-1]:  # k n^2 + n^3 < 2 k n^2
-        return ops.matmul(ops.matmul(transpose(U), U), A)
-    return ops.matmul(transpose(U), ops.matmul(U, A))
+        return ops.matmul(scale * ops.matmul(UT, U), A)
+    return ops.matmul(UT, scale * ops.matmul(U, A))
 
 
-def off_diagonal_energy(U, rows=None):
+def off_diagonal_energy(U, rows=None, row_axis=-2):
     """Sum of the squared off-diagonal elements of `C = U^T U / k`.
 
     `||U^T U||_F = ||U U^T||_F`, so the smaller of the two Gram matrices is formed.
 
     Args:
-        U: `(..., k, m)`; the features of all groups count as one vector of `n`.
+        U: `(..., k, m)`, or `(..., m, k)`; the features of all groups count as one vector of `n`.
         rows: As in `scaled_correlation_product`.
+        row_axis: -2, or -1.
 
     Returns:
         A scalar.
     """
-    k, n = U.shape[-2] or rows or 0, feature_count(U)
-    diagonal = ops.mean(ops.square(U), axis=-2)
-    if k > n:
-        gram = correlation(U if len(U.shape) == 2 else ops.reshape(ops.moveaxis(U, 0, 1), (-1, n)))
-    else:
-        gram = ops.matmul(U, transpose(U) / row_count(U))
-        gram = gram if len(U.shape) == 2 else ops.sum(gram, axis=0)
-    energy = ops.sum(ops.square(gram)) - ops.sum(ops.square(diagonal))
+    feature_axis = -3 - row_axis
+    k, groups, m = U.shape[row_axis] or rows or 0, U.shape[:-2], U.shape[feature_axis]
+    squares = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
+    if groups and k > (n := math.prod(groups) * m):
+        U = (
+            ops.reshape(U, (n, -1))
+            if row_axis == -1
+            else ops.reshape(ops.moveaxis(U, -2, 0), (-1, n))
+        )
+        groups = ()
+    wide = bool(groups) or k <= m
+    left, right = (transpose(U), U) if wide == (row_axis == -1) else (U, transpose(U))
+    gram = ops.matmul(left, right)
+    if groups:
+        gram = ops.sum(gram, axis=tuple(range(len(groups))))
+    energy = ops.sum(ops.square(gram / row_count(U, row_axis))) - ops.sum(ops.square(squares))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
-
-
-def feature_count(U):
-    """`n`: the features of all groups of `U (..., k, m)` together."""
-    return math.prod(U.shape[:-2]) * U.shape[-1]

@@ -9,7 +9,7 @@ from keras import ops
 from keras_decorr.maths.correlation import scaled_correlation_product
 
 
-def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
+def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
     """`M <- M - eta ((1 - kappa) C_off M + kappa diag(v) M)`.
 
     `C_off` is `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`. `kappa = 0`
@@ -18,18 +18,19 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None):
 
     Args:
         M: `(..., n, n)`.
-        U: `(..., k, n)` decorrelated inputs, `u = M z`.
+        U: `(..., k, n)`, or `(..., n, k)`: decorrelated inputs, `u = M z`.
         kappa: Number between 0 and 1.
         eta: Scalar decorrelation rate.
         rows: As in `scaled_correlation_product`.
+        row_axis: -2, or -1.
 
     Returns:
         The new `M`.
     """
-    c = ops.mean(ops.square(U), axis=-2)  # the diagonal of C
+    c = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
     # C_off M = C M - diag(c) M, so both diagonal terms scale the rows of M together.
     d = eta * (kappa * (c - 1.0) - (1.0 - kappa) * c)
     step = (1.0 - ops.expand_dims(d, -1)) * M
     if kappa == 1.0:
         return step
-    return step - scaled_correlation_product(eta * (1.0 - kappa), U, M, rows)
+    return step - scaled_correlation_product(eta * (1.0 - kappa), U, M, rows, row_axis)

@@ -32,17 +32,18 @@ def gain(x2, u2):
     return ops.sum(ratio, axis=-1) / (count + none) + none
 
 
-def norm_preserving_step(M, U, g, eta, rows=None):
+def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
     """`M <- g M - eta C (g M)` with `C = U^T U / k`.
 
     Args:
         M: `(..., n, n)`.
-        U: `(..., k, n)` decorrelated inputs, `u = M z`.
+        U: `(..., k, n)`, or `(..., n, k)`: decorrelated inputs, `u = M z`.
         g: Scalar gain.
         eta: Scalar decorrelation rate.
         rows: As in `scaled_correlation_product`.
+        row_axis: -2, or -1.
 
     Returns:
         The new `M`.
     """
-    return g * M - scaled_correlation_product(eta * g, U, M, rows)
+    return g * M - scaled_correlation_product(eta * g, U, M, rows, row_axis)

@@ -3,9 +3,17 @@
 import keras
 
 from keras_decorr.rules.backprop import Backprop
+from keras_decorr.rules.direct_feedback_alignment import DirectFeedbackAlignment
+from keras_decorr.rules.feedback_alignment import FeedbackAlignment
 from keras_decorr.rules.learning_rule import LearningRule
+from keras_decorr.rules.node_perturbation import NodePerturbation
 
-RULES: dict[str, type[LearningRule]] = {"backprop": Backprop}
+RULES: dict[str, type[LearningRule]] = {
+    "backprop": Backprop,
+    "feedback_alignment": FeedbackAlignment,
+    "direct_feedback_alignment": DirectFeedbackAlignment,
+    "node_perturbation": NodePerturbation,
+}
 
 
 def get(identifier):
@@ -26,4 +34,12 @@ def get(identifier):
     )
 
 
-__all__ = ["RULES", "Backprop", "LearningRule", "get"]
+__all__ = [
+    "RULES",
+    "Backprop",
+    "DirectFeedbackAlignment",
+    "FeedbackAlignment",
+    "LearningRule",
+    "NodePerturbation",
+    "get",
+]

@@ -9,5 +9,5 @@ from keras_decorr.rules.learning_rule import LearningRule
 class Backprop(LearningRule):
     """The gradient of the loss itself. It decorrelates as every rule does, through its layers."""
 
-    def compute_loss(self, model, loss, x, y, y_pred, sample_weight):
-        return loss
+    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+        return loss_of(y_pred)

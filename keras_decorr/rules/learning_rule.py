@@ -1,24 +1,46 @@
-"""What a learning rule decides: the loss whose gradient trains the model."""
+"""What a learning rule decides: the scalar whose gradient trains the model."""
 
 from abc import ABC, abstractmethod
+
+from keras_decorr.layers.wiring import Wiring
 
 
 class LearningRule(ABC):
     """Base class of the rules by which a `keras_decorr.Model` learns.
 
     The training step differentiates one scalar. A rule says which: the loss itself for
-    backpropagation, or another scalar whose gradient is the rule's update. The rule may run further
-    forward passes of the model; they see the same M, as M moves once, after the rule, from the
-    samples of the first (clean) pass.
+    backpropagation, or another scalar whose gradient is the rule's update. Its wiring is in force
+    during the step, and changes what the linear maps of the model do in the forward or the backward
+    pass. The rule may run further forward passes; they see the same M, as M moves once, after the
+    rule, from the samples of the first (clean) pass.
+
+    A rule holds its arguments only; what it keeps for a model (feedback matrices, the state of its
+    noise) it makes in `build`, and the model saves it.
     """
 
+    def check(self, model):  # noqa: B027 - most rules serve some models only, but not all
+        """Refuse a compiled model that the rule cannot serve.
+
+        Raises:
+            ValueError: Names the layer and what to do.
+        """
+
+    def build(self, model):
+        """Make what the rule keeps for a built model: a `RuleState`, or `None`."""
+        return None
+
+    def wires(self, model):
+        """The `Wiring` for the clean forward pass and the backward pass of one step."""
+        return Wiring()
+
     @abstractmethod
-    def compute_loss(self, model, loss, x, y, y_pred, sample_weight):
-        """The scalar to differentiate.
+    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+        """The scalar to differentiate. Its value is the loss that the logs show.
 
         Args:
             model: The model in training.
-            loss: Its loss on the clean forward pass, with the losses of its layers.
+            loss_of: Function from outputs like `y_pred` to the compiled loss, with the losses of the
+                model's layers.
             x: Inputs.
             y: Targets.
             y_pred: Outputs of the clean forward pass.

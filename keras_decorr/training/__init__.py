@@ -1,6 +1,7 @@
 """The training step, and the models that have it."""
 
+from keras_decorr.training.gradients import gradients
 from keras_decorr.training.model import Model, Sequential
 from keras_decorr.training.step import decorrelation_layers
 
-__all__ = ["Model", "Sequential", "decorrelation_layers"]
+__all__ = ["Model", "Sequential", "decorrelation_layers", "gradients"]

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_decorr import rules
-from keras_decorr.layers import collection
+from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.decorrelation import Decorrelation
 
 
@@ -27,6 +27,8 @@ class DecorrelationStep(keras.Model):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._learning_rule = rules.get("backprop")
+        self._keep_rule_state(None)
+        self._rule_is_built = False
         self._evaluating = False
         self._decorrelation_metrics = [
             keras.metrics.Mean(name="decorrelation_loss"),
@@ -43,10 +45,37 @@ class DecorrelationStep(keras.Model):
             **kwargs: As for `keras.Model.compile`.
 
         Raises:
-            ValueError: If `learning_rule` is unknown.
+            ValueError: If `learning_rule` is unknown, or cannot serve a layer or the loss.
         """
-        self._learning_rule = rules.get(learning_rule)
+        rule = rules.get(learning_rule)
         super().compile(*args, **kwargs)
+        self._learning_rule = rule
+        rule.check(self)
+        self._keep_rule_state(rule.build(self) if self.built else None)
+        self._rule_is_built = self.built
+
+    def _keep_rule_state(self, state):
+        # Past Keras's tracking, which would make it one of the model's layers. Keras saves it all the
+        # same, as it saves every attribute that is a layer.
+        object.__setattr__(self, "learning_rule_state", state)
+
+    def _symbolic_build(self, *args, **kwargs):
+        super()._symbolic_build(*args, **kwargs)
+        if not self._rule_is_built:
+            self._keep_rule_state(self._learning_rule.build(self))
+            self._rule_is_built = True
+
+    @property
+    def variables(self):
+        """All variables of the model, those of its learning rule included."""
+        state = getattr(self, "learning_rule_state", None)
+        return super().variables + ([] if state is None else state.variables)
+
+    @property
+    def trainable_weights(self):
+        """All trainable weights of the model, feedback that learns included."""
+        state = getattr(self, "learning_rule_state", None)
+        return super().trainable_weights + ([] if state is None else state.trainable_weights)
 
     @property
     def learning_rule(self):
@@ -73,18 +102,20 @@ class DecorrelationStep(keras.Model):
             layer.decorrelator.learning_rate = value
 
     def train_step(self, *args):
-        with collection.collect():
+        if not self._rule_is_built:  # TensorFlow builds a model at its first call
+            self._symbolic_build(data_batch=args[-1])
+        with collection.collect(), wiring.opened(self._learning_rule.wires(self)):
             return super().train_step(*args)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        loss = super().compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
+        def loss_of(y_pred):
+            return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
+
         samples = collection.current()
         if not training or samples is None:
-            return loss
+            return loss_of(y_pred)
         with samples.paused():
-            loss = self._learning_rule.compute_loss(self, loss, x, y, y_pred, sample_weight)
+            loss = self._learning_rule.compute_loss(self, loss_of, x, y, y_pred, sample_weight)
         self._decorrelate(samples)
         return loss
 

@@ -137,9 +137,9 @@ def test_m_moves_once_a_step_whatever_the_number_of_forward_passes(rng):
     seen = []
 
     class Again(keras_decorr.rules.LearningRule):
-        def compute_loss(self, model, loss, x, y, y_pred, sample_weight):
+        def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
             seen.append(type(model).__name__)
-            return loss + 0.0 * keras.ops.sum(model(x, training=True))
+            return loss_of(y_pred) + 0.0 * keras.ops.sum(model(x, training=True))
 
     model = Twice()
     compiled(model, learning_rule=Again())

@@ -37,7 +37,7 @@ class Monarch(Structure):
         return [first, ops.matmul(matrices[1], blocks.exchange(first))]
 
     def rows(self, U):
-        return blocks.exchange_and_join(U, self.n)
+        return blocks.join(blocks.exchange(U), self.n)
 
     def fold(self, matrices, K):
         K = blocks.split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features

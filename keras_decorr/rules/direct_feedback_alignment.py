@@ -1,0 +1,148 @@
+"""Direct feedback alignment: the output error goes straight to every hidden layer.
+
+A. Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", arXiv 1609.01596
+(2016).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_decorr.layers import wiring
+from keras_decorr.layers.wiring import Wiring
+from keras_decorr.maths.feedback import send_error
+from keras_decorr.rules import graph
+from keras_decorr.rules.feedback import FeedbackWeights
+from keras_decorr.rules.learning_rule import LearningRule
+from keras_decorr.rules.state import RuleState
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class DirectFeedbackAlignment(LearningRule):
+    """The output error `e` reaches the inputs `x` of every linear map as `dx = e B^T`.
+
+    `e = dL/da` at the pre-activation `a` of the output, and each linear map but the first has a `B` of
+    its own. So what lies between two linear maps (activation, pooling, flattening, normalisation,
+    dropout) gets the error at its output and keeps its own gradient, and nothing travels back through
+    a linear map. Where outputs of a linear map go to several others (branches, skips), it gets the sum
+    of what reaches these; where they go to the output itself, the error too.
+
+    Args:
+        feedback_initializer: Keras initializer of `B`, of shape `(n, m)` for `n` inputs and `m` outputs
+            a sample. Defaults to `"he_uniform"`.
+        feedback_scale: Positive factor on it. Defaults to 1.
+        seed: Seed of `B`. Defaults to one drawn from Keras's global seed.
+
+    Raises:
+        ValueError: If an argument is out of its range; at `compile`, if a layer cannot be served or
+            has inputs or outputs of unknown size.
+
+    Example:
+
+    >>> import keras, keras_decorr
+    >>> model = keras_decorr.Sequential([
+    ...     keras.Input((64,)),
+    ...     keras_decorr.layers.DecorDense(32, activation="relu"),
+    ...     keras_decorr.layers.DecorDense(10, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy",
+    ...               learning_rule="direct_feedback_alignment")
+    """
+
+    def __init__(self, feedback_initializer="he_uniform", feedback_scale=1.0, seed=None):
+        self.weights = FeedbackWeights(
+            "DirectFeedbackAlignment", feedback_initializer, feedback_scale, seed
+        )
+
+    def check(self, model):
+        graph.check_layers(model, "direct_feedback_alignment")
+        if graph.functional(model) is None:
+            raise ValueError(
+                "The learning rule 'direct_feedback_alignment' must know the sizes of all layers, so "
+                "it needs a Sequential model with a keras.Input or a Functional one. "
+                f"Received: {model.name!r} ({type(model).__name__})"
+            )
+
+    def build(self, model):
+        self.check(model)
+        state, first = RuleState(), graph.first_maps(model)
+        initializers = self.weights.initializers()
+        sizes = [_size(tensor, f"output {i}") for i, tensor in enumerate(model.outputs)]
+        for layer in graph.linear_maps(model):
+            if id(layer) in first:
+                continue
+            n = {_size(tensor, f"input of {layer.name!r}") for tensor in _inputs(layer)}
+            if len(n) > 1:
+                raise ValueError(
+                    "The learning rule 'direct_feedback_alignment' needs inputs of one size in every "
+                    f"call of a layer. Received: {sorted(n)} values in {layer.path!r}"
+                )
+            for i, m in enumerate(sizes):
+                state.add(layer, i, (*n, m), next(initializers))
+        return state
+
+    def wires(self, model):
+        return _DirectWiring(model.learning_rule_state)
+
+    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+        wires = wiring.current()
+        predicted = keras.tree.flatten(y_pred)
+        sent = [
+            wires.with_error(i, graph.output_chain(tensor), value)
+            for i, (tensor, value) in enumerate(zip(model.outputs, predicted, strict=True))
+        ]
+        return loss_of(keras.tree.pack_sequence_as(y_pred, sent))
+
+    def get_config(self):
+        return self.weights.get_config()
+
+
+class _DirectWiring(Wiring):
+    def __init__(self, state):
+        self.state = state
+        self.received, self.made = [], {}
+
+    def inputs(self, layer, x):
+        if self.state.of(layer, 0) is None:
+            return x
+        heard = x
+        if layer.decorrelation is not None and layer.decorrelator.center:
+            # As the gradient does: what centring takes away again must not be asked for.
+            channel = -1 if getattr(layer.layer, "data_format", "") != "channels_first" else 1
+            axes = [axis for axis in range(len(x.shape)) if axis != channel % len(x.shape)]
+            heard = x - ops.mean(x, axis=axes, keepdims=True)
+        self.received.append((layer, heard))
+        return ops.stop_gradient(x)
+
+    def output(self, layer, a, y):
+        self.made[id(layer)] = a
+
+    def with_error(self, i, chain, value):
+        """The output `i`, made again so that its error reaches all that was received."""
+        layers = [layer for layer, _ in self.received]
+        xs = [x for _, x in self.received]
+
+        def sent(a):
+            Bs = [ops.cast(self.state.of(layer, i), x.dtype) for layer, x in self.received]
+            return send_error(a, xs, Bs) if layers else a
+
+        if chain is None:
+            return sent(value)
+        layer, *after = chain
+        y = sent(self.made[id(layer)])
+        for function in (layer.layer.activation, *after):
+            y = y if function is None else function(y)
+        return y
+
+
+def _inputs(layer):
+    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
+
+
+def _size(tensor, name):
+    if None in tensor.shape[1:]:
+        raise ValueError(
+            "The learning rule 'direct_feedback_alignment' must know the sizes of all layers. "
+            f"Received: shape={tensor.shape} of {name}"
+        )
+    return math.prod(tensor.shape[1:])

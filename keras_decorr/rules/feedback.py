@@ -1,0 +1,54 @@
+"""What the rules with feedback weights share: how these are drawn."""
+
+import keras
+from keras import ops
+
+from keras_decorr.decorrelators.arguments import check_number
+
+
+class FeedbackWeights:
+    """Draws feedback weights, each from a seed of its own.
+
+    Args:
+        owner: Name of the class whose arguments these are.
+        initializer: Keras initializer or its name.
+        scale: Positive factor.
+        seed: Integer, or `None` for one from Keras's global seed.
+    """
+
+    def __init__(self, owner, initializer, scale, seed):
+        try:
+            self.initializer = keras.initializers.get(initializer)
+        except ValueError as error:
+            raise ValueError(
+                f"Argument `feedback_initializer` of {owner} must be a Keras initializer or its name. "
+                f"Received: {initializer!r}"
+            ) from error
+        self.scale = check_number(owner, "feedback_scale", scale, 0.0, open_low=True)
+        if seed is not None and not isinstance(seed, int):
+            raise ValueError(
+                f"Argument `seed` of {owner} must be an integer or None. Received: {seed!r}"
+            )
+        self.seed = seed
+
+    def initializers(self):
+        """Initializers without end, one for each variable."""
+        seed = keras.random.randint((), 0, 2**30) if self.seed is None else self.seed
+        seed = int(ops.convert_to_numpy(seed))
+        while True:
+            yield self._seeded(seed)
+            seed += 1
+
+    def _seeded(self, seed):
+        initializer = self.initializer
+        if "seed" in (config := initializer.get_config()):
+            initializer = type(initializer).from_config({**config, "seed": seed})
+        return lambda shape, dtype=None: self.scale * initializer(shape, dtype=dtype)
+
+    def get_config(self):
+        """The arguments, as plain Python objects."""
+        return {
+            "feedback_initializer": keras.initializers.serialize(self.initializer),
+            "feedback_scale": self.scale,
+            "seed": self.seed,
+        }

@@ -1,0 +1,125 @@
+"""The linear maps of a model, and the layers around them, as the rules see them."""
+
+import keras
+from keras.src.models.functional import Functional
+
+from keras_decorr.layers.decor_layer import DecorLayer
+
+_WITH_A_TWIN = {"Dense": "DecorDense", "Conv2D": "DecorConv2D"}
+
+# Layers with weights of their own that are no linear maps: they keep their ordinary gradient.
+_LOCAL = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
+    keras.layers.PReLU,
+    keras.layers.Embedding,
+)
+
+
+def linear_maps(model):
+    """The layers of a model with a linear map that a rule can serve, those inside others included."""
+    return [x for x in model._flatten_layers(include_self=False) if isinstance(x, DecorLayer)]
+
+
+def check_layers(model, rule, local=_LOCAL):
+    """Refuse a model with weights that a rule cannot train.
+
+    Args:
+        model: The model, built or not.
+        rule: Name of the rule, for the message.
+        local: Types of layers whose weights keep their ordinary gradient.
+
+    Raises:
+        ValueError: Names the first such layer and what to do.
+    """
+    maps = linear_maps(model)
+    inside = {id(part) for layer in maps for part in layer._flatten_layers()}
+    for layer in model._flatten_layers(include_self=False):
+        kind = type(layer).__name__
+        weights = any(v.trainable for v in layer._trainable_variables)
+        if id(layer) in inside or isinstance(layer, local):
+            continue
+        if not weights and not (kind in _WITH_A_TWIN and layer.trainable):
+            continue
+        twin = _WITH_A_TWIN.get(kind)
+        remedy = (
+            f"Use keras_decorr.layers.{twin}, with `decorrelator=None` if it is not to decorrelate"
+            if twin
+            else "Set its `trainable=False`, or use learning_rule='backprop'"
+        )
+        raise ValueError(
+            f"The learning rule {rule!r} cannot train the layer {layer.path!r} ({kind}). {remedy}."
+        )
+    if not any(layer.trainable for layer in maps):
+        raise ValueError(
+            f"The learning rule {rule!r} finds nothing to learn in the model {model.name!r}: it needs "
+            "a trainable DecorDense or DecorConv2D."
+        )
+
+
+def functional(model):
+    """The Functional model that a Functional or a built Sequential model is, or `None`."""
+    if isinstance(model, keras.Sequential):
+        model = model._functional
+    return model if isinstance(model, Functional) else None
+
+
+def first_maps(model):
+    """The ids of linear maps that no trainable layer comes before: none needs their inputs' gradient.
+
+    Only of those it can be told that stand in the graph of a Functional or Sequential model.
+    """
+    graph = functional(model)
+    operations = {id(operation) for operation in graph.operations} if graph else set()
+
+    def learns_before(operation):
+        for node in operation._inbound_nodes:
+            for tensor in node.input_tensors:
+                before = tensor._keras_history.operation
+                if id(before) not in operations:
+                    continue
+                weights = getattr(before, "variables", ())
+                if weights or learns_before(before):
+                    return True
+        return False
+
+    return {
+        id(layer)
+        for layer in linear_maps(model)
+        if id(layer) in operations and not learns_before(layer)
+    }
+
+
+def output_chain(output):
+    """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
+    after: list = []
+    operation = output._keras_history.operation
+    while not isinstance(operation, DecorLayer):
+        nodes = operation._inbound_nodes
+        if getattr(operation, "variables", None) or len(nodes) != 1:
+            return None
+        if len(nodes[0].input_tensors) != 1:
+            return None
+        after.insert(0, operation)
+        operation = nodes[0].input_tensors[0]._keras_history.operation
+    return None if len(operation._inbound_nodes) != 1 else [operation, *after]
+
+
+def check_every_pass_is_the_same(model, rule):
+    """Refuse layers whose second forward pass of a step differs from the first.
+
+    Raises:
+        ValueError: Names the first such layer and what to do.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        normalises = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        if not normalises and not layer._seed_generators:
+            continue
+        remedy = "Set its `trainable=False`" if normalises else "Remove it"
+        raise ValueError(
+            f"The learning rule {rule!r} compares forward passes that differ in its own noise alone, "
+            f"and the layer {layer.path!r} ({type(layer).__name__}) differs between two passes. "
+            f"{remedy}, or use another learning rule."
+        )

@@ -1,0 +1,172 @@
+"""Node perturbation: learning from what noise does to the loss, without a backward pass.
+
+S. Dalm, M. van Gerven, N. Ahmad, "Effective Learning with Node Perturbation in Multi-Layer Neural
+Networks", arXiv 2310.00965 (2023); decorrelated in N. Ahmad, arXiv 2407.10780 (2024).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.layers import wiring
+from keras_decorr.layers.wiring import Wiring
+from keras_decorr.maths.autodiff import derivative
+from keras_decorr.rules import graph
+from keras_decorr.rules.learning_rule import LearningRule
+from keras_decorr.rules.noise import Noise, noise_state
+from keras_decorr.rules.per_sample import check_loss, contributions
+
+ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class NodePerturbation(LearningRule):
+    """Adds noise to the pre-activations `a` of every linear map and keeps what lowered the loss.
+
+    With noise `xi ~ N(0, sigma^2)` and the loss `L` of a sample, its estimate of `dL/da` is
+
+    - `"finite_difference"`: `(L(a + xi) - L(a)) / sigma^2 xi`;
+    - `"directional_derivative"`: the limit of it for `sigma -> 0`, by forward-mode differentiation;
+      `sigma` does not matter;
+    - `"activity"`: `N (L(a + xi) - L(a)) da / |da|^2` with `da` the whole change of the
+      pre-activations, that which comes from the layers before included, and `N` their number. It
+      needs no access to the noise itself. In expectation it is the gradient plus the part of the
+      earlier layers' that their noise carries along, so it is biased for all layers but the first.
+
+    Then `dW = u^T dL/da` and `db = sum dL/da`, as ever. The mean by which a layer centres is that of
+    the clean pass. The first two are unbiased (up to `sigma^2`), with a variance that grows with the
+    number of units.
+
+    Args:
+        sigma: Standard deviation of the noise, positive. Defaults to 1e-3: see the table of errors in
+            `benchmarks/results/sigma.txt`.
+        n_samples: Perturbations averaged per step, each one more forward pass. Defaults to 1.
+        estimator: One of the above. Defaults to `"finite_difference"`.
+        seed: Seed of the noise. Defaults to one drawn from Keras's global seed.
+
+    Raises:
+        ValueError: If an argument is out of its range; at `compile`, if the loss is not per sample or
+            a layer cannot be served: one with other weights, or one that draws at random.
+
+    Example:
+
+    >>> import keras, keras_decorr
+    >>> model = keras_decorr.Sequential([
+    ...     keras.Input((64,)),
+    ...     keras_decorr.layers.DecorDense(32, activation="relu"),
+    ...     keras_decorr.layers.DecorDense(10, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy", learning_rule="node_perturbation")
+    """
+
+    name = "node_perturbation"
+
+    def __init__(self, sigma=1e-3, n_samples=1, estimator="finite_difference", seed=None):
+        self.sigma = check_number("NodePerturbation", "sigma", sigma, 0.0, open_low=True)
+        self.n_samples = check_count("NodePerturbation", "n_samples", n_samples)
+        if estimator not in ESTIMATORS:
+            raise ValueError(
+                f"Argument `estimator` of NodePerturbation must be one of {list(ESTIMATORS)}. "
+                f"Received: {estimator!r}"
+            )
+        self.estimator = estimator
+        self.seed = seed
+
+    def check(self, model):
+        graph.check_layers(model, self.name, local=())
+        graph.check_every_pass_is_the_same(model, self.name)
+        check_loss(model, self.name)
+
+    def build(self, model):
+        self.check(model)
+        return noise_state(self.seed)
+
+    def wires(self, model):
+        return CleanWiring()
+
+    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+        clean, state = wiring.current(), model.learning_rule_state
+        loss = ops.stop_gradient(loss_of(y_pred))
+        local = sum(model.losses, ops.zeros(()))  # regularisers keep their gradient
+
+        def loss_with(wires):
+            with wiring.opened(wires):
+                outputs = model(x, training=True) if model._call_has_training_arg else model(x)
+            return contributions(model, y, outputs, sample_weight, self.name)
+
+        before = ops.stop_gradient(contributions(model, y, y_pred, sample_weight, self.name))
+        estimate = ops.zeros(())
+        seed = state.next_seed()
+        for sample in range(self.n_samples):
+            noise = Noise(seed, sample)
+            estimate += self._estimate(clean, noise, before, loss_with)
+        estimate = estimate / self.n_samples
+        return loss + estimate - ops.stop_gradient(estimate) + local - ops.stop_gradient(local)
+
+    def _estimate(self, clean, noise, before, loss_with):
+        """A scalar whose gradient with respect to the clean pre-activations is the estimate."""
+        if self.estimator == "directional_derivative":
+            _, slope = derivative(lambda size: loss_with(NoisyWiring(clean, noise, size)))
+            changes, factor = noise.drawn, slope
+        else:
+            wires = NoisyWiring(clean, noise, self.sigma)
+            change = loss_with(wires) - before
+            if self.estimator == "finite_difference":
+                changes, factor = noise.drawn, change / self.sigma
+            else:
+                changes = [b - a for a, b in zip(clean.a, wires.a, strict=True)]
+                squares = sum(dot(c, c) for c in changes)
+                count = sum(math.prod(a.shape[1:]) for a in clean.a)
+                factor = count * change / ops.maximum(squares, 1e-30)
+        factor = ops.stop_gradient(factor)
+        along = sum(dot(a, ops.stop_gradient(c)) for a, c in zip(clean.a, changes, strict=True))
+        return ops.sum(along * factor)
+
+    def get_config(self):
+        return {
+            "sigma": self.sigma,
+            "n_samples": self.n_samples,
+            "estimator": self.estimator,
+            "seed": self.seed,
+        }
+
+
+class CleanWiring(Wiring):
+    """Cuts the gradient before every linear map, and keeps what the noisy passes need."""
+
+    def __init__(self):
+        self.a, self.means = [], []
+
+    def inputs(self, layer, x):
+        return ops.stop_gradient(x)
+
+    def mean(self, layer, batch_mean):
+        self.means.append(batch_mean())
+        return self.means[-1]
+
+    def pre_activation(self, layer, a):
+        self.a.append(a)
+        return a
+
+
+class NoisyWiring(Wiring):
+    """Adds noise, and centres as the clean pass did."""
+
+    def __init__(self, clean, noise, size):
+        self.a, self._means = [], iter(clean.means)
+        self._noise, self._size = noise, size
+
+    def mean(self, layer, batch_mean):
+        return next(self._means)
+
+    def pre_activation(self, layer, a):
+        xi = self._noise.of(len(self.a), a)
+        self.a.append(a + ops.cast(self._size, a.dtype) * xi)
+        return self.a[-1]
+
+
+def dot(a, b):
+    """`(batch,)`: inner products of two tensors, sample by sample, in float32."""
+    product = ops.cast(a, "float32") * ops.cast(b, "float32")
+    return ops.sum(product, axis=tuple(range(1, len(a.shape))))

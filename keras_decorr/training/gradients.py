@@ -1,0 +1,83 @@
+"""The update that a learning rule would make, without making it."""
+
+import keras
+from keras import ops
+
+from keras_decorr import rules
+from keras_decorr.layers import collection, wiring
+
+
+def gradients(model, x, y, learning_rule=None, sample_weight=None):
+    """The gradients that a training step would hand to the optimizer. Nothing moves.
+
+    Args:
+        model: A compiled and built `keras_decorr.Model` or `Sequential`.
+        x: Inputs, a batch as arrays or tensors.
+        y: Targets.
+        learning_rule: A rule, or its name. Default: the model's own. Another rule must need no state
+            (`"backprop"`), or be the model's own.
+        sample_weight: Weight of each sample, or `None`.
+
+    Returns:
+        A list of arrays, one for each of `model.trainable_variables`; zeros for one that the rule
+        leaves alone.
+
+    Raises:
+        ValueError: If the model is not compiled, or not built.
+    """
+    if not model.compiled or not model.built:
+        raise ValueError(
+            "`gradients` needs a model that is built and compiled. Call `fit`, or `compile` a model "
+            f"that has a `keras.Input`. Received: {model.name!r}, compiled={model.compiled}, "
+            f"built={model.built}"
+        )
+    rule = model.learning_rule if learning_rule is None else rules.get(learning_rule)
+    x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
+
+    def loss():
+        with collection.collect() as samples, wiring.opened(rule.wires(model)):
+            y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
+            with samples.paused():
+                return rule.compute_loss(
+                    model,
+                    lambda y_pred: keras.Model.compute_loss(model, x, y, y_pred, sample_weight),
+                    x,
+                    y,
+                    y_pred,
+                    sample_weight,
+                )
+
+    variables = model.trainable_variables
+    kept = [(v, ops.convert_to_numpy(v).copy()) for v in model.non_trainable_variables]
+    backend = keras.backend.backend()
+    found = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend](loss, variables)
+    for variable, value in kept:  # such as the step of the noise
+        variable.assign(value)
+    return [
+        ops.convert_to_numpy(ops.zeros_like(v) if g is None else g)
+        for v, g in zip(variables, found, strict=True)
+    ]
+
+
+def _tensorflow(loss, variables):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    return tape.gradient(value, [v.value for v in variables])
+
+
+def _jax(loss, variables):
+    import jax
+
+    def of(values):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return loss()
+
+    return jax.grad(of)([v.value for v in variables])
+
+
+def _torch(loss, variables):
+    import torch
+
+    return torch.autograd.grad(loss(), [v.value for v in variables], allow_unused=True)
