@@ -6,7 +6,8 @@ Prints, for the dense and the convolutional net of the paper at a batch of 256, 
 training step with each structure of M to the step of the same net in plain Keras layers. The
 variants take turns in one process, so that a slow spell of the machine hits all of them; the median
 over the rounds of time over plain time counts. Beside it stands the ratio of counted multiply-adds.
-Then: how the time of one update of M grows with its size.
+Then: a step of each learning rule over one of backpropagation, all else equal, and how the time of
+one update of M grows with its size.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from keras import ops
 from rich.console import Console
 from rich.table import Table
 
-from keras_decorr import models
+from keras_decorr import models, rules
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.collection import Sample
@@ -26,13 +27,14 @@ from keras_decorr.layers.collection import Sample
 STRUCTURES = ("full", "block_diagonal", "monarch")
 
 
-def build(net, structure, max_samples):
+def build(net, structure, max_samples, rule="backprop"):
     decorrelator = structure and NormPreserving(1e-5, structure=structure, max_samples=max_samples)
     model = getattr(models, f"{net}_net")(
         (32, 32, 3), 10, decorrelator=decorrelator, classifier_activation=None
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-4), loss)
+    arguments = {} if rule == "backprop" else {"learning_rule": rule}
+    model.compile(keras.optimizers.Adam(1e-4), loss, **arguments)
     return model
 
 
@@ -101,34 +103,43 @@ def multiply_adds(model, batch):
     return total, update
 
 
-def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
+def interleaved(built, batch, rounds):
+    """Median milliseconds of a step of each model, and of its ratio to the first one's."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
     y = rng.integers(0, 10, batch).astype("int32")
-    built = {s: build(net, s, max_samples) for s in (None, *structures)}
-    steps = {s: one_step(model, x, y) for s, model in built.items()}
+    steps = {name: one_step(model, x, y) for name, model in built.items()}
     for step in steps.values():
         for _ in range(3):
             step()
-    times = {s: [] for s in steps}
+    times = {name: [] for name in steps}
     for _ in range(rounds):
-        for s, step in steps.items():
+        for name, step in steps.items():
             start = time.perf_counter()
             for _ in range(3):
                 step()
-            times[s].append((time.perf_counter() - start) / 3)
-    counts = {s: multiply_adds(model, batch) for s, model in built.items()}
-    plain = counts[None][0]
-    for s in steps:
-        ratio = np.median(np.array(times[s]) / np.array(times[None]))
-        total, update = counts[s]
-        yield (
-            s or "plain",
-            np.median(times[s]) * 1e3,
-            ratio,
-            total / plain,
-            (total + update) / plain,
-        )
+            times[name].append((time.perf_counter() - start) / 3)
+    first = np.array(next(iter(times.values())))
+    return {
+        name: (np.median(taken) * 1e3, np.median(np.array(taken) / first))
+        for name, taken in times.items()
+    }
+
+
+def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
+    built = {s or "plain": build(net, s, max_samples) for s in (None, *structures)}
+    counts = {name: multiply_adds(model, batch) for name, model in built.items()}
+    plain = counts["plain"][0]
+    for name, (ms, ratio) in interleaved(built, batch, rounds).items():
+        total, update = counts[name]
+        yield name, ms, ratio, total / plain, (total + update) / plain
+
+
+def rule_ratios(net, batch, rounds, max_samples):
+    """A step of every learning rule over one of backpropagation, of the same decorrelated net."""
+    built = {rule: build(net, "monarch", max_samples, rule) for rule in rules.RULES}
+    for name, (ms, ratio) in interleaved(built, batch, rounds).items():
+        yield name, ms, ratio
 
 
 def update_times(sizes, rounds):
@@ -185,6 +196,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--max-samples", type=int, default=NormPreserving().max_samples)
     parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024, 2048, 4096, 8192])
+    parser.add_argument("--no-rules", dest="rules", action="store_false")
     arguments = parser.parse_args()
     console = Console()
     console.print(
@@ -195,6 +207,11 @@ def main():
         table = Table("M", "ms", "time / plain", "counted", "with update", title=f"{net} net")
         for row in step_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
             table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
+        console.print(table)
+    for net in arguments.nets if arguments.rules else ():
+        table = Table("rule", "ms", "time / backprop", title=f"{net} net, Monarch M")
+        for row in rule_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
+            table.add_row(row[0], f"{row[1]:.1f}", f"{row[2]:.2f}")
         console.print(table)
     if not arguments.sizes:
         return

@@ -3,17 +3,30 @@
 After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
 
-from keras_decorr import datasets, decorrelators, layers, models, plots, rules
+from keras_decorr import (
+    callbacks,
+    datasets,
+    decorrelators,
+    layers,
+    metrics,
+    models,
+    plots,
+    rules,
+    tapes,
+)
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"
 __all__ = [
     "Model",
     "Sequential",
+    "callbacks",
     "datasets",
     "decorrelators",
     "layers",
+    "metrics",
     "models",
     "plots",
     "rules",
+    "tapes",
 ]

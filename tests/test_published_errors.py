@@ -1,14 +1,13 @@
-"""The errors of published code (design of this package, section 3) are not repeated here.
-
-Those of feedback alignment and node perturbation wait for these rules.
-"""
+"""The errors of published code (design of this package, section 3) are not repeated here."""
 
 import inspect
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import keras_decorr
 from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
 from tests import reference
@@ -87,6 +86,43 @@ def test_the_variance_term_scales_the_rows_of_m(rng):
     np.testing.assert_allclose(matrix(layer), M - 0.01 * v[:, None] * M, rtol=1e-4, atol=1e-5)
     expected = reference.decorrelated_backprop(M, None, x @ M.T, 0.01, 1.0)
     np.testing.assert_allclose(matrix(layer), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_the_bias_of_a_feedback_alignment_convolution_learns_or_is_not_there(use_bias, rng):
+    layer = DecorConv2D(3, 3, activation="tanh", use_bias=use_bias)
+    layers = [keras.Input((6, 6, 2)), layer, keras.layers.Flatten(), DecorDense(2)]
+    model = keras_decorr.Sequential(layers)
+    model.compile("sgd", "mse", learning_rule="feedback_alignment", run_eagerly=True)
+    assert len(layer.trainable_weights) == 1 + use_bias
+    assert (layer.bias is not None) == use_bias
+    kernel = ops.convert_to_numpy(layer.kernel).copy()
+    x, y = rng.normal(size=(4, 6, 6, 2)), rng.normal(size=(4, 2))
+    model.train_on_batch(x.astype("float32"), y.astype("float32"))
+    assert np.all(ops.convert_to_numpy(layer.kernel) != kernel)
+    if use_bias:
+        assert np.all(ops.convert_to_numpy(layer.bias) != 0)
+
+
+def test_decorrelated_node_perturbation_trains(rng):
+    layers = [
+        DecorDense(8, "tanh", decorrelator=NormPreserving(1e-2, structure="full")),
+        DecorDense(2, decorrelator=NormPreserving(1e-2, structure="full")),
+    ]
+    model = keras_decorr.Sequential([keras.Input((6,)), *layers])
+    model.compile("sgd", "mse", learning_rule="node_perturbation", run_eagerly=True)
+    x, y = rng.normal(size=(16, 6)), rng.normal(size=(16, 2))
+    before = [ops.convert_to_numpy(w).copy() for w in model.trainable_weights]
+    matrices = [matrix(layer).copy() for layer in layers]
+    model.train_on_batch(x.astype("float32"), y.astype("float32"))
+    for w, b in zip(model.trainable_weights, before, strict=True):
+        assert np.all(ops.convert_to_numpy(w) != b)
+    assert all(np.any(matrix(a) != M) for a, M in zip(layers, matrices, strict=True))
+
+
+def test_the_size_of_the_noise_is_an_argument():
+    rule = keras_decorr.rules.NodePerturbation(sigma=0.25)
+    assert rule.sigma == rule.get_config()["sigma"] == 0.25
 
 
 def test_the_sampling_is_an_argument():

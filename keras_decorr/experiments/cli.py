@@ -8,6 +8,8 @@ import keras
 import typer
 from rich.console import Console
 
+from keras_decorr.experiments.several import CommandWithLists
+
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console()
 
@@ -17,20 +19,32 @@ def main():
     """Decorrelated layers for Keras (N. Ahmad, arXiv 2407.10780)."""
 
 
-@app.command()
+@app.command(cls=CommandWithLists)
 def compare(
     dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
     net: Annotated[str, typer.Option(help="dense or conv")] = "dense",
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="backprop, feedback_alignment, direct_feedback_alignment or node_perturbation; "
+            "give several to compare them"
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="epochs of training")] = 10,
     batch_size: Annotated[int, typer.Option(help="samples a batch")] = 0,
     learning_rate: Annotated[
         list[float] | None,
-        typer.Option(help="Adam's rate; give several to tune it for every net"),
+        typer.Option(
+            help="Adam's rate; give several to tune it for every net; default: the rule's own"
+        ),
     ] = None,
     tuning_epochs: Annotated[int, typer.Option(help="epochs for each rate to tune")] = 5,
     decorrelation_rate: Annotated[
-        float | None, typer.Option(help="rate of M per step; default: known to do well")
+        list[float] | None,
+        typer.Option(
+            help="rate of M per step; give several to tune it, too; default: known to do well"
+        ),
     ] = None,
     decorrelator: Annotated[
         str, typer.Option(help="norm_preserving or decorrelated_backprop")
@@ -43,6 +57,13 @@ def compare(
     max_samples: Annotated[
         int | None, typer.Option(help="rows or patches per update; default: the decorrelator's")
     ] = None,
+    initializer: Annotated[
+        str,
+        typer.Option(
+            help="glorot_uniform or fan_in_uniform (the paper's); default: the first, or the second "
+            "with rules other than backprop"
+        ),
+    ] = "",
     batch_normalization: Annotated[
         bool, typer.Option(help="compare with BatchNormalization, too")
     ] = False,
@@ -51,7 +72,11 @@ def compare(
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
     out: Annotated[str, typer.Option(help="folder for the results")] = "",
 ):
-    """Train the same net with and without decorrelation, and show what it bought."""
+    """Train the same net with and without decorrelation, and show what it bought.
+
+    An option that may be given several times takes several values, too: --rule backprop
+    feedback_alignment.
+    """
     _use_backend(backend)
     from keras_decorr.experiments.compare import compare as run
     from keras_decorr.experiments.config import Config
@@ -64,15 +89,17 @@ def compare(
             dataset=dataset,
             data_dir=data_dir,
             net=net,
+            rule=_different(rule or ["backprop"]),
             epochs=epochs,
             batch_size=batch_size or (64 if small else 256),
-            learning_rate=tuple(learning_rate or (1e-3 if net == "conv" else 1e-4,)),
+            learning_rate=_different(learning_rate),
             tuning_epochs=tuning_epochs,
             decorrelator=decorrelator,
-            decorrelation_rate=decorrelation_rate,
-            structure=tuple(structure or ("monarch",)),
+            decorrelation_rate=_different(decorrelation_rate),
+            structure=_different(structure or ["monarch"]),
             groups=groups,
             max_samples=max_samples,
+            initializer=initializer,
             batch_normalization=batch_normalization,
             augment=augment,
             seeds=seeds,
@@ -84,6 +111,10 @@ def compare(
     for table in tables(summary, results, rates):
         console.print(table)
     console.print(f"Results, curves and configuration: {out}")
+
+
+def _different(values):
+    return tuple(dict.fromkeys(values or ()))
 
 
 def _use_backend(backend):

@@ -1,18 +1,36 @@
 """What a comparison consists of, checked before any work is done."""
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.models import FAN_IN_UNIFORM
+from keras_decorr.rules import RULES
 
-# Decorrelation rates that did well on CIFAR-10; see the table in the README. An epoch of the digits
-# has a fourth of the steps at most, and M has to get as far in it.
+# Adam's rates, (without, with decorrelation), tuned on CIFAR-10 with random crops and flips and batches
+# of 256, each by the test accuracy after a few epochs; see the table in the README.
+LEARNING_RATES = {
+    ("dense", "backprop"): (1e-4, 1e-4),
+    ("dense", "feedback_alignment"): (1e-4, 1e-4),
+    ("dense", "direct_feedback_alignment"): (1e-4, 1e-4),
+    ("dense", "node_perturbation"): (1e-4, 3e-4),
+    ("conv", "backprop"): (1e-3, 1e-3),
+    ("conv", "feedback_alignment"): (3e-4, 3e-4),
+    ("conv", "direct_feedback_alignment"): (3e-4, 3e-4),
+    ("conv", "node_perturbation"): (1e-4, 3e-4),
+}
+
+# Decorrelation rates that did well on CIFAR-10; see the table in the README. A rule that wants another
+# one than the rest has a row (net, structure, rule) of its own. An epoch of the digits has a fourth of
+# the steps at most, and M has to get as far in it.
 DIGITS_RATE = 2e-3
-RATES = {
+RATES: dict[tuple[str, ...], float] = {
     ("dense", "full"): 1e-5,
     ("dense", "block_diagonal"): 3e-5,
     ("dense", "monarch"): 5e-5,
@@ -21,27 +39,58 @@ RATES = {
     ("conv", "monarch"): 1e-4,
 }
 
+# Of the kernels. Backpropagation alone starts as Keras does; a comparison with other rules as the paper
+# does, with weights that are small beside the feedback.
+INITIALIZERS = {"glorot_uniform": "glorot_uniform", "fan_in_uniform": FAN_IN_UNIFORM}
+
+# The others compare forward passes, which must not differ in the statistics of a batch.
+_WITH_BATCH_NORMALIZATION = ("backprop", "feedback_alignment", "direct_feedback_alignment")
+
+
+class Net(NamedTuple):
+    """A net of a comparison: the rule by which it learns, and what is done to its inputs."""
+
+    rule: str
+    variant: str
+
+    @property
+    def name(self):
+        """Its name in files. Nets that learn by backpropagation are called by their variant."""
+        return self.variant if self.rule == "backprop" else f"{self.rule}-{self.variant}"
+
+
+class Rates(NamedTuple):
+    """Adam's rate, and that of M; `None` without decorrelation."""
+
+    learning: float
+    decorrelation: float | None
+
 
 @dataclass(frozen=True)
 class Config:
     """Everything that decides the result of a comparison.
 
-    With several learning rates every net is first trained with each of them for `tuning_epochs`,
-    with the first seed, and then uses the one that gave it the best test accuracy.
+    Every rule trains every variant: the plain net, one with BatchNormalization if it is asked for, and
+    one for each structure of M. Without learning rates, or decorrelation rates, they are those known to
+    do well. With several, every net is first trained with each of them (with each pair, if it
+    decorrelates) for `tuning_epochs`, with the first seed, and then uses those that gave it the best
+    test accuracy.
     """
 
     dataset: str = "digits"
     data_dir: str | None = None
     net: str = "dense"
+    rule: tuple[str, ...] = ("backprop",)
     epochs: int = 10
     batch_size: int = 64
-    learning_rate: tuple[float, ...] = (1e-3,)
+    learning_rate: tuple[float, ...] = ()
     tuning_epochs: int = 5
     decorrelator: str = "norm_preserving"
-    decorrelation_rate: float | None = None
+    decorrelation_rate: tuple[float, ...] = ()
     structure: tuple[str, ...] = ("monarch",)
     groups: int = 16
     max_samples: int | None = None
+    initializer: str = ""
     batch_normalization: bool = False
     augment: bool = True
     seeds: int = 1
@@ -49,27 +98,55 @@ class Config:
     def __post_init__(self):
         _choice("--dataset", self.dataset, NAMES)
         _choice("--net", self.net, ("dense", "conv"))
+        for rule in self.rule:
+            _choice("--rule", rule, RULES)
         _choice("--decorrelator", self.decorrelator, DECORRELATORS)
         for structure in self.structure:
             _choice("--structure", structure, STRUCTURES)
+        _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
         for rate in self.learning_rate:
             check_number("compare", "--learning-rate", rate, 0.0, math.inf, open_low=True)
-        if self.decorrelation_rate is not None:
-            check_number("compare", "--decorrelation-rate", self.decorrelation_rate, 0.0)
+        for rate in self.decorrelation_rate:
+            check_number("compare", "--decorrelation-rate", rate, 0.0)
+        refusing = [rule for rule in self.rule if rule not in _WITH_BATCH_NORMALIZATION]
+        if self.batch_normalization and refusing:
+            raise ValueError(
+                "Option --batch-normalization does not go with a rule that compares forward passes. "
+                f"Leave it out, or the rule. Received: --batch-normalization --rule {refusing[0]}"
+            )
 
-    def rate(self, structure):
-        """The decorrelation rate for a structure of M."""
-        if self.decorrelation_rate is not None:
-            return self.decorrelation_rate
-        return DIGITS_RATE if self.dataset == "digits" else RATES[self.net, structure]
+    def rates(self, net):
+        """The `Rates` to try for a net; one if there is nothing to tune."""
+        decorrelates = net.variant in self.structure
+        learning = self.learning_rate or (LEARNING_RATES[self.net, net.rule][decorrelates],)
+        decorrelation: tuple[float | None, ...] = (None,)
+        if decorrelates:
+            decorrelation = self.decorrelation_rate or (self.usual_rate(net),)
+        return [Rates(*pair) for pair in itertools.product(learning, decorrelation)]
+
+    def usual_rate(self, net):
+        """The decorrelation rate that the folder of a net's run does not name."""
+        if len(self.decorrelation_rate) == 1:
+            return self.decorrelation_rate[0]
+        if self.dataset == "digits":
+            return DIGITS_RATE
+        key = (self.net, net.variant)
+        return RATES.get((*key, net.rule), RATES[key])
 
     @property
-    def variants(self):
-        """Names of the nets to compare; the plain one comes first."""
+    def kernel_initializer(self):
+        """The initializer of all kernels of all nets."""
+        alone = all(rule == "backprop" for rule in self.rule)
+        return INITIALIZERS[self.initializer or ("glorot_uniform" if alone else "fan_in_uniform")]
+
+    @property
+    def nets(self):
+        """The nets to compare; of each rule the plain one comes first."""
         batch_normalization = ("batch_normalization",) if self.batch_normalization else ()
-        return ("plain", *batch_normalization, *self.structure)
+        variants = ("plain", *batch_normalization, *self.structure)
+        return tuple(Net(rule, variant) for rule in self.rule for variant in variants)
 
     def to_dict(self):
         """The configuration as plain Python objects."""

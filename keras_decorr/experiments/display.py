@@ -1,11 +1,13 @@
 """Live progress of a comparison, and the table at its end."""
 
 import keras
+from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from keras_decorr.experiments.report import column
+from keras_decorr.experiments.figure import words
+from keras_decorr.experiments.report import column, reference
 
 
 class Progress(RichProgress):
@@ -14,7 +16,7 @@ class Progress(RichProgress):
     def __init__(self, console):
         super().__init__(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}"),
@@ -35,7 +37,7 @@ class _Bar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self.task is None:
             self.task = self.progress.add_task(
-                self.run.name,
+                self.run.title,
                 total=self.batches * self.run.epochs,
                 completed=self.batches * epoch,
                 metrics="",
@@ -55,32 +57,64 @@ class _Bar(keras.callbacks.Callback):
 
 def tables(summary, results, rates):
     """Two tables: test accuracy after every epoch, and what it cost."""
-    accuracy = Table("epoch", *summary, title="test accuracy (mean over seeds)")
-    runs = {v: [column(rows, "test_accuracy") for rows in s.values()] for v, s in results.items()}
-    for epoch, values in enumerate(
-        zip(*(sum(r) / len(r) for r in runs.values()), strict=True), start=1
-    ):
-        accuracy.add_row(str(epoch), *(f"{value:.4f}" for value in values))
-    plain = summary[next(iter(summary))]
-    costs = Table(
-        "net",
-        "rate",
-        "best accuracy",
-        "s / epoch",
-        "epochs*",
-        "seconds*",
-        title="what decorrelation bought",
-        caption="* to the plain net's best accuracy of the same seed",
+    rules = list(dict.fromkeys(net.rule for net in summary))
+    return _accuracy(results, rules), _costs(summary, rates, rules)
+
+
+def _table(rules, **kwargs):
+    if len(rules) == 1:
+        return Table(**kwargs)
+    return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, **kwargs)
+
+
+def _short(net, rules):
+    """What a net is called in a table, which may be no wider than 80 columns."""
+    variant = words(net.variant)
+    return variant if len(rules) == 1 else f"{_initials(net.rule)} {variant}"
+
+
+def _initials(rule):
+    return "BP" if rule == "backprop" else "".join(w[0] for w in rule.split("_")).upper()
+
+
+def _meanings(rules):
+    return ", ".join(f"{_initials(rule)}: {words(rule)}" for rule in rules)
+
+
+def _accuracy(results, rules):
+    names = [_short(net, rules) for net in results]
+    table = _table(rules, title="test accuracy (mean over seeds)")
+    for name in ("epoch", *names):
+        table.add_column(name)
+    if len(rules) > 1:
+        table.caption = _meanings(rules)
+    runs = [[column(rows, "test_accuracy") for rows in s.values()] for s in results.values()]
+    for epoch, values in enumerate(zip(*(sum(r) / len(r) for r in runs), strict=True), start=1):
+        table.add_row(str(epoch), *(f"{value:.4f}" for value in values))
+    return table
+
+
+def _costs(summary, rates, rules):
+    several = len(rules) > 1
+    best = reference(summary)
+    table = _table(
+        rules,
+        title="what the rules reached" if several else "what decorrelation bought",
+        caption="rates: Adam's and that of M\ngain: in points, over plain with the same rule\n"
+        f"* to the best accuracy of {_short(best, rules)} with the same seed",
     )
-    for variant, figures in summary.items():
-        costs.add_row(
-            variant,
-            f"{rates[variant]:g}",
+    for name in ("net", "rates", "best accuracy", "gain", "s / epoch", "epochs*", "seconds*"):
+        table.add_column(name)
+    for net, figures in summary.items():
+        table.add_row(
+            _short(net, rules),
+            " ".join(f"{rate:g}" for rate in rates[net] if rate is not None),
             _shown(figures["best_accuracy"], 4),
+            "" if net.variant == "plain" else _shown(figures["gain_over_plain"], 1),
             _shown(figures["seconds_per_epoch"], 2),
-            *(_relative(figures, plain, name) for name in ("epochs_to_plain", "seconds_to_plain")),
+            *(_relative(figures, summary[best], f"{x}_to_plain") for x in ("epochs", "seconds")),
         )
-    return accuracy, costs
+    return table
 
 
 def _shown(value, digits):
@@ -90,6 +124,6 @@ def _shown(value, digits):
 
 def _relative(figures, plain, name):
     if figures[name] is None:
-        return f"reached by {figures['seeds_that_reached_plain']} of {figures['seeds']} seeds"
+        return f"by {figures['seeds_that_reached_plain']} of {figures['seeds']} seeds"
     share = figures[name][0] / plain[name][0]
     return f"{_shown(figures[name], 1)} ({share:.0%})"

@@ -1,37 +1,51 @@
-"""What the runs say: epochs and seconds to the plain net's best accuracy."""
+"""What the runs say: best accuracies, and epochs and seconds to the plain net's."""
 
 import numpy as np
 
+from keras_decorr.experiments.config import Net
+
+
+def reference(nets):
+    """The net that the others are measured by: the plain one with backpropagation, if it is there."""
+    plain = Net("backprop", "plain")
+    return plain if plain in nets else next(net for net in nets if net.variant == "plain")
+
 
 def summarise(results):
-    """One row per variant over its seeds.
+    """One row per net over its seeds.
 
     Args:
-        results: `{variant: {seed: rows}}` with the rows of `run.train`; the first variant is the
-            plain net.
+        results: `{net: {seed: rows}}` with the rows of `run.train`, for every `Net`.
 
     Returns:
-        `{variant: {figure: (mean, deviation)}}`. The deviation is that of the sample, 0 for one
-        seed. `epochs_to_plain` counts epochs until the test accuracy of a seed is at least the best
-        that the plain net had with the same seed; `None` if a seed never got there. Seconds are
-        epochs times the median seconds per epoch, without the first epoch, which compiles.
+        `{net: {figure: (mean, deviation)}}`. The deviation is that of the sample, 0 for one seed.
+        `epochs_to_plain` counts epochs until the test accuracy of a seed is at least the best that the
+        `reference` had with the same seed; `None` if a seed never got there. Seconds are epochs times
+        the median seconds per epoch, without the first epoch, which compiles. `gain_over_plain` is the
+        best accuracy less that of the plain net with the same rule and seed, in points of a hundred.
     """
-    plain, *_ = results
-    target = {seed: max(column(rows, "test_accuracy")) for seed, rows in results[plain].items()}
-    return {variant: _figures(seeds, target) for variant, seeds in results.items()}
+    target = _best(results[reference(results)])
+    return {
+        net: _figures(seeds, target, _best(results[Net(net.rule, "plain")]))
+        for net, seeds in results.items()
+    }
 
 
-def _figures(seeds, target):
-    best, epochs, seconds, total = [], [], [], []
+def _best(seeds):
+    return {seed: column(rows, "test_accuracy").max() for seed, rows in seeds.items()}
+
+
+def _figures(seeds, target, plain):
+    best = _best(seeds)
+    epochs, seconds, total = [], [], []
     for seed, rows in seeds.items():
-        accuracy = column(rows, "test_accuracy")
-        best.append(accuracy.max())
-        reached = np.flatnonzero(accuracy >= target[seed])
+        reached = np.flatnonzero(column(rows, "test_accuracy") >= target[seed])
         epochs.append(reached[0] + 1 if len(reached) else np.nan)
         seconds.append(epoch_seconds(rows))
         total.append(epochs[-1] * seconds[-1])
     return {
-        "best_accuracy": _spread(best),
+        "best_accuracy": _spread(list(best.values())),
+        "gain_over_plain": _spread([100 * (best[seed] - plain[seed]) for seed in seeds]),
         "seconds_per_epoch": _spread(seconds),
         "epochs_to_plain": _spread(epochs),
         "seconds_to_plain": _spread(total),

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_decorr import decorrelators, models
+from keras_decorr.experiments.config import Net
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates")
@@ -22,11 +23,36 @@ class Run:
     learning_rate: float
     seed: int
     epochs: int
+    rule: str = "backprop"
+    decorrelation_rate: float | None = None  # the usual one of the configuration
+
+    @classmethod
+    def of(cls, config, net, rates, seed, epochs):
+        """The run of a `Net` with certain `Rates`."""
+        usual = rates.decorrelation is None or rates.decorrelation == config.usual_rate(net)
+        rate = None if usual else rates.decorrelation
+        return cls(net.variant, rates.learning, seed, epochs, net.rule, rate)
+
+    @property
+    def net(self):
+        """What it trains."""
+        return Net(self.rule, self.variant)
 
     @property
     def name(self):
         """Name of its folder."""
-        return f"{self.variant}-lr{self.learning_rate:g}-seed{self.seed}"
+        return f"{self.net.name}-{self._numbers}"
+
+    @property
+    def title(self):
+        """Its rule, variant and numbers, to show."""
+        return f"{self.rule} {self.variant}-{self._numbers}"
+
+    @property
+    def _numbers(self):
+        rate = self.decorrelation_rate
+        eta = "" if rate is None else f"-eta{rate:g}"
+        return f"lr{self.learning_rate:g}{eta}-seed{self.seed}"
 
 
 def build(config, run, images):
@@ -38,20 +64,26 @@ def build(config, run, images):
         arguments = {"structure": run.variant, "groups": config.groups}
         if config.max_samples is not None:
             arguments["max_samples"] = config.max_samples
+        rate = run.decorrelation_rate
         decorrelator = decorrelators.DECORRELATORS[config.decorrelator](
-            learning_rate=config.rate(run.variant), **arguments
+            learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments
         )
+    # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
+    learns_by_a_rule = run.rule != "backprop"
     model = getattr(models, f"{config.net}_net")(
         images.input_shape,
         images.classes,
         decorrelator=decorrelator,
         batch_normalization=run.variant == "batch_normalization",
         classifier_activation=None,
+        for_any_rule=learns_by_a_rule,
+        kernel_initializer=config.kernel_initializer,
     )
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        **({"learning_rule": run.rule} if learns_by_a_rule else {}),
     )
     return model
 

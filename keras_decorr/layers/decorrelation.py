@@ -172,6 +172,7 @@ class Decorrelation(keras.layers.Layer):
     def mean_of_rows(self, inputs, training, mask=None):
         """`mean_of` the rows of inputs of any rank."""
         inputs = wiring.current().sampled(self, inputs)
+        mask = mask if mask is None else wiring.current().sampled(self, mask)
         return self.mean_of(lambda: _row_mean(inputs, mask), training)
 
     def observe(self, inputs, mean, mask=None, stages=None):

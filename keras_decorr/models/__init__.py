@@ -2,5 +2,6 @@
 
 from keras_decorr.models.conv_net import conv_net
 from keras_decorr.models.dense_net import dense_net
+from keras_decorr.models.nets import FAN_IN_UNIFORM
 
-__all__ = ["conv_net", "dense_net"]
+__all__ = ["FAN_IN_UNIFORM", "conv_net", "dense_net"]

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_decorr.models.nets import activated, conv2d, dense, sequential
+from keras_decorr.models.nets import Parts
 
 
 def conv_net(
@@ -13,6 +13,8 @@ def conv_net(
     hidden=1000,
     batch_normalization=False,
     classifier_activation="softmax",
+    for_any_rule=False,
+    kernel_initializer="glorot_uniform",
     name="conv_net",
 ):
     """A convolutional classifier: 3x3 convolutions, pooling, one dense layer; leaky ReLU (0.01).
@@ -20,28 +22,33 @@ def conv_net(
     Args:
         input_shape: Shape of one image, `(height, width, channels)`.
         classes: Number of classes.
-        decorrelator: Decorrelator of every layer, or `None` for a plain Keras model.
+        decorrelator: Decorrelator of every layer, or `None` for a net without decorrelation.
         filters: Filters of the convolutions, one tuple for each block before a 2x2 pooling.
         hidden: Units of the dense layer.
         batch_normalization: Put `keras.layers.BatchNormalization` before each activation.
         classifier_activation: Activation of the output; `None` returns logits.
+        for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain
+            Keras model, which learns by backpropagation. True: the same net, with the same initial
+            weights, that takes any `learning_rule` in `compile`.
+        kernel_initializer: Initializer of all kernels. Defaults to Keras's own. For feedback alignment
+            use `keras_decorr.models.FAN_IN_UNIFORM`, the paper's.
         name: Name of the model.
 
     Returns:
-        A `keras_decorr.Sequential`, or a `keras.Sequential` if `decorrelator` is `None`.
+        A `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras model.
 
     Example:
 
     >>> import keras_decorr
     >>> model = keras_decorr.models.conv_net((8, 8, 1), 10, filters=((8,), (16,)), hidden=64)
     """
+    parts = Parts(decorrelator, for_any_rule, batch_normalization, kernel_initializer)
     layers = [keras.Input(input_shape)]
     for block in filters:
         for width in block:
-            convolution = conv2d(width, 3, decorrelator, padding="same")
-            layers += activated(convolution, batch_normalization)
+            layers += parts.activated(parts.conv2d(width, 3, padding="same"))
         layers.append(keras.layers.MaxPooling2D(2))
     layers.append(keras.layers.Flatten())
-    layers += activated(dense(hidden, decorrelator), batch_normalization)
-    layers.append(dense(classes, decorrelator, activation=classifier_activation))
-    return sequential(layers, decorrelator, name)
+    layers += parts.activated(parts.dense(hidden))
+    layers.append(parts.dense(classes, activation=classifier_activation))
+    return parts.sequential(layers, name)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_decorr.models.nets import activated, dense, sequential
+from keras_decorr.models.nets import Parts
 
 
 def dense_net(
@@ -12,6 +12,8 @@ def dense_net(
     hidden=(1000, 1000, 1000, 1000),
     batch_normalization=False,
     classifier_activation="softmax",
+    for_any_rule=False,
+    kernel_initializer="glorot_uniform",
     name="dense_net",
 ):
     """A fully connected classifier with leaky ReLU (slope 0.01).
@@ -19,22 +21,28 @@ def dense_net(
     Args:
         input_shape: Shape of one input, such as `(32, 32, 3)`. It is flattened.
         classes: Number of classes.
-        decorrelator: Decorrelator of every layer, or `None` for a plain Keras model.
+        decorrelator: Decorrelator of every layer, or `None` for a net without decorrelation.
         hidden: Units of the hidden layers.
         batch_normalization: Put `keras.layers.BatchNormalization` before each activation.
         classifier_activation: Activation of the output; `None` returns logits.
+        for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain
+            Keras model, which learns by backpropagation. True: the same net, with the same initial
+            weights, that takes any `learning_rule` in `compile`.
+        kernel_initializer: Initializer of all kernels. Defaults to Keras's own. For feedback alignment
+            use `keras_decorr.models.FAN_IN_UNIFORM`, the paper's.
         name: Name of the model.
 
     Returns:
-        A `keras_decorr.Sequential`, or a `keras.Sequential` if `decorrelator` is `None`.
+        A `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras model.
 
     Example:
 
     >>> import keras_decorr
     >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(64, 64))
     """
+    parts = Parts(decorrelator, for_any_rule, batch_normalization, kernel_initializer)
     layers = [keras.Input(input_shape), keras.layers.Flatten()]
     for units in hidden:
-        layers += activated(dense(units, decorrelator), batch_normalization)
-    layers.append(dense(classes, decorrelator, activation=classifier_activation))
-    return sequential(layers, decorrelator, name)
+        layers += parts.activated(parts.dense(units))
+    layers.append(parts.dense(classes, activation=classifier_activation))
+    return parts.sequential(layers, name)

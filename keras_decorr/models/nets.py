@@ -7,29 +7,57 @@ from keras_decorr.training import Sequential
 
 SLOPE = 0.01  # of the leaky ReLU below zero
 
-
-def dense(units, decorrelator, **kwargs):
-    """A dense layer, decorrelated unless `decorrelator` is `None`."""
-    if decorrelator is None:
-        return keras.layers.Dense(units, **kwargs)
-    return DecorDense(units, decorrelator=decorrelator, **kwargs)
-
-
-def conv2d(filters, kernel_size, decorrelator, **kwargs):
-    """A convolution, decorrelated unless `decorrelator` is `None`."""
-    if decorrelator is None:
-        return keras.layers.Conv2D(filters, kernel_size, **kwargs)
-    return DecorConv2D(filters, kernel_size, decorrelator=decorrelator, **kwargs)
+# Initial weights from +-1 / sqrt(n), as in the paper's code. Feedback alignment needs them to be small
+# beside the feedback weights, so that what is learned can align with these.
+FAN_IN_UNIFORM = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
 
 
-def activated(layer, batch_normalization):
-    """A linear layer and what follows it: batch normalisation, if asked for, and leaky ReLU."""
-    block = [layer]
-    if batch_normalization:
-        block.append(keras.layers.BatchNormalization())
-    return [*block, keras.layers.LeakyReLU(negative_slope=SLOPE)]
+class Parts:
+    """Makes the layers of a net, and the net.
 
+    Args:
+        decorrelator: Decorrelator of every layer, or `None`.
+        for_any_rule: Without a decorrelator: use layers that any learning rule can train, rather than
+            those of Keras. The initial weights are the same.
+        batch_normalization: Put `keras.layers.BatchNormalization` before each activation.
+        kernel_initializer: Initializer of all kernels.
+    """
 
-def sequential(layers, decorrelator, name):
-    """The layers as a model: one that decorrelates, or a plain Keras model."""
-    return (keras.Sequential if decorrelator is None else Sequential)(layers, name=name)
+    def __init__(self, decorrelator, for_any_rule, batch_normalization, kernel_initializer):
+        self.decorrelator = decorrelator
+        self.kernel_initializer = kernel_initializer
+        self.of_keras = decorrelator is None and not for_any_rule
+        self.batch_normalization = batch_normalization
+
+    def dense(self, units, **kwargs):
+        """A dense layer."""
+        kwargs["kernel_initializer"] = self._initializer()
+        if self.of_keras:
+            return keras.layers.Dense(units, **kwargs)
+        return DecorDense(units, decorrelator=self.decorrelator, **kwargs)
+
+    def conv2d(self, filters, kernel_size, **kwargs):
+        """A convolution."""
+        kwargs["kernel_initializer"] = self._initializer()
+        if self.of_keras:
+            return keras.layers.Conv2D(filters, kernel_size, **kwargs)
+        return DecorConv2D(filters, kernel_size, decorrelator=self.decorrelator, **kwargs)
+
+    def _initializer(self):
+        initializer = keras.initializers.get(self.kernel_initializer)
+        # One for each layer, or layers of one shape would start with the same weights.
+        return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+    def activated(self, layer):
+        """A linear layer and what follows it: batch normalisation, if asked for, and leaky ReLU."""
+        block = [layer]
+        if self.batch_normalization:
+            block.append(keras.layers.BatchNormalization())
+        return [*block, keras.layers.LeakyReLU(negative_slope=SLOPE)]
+
+    def sequential(self, layers, name):
+        """The layers as a model: one with a learning rule, or a plain Keras model."""
+        return (keras.Sequential if self.of_keras else Sequential)(layers, name=name)

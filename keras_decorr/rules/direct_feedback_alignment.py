@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from keras_decorr.decorrelators.replicas import replica_mean
 from keras_decorr.layers import wiring
 from keras_decorr.layers.wiring import Wiring
 from keras_decorr.maths.feedback import send_error
@@ -56,10 +57,11 @@ class DirectFeedbackAlignment(LearningRule):
 
     def check(self, model):
         graph.check_layers(model, "direct_feedback_alignment")
-        if graph.functional(model) is None:
+        waits = isinstance(model, keras.Sequential) and not model.built
+        if graph.functional(model) is None and not waits:
             raise ValueError(
                 "The learning rule 'direct_feedback_alignment' must know the sizes of all layers, so "
-                "it needs a Sequential model with a keras.Input or a Functional one. "
+                "it needs a Sequential or Functional model. "
                 f"Received: {model.name!r} ({type(model).__name__})"
             )
 
@@ -110,7 +112,7 @@ class _DirectWiring(Wiring):
             # As the gradient does: what centring takes away again must not be asked for.
             channel = -1 if getattr(layer.layer, "data_format", "") != "channels_first" else 1
             axes = [axis for axis in range(len(x.shape)) if axis != channel % len(x.shape)]
-            heard = x - ops.mean(x, axis=axes, keepdims=True)
+            heard = x - replica_mean(ops.mean(x, axis=axes, keepdims=True))
         self.received.append((layer, heard))
         return ops.stop_gradient(x)
 

@@ -77,7 +77,7 @@ class FeedbackAlignment(LearningRule):
         return state
 
     def wires(self, model):
-        return _FeedbackWiring(self.feedback, model.learning_rule_state)
+        return FeedbackWiring(self.feedback, model.learning_rule_state)
 
     def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
         return loss_of(y_pred)
@@ -86,7 +86,9 @@ class FeedbackAlignment(LearningRule):
         return {"feedback": self.feedback, **self.weights.get_config()}
 
 
-class _FeedbackWiring(Wiring):
+class FeedbackWiring(Wiring):
+    """Sends errors back through the feedback weights of a `RuleState`."""
+
     def __init__(self, kind, state):
         self.kind, self.state = kind, state
 

@@ -1,5 +1,7 @@
 """The linear maps of a model, and the layers around them, as the rules see them."""
 
+import math
+
 import keras
 from keras.src.models.functional import Functional
 
@@ -50,7 +52,8 @@ def check_layers(model, rule, local=_LOCAL):
             else "Set its `trainable=False`, or use learning_rule='backprop'"
         )
         raise ValueError(
-            f"The learning rule {rule!r} cannot train the layer {layer.path!r} ({kind}). {remedy}."
+            f"The learning rule {rule!r} cannot train the layer {layer.path or layer.name!r} ({kind}). "
+            f"{remedy}."
         )
     if not any(layer.trainable for layer in maps):
         raise ValueError(
@@ -92,6 +95,19 @@ def first_maps(model):
     }
 
 
+def widest_map(model):
+    """The most outputs a sample that a linear map of a model has, or `None` if that is not known."""
+    shapes = [
+        tensor.shape[1:]
+        for layer in linear_maps(model)
+        for node in layer._inbound_nodes
+        for tensor in node.output_tensors
+    ]
+    if not shapes or any(None in shape for shape in shapes):
+        return None
+    return max(math.prod(shape) for shape in shapes)
+
+
 def output_chain(output):
     """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
     after: list = []
@@ -115,11 +131,18 @@ def check_every_pass_is_the_same(model, rule):
     """
     for layer in model._flatten_layers(include_self=False):
         normalises = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        if not normalises and not layer._seed_generators:
+        if not normalises and not _draws(layer):
             continue
         remedy = "Set its `trainable=False`" if normalises else "Remove it"
         raise ValueError(
             f"The learning rule {rule!r} compares forward passes that differ in its own noise alone, "
-            f"and the layer {layer.path!r} ({type(layer).__name__}) differs between two passes. "
-            f"{remedy}, or use another learning rule."
+            f"and the layer {layer.path or layer.name!r} ({type(layer).__name__}) differs between two "
+            f"passes. {remedy}, or use another learning rule."
         )
+
+
+def _draws(layer):
+    """Whether a layer draws at random: a recurrent cell has a generator even without dropout."""
+    names = ("rate", "stddev", "dropout", "recurrent_dropout")
+    rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
+    return bool(layer._seed_generators) and (not rates or any(rates))

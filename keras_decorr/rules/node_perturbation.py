@@ -13,11 +13,13 @@ from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import wiring
 from keras_decorr.layers.wiring import Wiring
 from keras_decorr.maths.autodiff import derivative
+from keras_decorr.maths.feedback import with_gradient
 from keras_decorr.rules import graph
 from keras_decorr.rules.learning_rule import LearningRule
-from keras_decorr.rules.noise import Noise, noise_state
+from keras_decorr.rules.noise import Noise, NoiseState
 from keras_decorr.rules.per_sample import check_loss, contributions
 
+SIGMA, SIGMA_IN_HALF_PRECISION = 1e-4, 3e-3
 ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
 
 
@@ -39,9 +41,13 @@ class NodePerturbation(LearningRule):
     the clean pass. The first two are unbiased (up to `sigma^2`), with a variance that grows with the
     number of units.
 
+    The noise is taken from one table of normal numbers, at a random place for every layer and step
+    (see `rules/noise.py`): a step then costs what one of backpropagation does.
+
     Args:
-        sigma: Standard deviation of the noise, positive. Defaults to 1e-3: see the table of errors in
-            `benchmarks/results/sigma.txt`.
+        sigma: Standard deviation of the noise, positive. Default: 1e-4, or 3e-3 in a model that
+            computes in half precision. There the error of the finite difference, which is rounding
+            below and curvature above, is near its least (`benchmarks/sigma.py`): 2 to 3 % and 20 %.
         n_samples: Perturbations averaged per step, each one more forward pass. Defaults to 1.
         estimator: One of the above. Defaults to `"finite_difference"`.
         seed: Seed of the noise. Defaults to one drawn from Keras's global seed.
@@ -62,13 +68,19 @@ class NodePerturbation(LearningRule):
 
     name = "node_perturbation"
 
-    def __init__(self, sigma=1e-3, n_samples=1, estimator="finite_difference", seed=None):
-        self.sigma = check_number("NodePerturbation", "sigma", sigma, 0.0, open_low=True)
+    def __init__(self, sigma=None, n_samples=1, estimator="finite_difference", seed=None):
+        if sigma is not None:
+            check_number("NodePerturbation", "sigma", sigma, 0.0, open_low=True)
+        self.sigma = sigma
         self.n_samples = check_count("NodePerturbation", "n_samples", n_samples)
         if estimator not in ESTIMATORS:
             raise ValueError(
                 f"Argument `estimator` of NodePerturbation must be one of {list(ESTIMATORS)}. "
                 f"Received: {estimator!r}"
+            )
+        if seed is not None and not isinstance(seed, int):
+            raise ValueError(
+                f"Argument `seed` of NodePerturbation must be an integer or None. Received: {seed!r}"
             )
         self.estimator = estimator
         self.seed = seed
@@ -80,7 +92,7 @@ class NodePerturbation(LearningRule):
 
     def build(self, model):
         self.check(model)
-        return noise_state(self.seed)
+        return NoiseState(self.seed, graph.widest_map(model))
 
     def wires(self, model):
         return CleanWiring()
@@ -97,31 +109,37 @@ class NodePerturbation(LearningRule):
 
         before = ops.stop_gradient(contributions(model, y, y_pred, sample_weight, self.name))
         estimate = ops.zeros(())
-        seed = state.next_seed()
+        seed, sigma = state.next_seed(), self.sigma_of(model)
         for sample in range(self.n_samples):
-            noise = Noise(seed, sample)
-            estimate += self._estimate(clean, noise, before, loss_with)
+            noise = Noise(state, seed, sample)
+            estimate += self._estimate(clean, noise, sigma, before, loss_with)
         estimate = estimate / self.n_samples
-        return loss + estimate - ops.stop_gradient(estimate) + local - ops.stop_gradient(local)
+        return loss + estimate + local - ops.stop_gradient(local)
 
-    def _estimate(self, clean, noise, before, loss_with):
-        """A scalar whose gradient with respect to the clean pre-activations is the estimate."""
+    def sigma_of(self, model):
+        """The standard deviation of the noise for a model."""
+        half = any("16" in layer.compute_dtype for layer in graph.linear_maps(model))
+        return self.sigma or (SIGMA_IN_HALF_PRECISION if half else SIGMA)
+
+    def _estimate(self, clean, noise, sigma, before, loss_with):
+        """A scalar 0 whose gradient with respect to the clean pre-activations is the estimate."""
         if self.estimator == "directional_derivative":
             _, slope = derivative(lambda size: loss_with(NoisyWiring(clean, noise, size)))
             changes, factor = noise.drawn, slope
         else:
-            wires = NoisyWiring(clean, noise, self.sigma)
+            wires = NoisyWiring(clean, noise, sigma)
             change = loss_with(wires) - before
             if self.estimator == "finite_difference":
-                changes, factor = noise.drawn, change / self.sigma
+                changes, factor = noise.drawn, change / sigma
             else:
                 changes = [b - a for a, b in zip(clean.a, wires.a, strict=True)]
                 squares = sum(dot(c, c) for c in changes)
                 count = sum(math.prod(a.shape[1:]) for a in clean.a)
                 factor = count * change / ops.maximum(squares, 1e-30)
-        factor = ops.stop_gradient(factor)
-        along = sum(dot(a, ops.stop_gradient(c)) for a, c in zip(clean.a, changes, strict=True))
-        return ops.sum(along * factor)
+        return sum(
+            with_gradient(a, per_row(factor, a) * change)
+            for a, change in zip(clean.a, changes, strict=True)
+        )
 
     def get_config(self):
         return {
@@ -164,6 +182,11 @@ class NoisyWiring(Wiring):
         xi = self._noise.of(len(self.a), a)
         self.a.append(a + ops.cast(self._size, a.dtype) * xi)
         return self.a[-1]
+
+
+def per_row(factor, a):
+    """`(batch,)` float32 factors, to multiply a tensor `(batch, ...)` by."""
+    return ops.cast(ops.reshape(factor, (-1, *[1] * (len(a.shape) - 1))), a.dtype)
 
 
 def dot(a, b):

@@ -2,7 +2,11 @@
 
 import keras
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
+from keras.src.losses.loss import (
+    apply_mask,
+    scale_loss_for_distribution,
+    squeeze_or_expand_to_same_rank,
+)
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 
@@ -86,14 +90,17 @@ def _at(path, value):
 
 
 def _weighted(loss, target, predicted, weights, rule):
+    mask = keras.src.backend.get_keras_mask(predicted)
     predicted = ops.convert_to_tensor(predicted, dtype=loss.dtype)
     values = loss.call(ops.convert_to_tensor(target, dtype=loss.dtype), predicted)
-    if not values.shape:
+    if len(values.shape) == 0:
         raise _scalar(loss, values.shape, rule)
     values = ops.cast(values, "float32")
     divisor = ops.cast(ops.size(values), "float32")
     if weights is not None:
         weights = ops.cast(ops.convert_to_tensor(weights), "float32")
+    weights = apply_mask(weights, mask, "float32", loss.reduction)
+    if weights is not None:
         values, weights = squeeze_or_expand_to_same_rank(values, weights)
         values = values * weights
         if loss.reduction == "mean_with_sample_weight":
@@ -101,4 +108,4 @@ def _weighted(loss, target, predicted, weights, rule):
     values = ops.sum(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
     if loss.reduction == "sum":
         return values
-    return scale_loss_for_distribution(values / divisor)
+    return scale_loss_for_distribution(ops.divide_no_nan(values, divisor))

@@ -61,6 +61,10 @@ class DecorrelationStep(keras.Model):
 
     def _symbolic_build(self, *args, **kwargs):
         super()._symbolic_build(*args, **kwargs)
+        self.build_rule()
+
+    def build_rule(self):
+        """Make what the learning rule keeps for the built model, unless that is done."""
         if not self._rule_is_built:
             self._keep_rule_state(self._learning_rule.build(self))
             self._rule_is_built = True
@@ -116,10 +120,11 @@ class DecorrelationStep(keras.Model):
             return loss_of(y_pred)
         with samples.paused():
             loss = self._learning_rule.compute_loss(self, loss_of, x, y, y_pred, sample_weight)
-        self._decorrelate(samples)
+        self.decorrelate(samples)
         return loss
 
-    def _decorrelate(self, samples):
+    def decorrelate(self, samples):
+        """Take one decorrelation step from the samples of a `Collection`, and count it in the logs."""
         progress = [layer.update(sample) for layer, sample in samples.flush()]
         if not progress:
             return

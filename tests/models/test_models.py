@@ -7,6 +7,7 @@ import pytest
 import keras_decorr
 from keras_decorr import models
 from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.rules import RULES
 from keras_decorr.training import decorrelation_layers
 
 
@@ -30,14 +31,33 @@ def test_the_papers_sizes():
     assert sizes == [27, 288, 288, 576, 4096, 1000]
 
 
-def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation():
+@pytest.mark.parametrize(("net", "hidden"), [("dense_net", (16, 16)), ("conv_net", 16)])
+def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net, hidden):
     weights = []
-    for decorrelator in (None, "norm_preserving"):
+    for arguments in (
+        {"decorrelator": None},
+        {"decorrelator": None, "for_any_rule": True},
+        {"decorrelator": "norm_preserving"},
+    ):
         keras.utils.set_random_seed(3)
-        model = models.conv_net((8, 8, 1), 10, decorrelator=decorrelator, hidden=16)
+        model = getattr(models, net)((8, 8, 1), 10, hidden=hidden, **arguments)
         weights.append([keras.ops.convert_to_numpy(w) for w in model.trainable_weights])
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for other in weights[1:]:
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("net", "hidden"), [("dense_net", (8, 8)), ("conv_net", 8)])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_net_for_any_rule_learns_by_any_rule_without_decorrelation(net, hidden, rule, rng):
+    model = getattr(models, net)(
+        (8, 8, 1), 3, None, hidden=hidden, classifier_activation=None, for_any_rule=True
+    )
+    assert not decorrelation_layers(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, learning_rule=rule)
+    x, y = rng.normal(size=(4, 8, 8, 1)).astype("float32"), np.arange(4) % 3
+    assert np.isfinite(model.train_on_batch(x, y, return_dict=True)["loss"])
 
 
 def test_batch_normalization_stands_before_every_activation():

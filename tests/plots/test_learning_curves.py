@@ -12,5 +12,15 @@ def test_it_draws_every_curve_to_a_png(tmp_path, rng):
     from matplotlib.image import imread
 
     image = imread(path)
-    assert image.shape[:2] == (480, 1200)
+    assert image.shape[:2] == (540, 1560)
     assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 10
+
+
+def test_styles_are_those_of_the_lines(tmp_path, rng):
+    curves = {label: (1.0, np.full((2, 3), value)) for label, value in (("a", 0.2), ("b", 0.8))}
+    styles = {"a": {"color": "#ff0000", "linestyle": "--"}}
+    from matplotlib.image import imread
+
+    image = imread(learning_curves(curves, tmp_path / "curves.png", styles=styles))
+    red, green, blue, _ = image.reshape(-1, 4).T
+    assert ((red > 0.95) & (green < 0.05) & (blue < 0.05)).sum() > 50

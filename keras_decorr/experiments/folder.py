@@ -1,0 +1,109 @@
+"""The folder of a comparison: what it holds is written whole or not at all, and is of one kind."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import keras
+
+_PACKAGES = ("keras-decorr", "keras", "numpy", "tensorflow", "jax", "torch")
+_MAY_DIFFER = ("data_dir", "seeds")
+
+
+def prepare_folder(out, config):
+    """Make the results folder and write the configuration to it, or fail before any work.
+
+    Raises:
+        PermissionError: If the folder cannot be written to.
+        ValueError: If it holds a comparison with another configuration.
+    """
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"Option --out must be a folder that can be written to. Received: {str(out)!r} ({error})"
+        ) from error
+    path = out / "config.json"
+    mine = json.loads(json.dumps(_description(config)))
+    if path.exists() and (changed := _differences(mine, _of_now(json.loads(path.read_text())))):
+        raise ValueError(
+            f"The folder holds a comparison with another {changed}. Choose another "
+            f"--out, or delete it. Received: --out {str(out)!r}"
+        )
+    write_json(path, mine)
+    return out
+
+
+def write_json(path, content):
+    """Write a JSON file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def _description(config):
+    rates = {net: config.rates(net) for net in config.nets}
+    return {
+        "config": config.to_dict(),
+        "learning_rates": {
+            n.name: list(dict.fromkeys(r.learning for r in rates[n])) for n in rates
+        },
+        "decorrelation_rates": {
+            n.name: list(dict.fromkeys(r.decorrelation for r in rates[n]))
+            for n in rates
+            if n.variant in config.structure
+        },
+        "seeds": list(range(config.seeds)),
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": _versions(),
+    }
+
+
+def _of_now(saved):
+    """The description that a folder holds, as it would be written today."""
+    config = {"initializer": "", **saved["config"]}
+    if "rule" in config:
+        return {**saved, "config": config}
+    # Before there were rules: one decorrelation rate for each structure, the same learning rates for
+    # every net, and no other rule than backpropagation.
+    structures = {s: [rate] for s, rate in saved["decorrelation_rates"].items()}
+    nets = ("plain", "batch_normalization", *structures)
+    return {
+        **saved,
+        "config": {**config, "rule": ["backprop"]},
+        "learning_rates": {net: config["learning_rate"] for net in nets},
+        "decorrelation_rates": structures,
+    }
+
+
+def _differences(mine, theirs):
+    """The options that differ. Of the rates it matters which they are, not who chose them."""
+    rates = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
+    changed = {
+        option
+        for option in mine["config"].keys() | theirs["config"].keys()
+        if option not in (*_MAY_DIFFER, *rates)
+        and mine["config"].get(option) != theirs["config"].get(option)
+    }
+    for option, key in rates.items():
+        if any(theirs[key].get(net, values) != values for net, values in mine[key].items()):
+            changed.add(option)
+    return sorted(changed)
+
+
+def _versions():
+    versions: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions

@@ -1,0 +1,6 @@
+"""Learning rules in a TensorFlow training loop of one's own, used as `tf.GradientTape` is."""
+
+from keras_decorr.tapes.feedback_alignment_tape import FeedbackAlignmentTape
+from keras_decorr.tapes.node_perturbation_tape import NodePerturbationTape
+
+__all__ = ["FeedbackAlignmentTape", "NodePerturbationTape"]

@@ -1,0 +1,24 @@
+"""A comparison that takes seconds."""
+
+import pytest
+
+from keras_decorr import datasets
+from keras_decorr.experiments import run as runs
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Nets of a few units on a part of the digits."""
+    digits = datasets.load("digits")
+    part = datasets.Images(
+        "digits", digits.x_train[:200], digits.y_train[:200], digits.x_test[:100],
+        digits.y_test[:100], 10, False,
+    )  # fmt: skip
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: part)
+    dense_net = runs.models.dense_net
+    monkeypatch.setattr(
+        runs.models,
+        "dense_net",
+        lambda *a, **k: dense_net(*a, **{"hidden": (16, 16), **k}),
+    )
+    return part

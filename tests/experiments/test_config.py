@@ -1,0 +1,62 @@
+"""The configuration: its nets and rates, and what it refuses."""
+
+import pytest
+
+from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.experiments.config import RATES, Config, Net
+from keras_decorr.rules import RULES
+
+
+def test_every_rule_trains_every_variant():
+    config = Config(
+        rule=("backprop", "feedback_alignment"), structure=("full",), batch_normalization=True
+    )
+    assert [net.name for net in config.nets] == [
+        "plain", "batch_normalization", "full", "feedback_alignment-plain",
+        "feedback_alignment-batch_normalization", "feedback_alignment-full",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("net", ["dense", "conv"])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_rates_of_its_own(net, rule):
+    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=tuple(STRUCTURES))
+    plain, *decorrelated = config.nets
+    (rates,) = config.rates(plain)
+    assert 0 < rates.learning < 1
+    assert rates.decorrelation is None
+    for one in decorrelated:
+        (rates,) = config.rates(one)
+        assert rates.decorrelation == RATES[net, one.variant]
+
+
+def test_only_nets_that_decorrelate_try_decorrelation_rates():
+    config = Config(learning_rate=(1e-3, 1e-2), decorrelation_rate=(1e-5, 1e-4))
+    assert config.rates(Net("backprop", "plain")) == [(1e-3, None), (1e-2, None)]
+    grid = [(1e-3, 1e-5), (1e-3, 1e-4), (1e-2, 1e-5), (1e-2, 1e-4)]
+    assert config.rates(Net("backprop", "monarch")) == grid
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"dataset": "imagenet"}, "--dataset"),
+        ({"net": "transformer"}, "--net"),
+        ({"structure": ("banded",)}, "--structure"),
+        ({"decorrelator": "pca"}, "--decorrelator"),
+        ({"epochs": 0}, "--epochs"),
+        ({"seeds": 0}, "--seeds"),
+        ({"batch_size": 0}, "--batch-size"),
+        ({"learning_rate": (0.0,)}, "--learning-rate"),
+        ({"learning_rate": (float("nan"),)}, "--learning-rate"),
+        ({"decorrelation_rate": (1e-5, -1.0)}, "--decorrelation-rate"),
+        ({"rule": ("backprop", "hebb")}, "--rule"),
+        (
+            {"rule": ("backprop", "node_perturbation"), "batch_normalization": True},
+            "--batch-normalization",
+        ),
+    ],
+)
+def test_bad_options_are_named_before_any_work(arguments, named):
+    with pytest.raises(ValueError, match=f"{named}.*Received: "):
+        Config(**arguments)

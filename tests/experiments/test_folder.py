@@ -1,0 +1,53 @@
+"""The folder of a comparison, of today and of before there were rules."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_decorr.experiments.config import Config
+from keras_decorr.experiments.folder import prepare_folder
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+OLD = {
+    "config": {
+        "dataset": "digits", "data_dir": None, "net": "dense", "epochs": 10, "batch_size": 64,
+        "learning_rate": [1e-4], "tuning_epochs": 5, "decorrelator": "norm_preserving",
+        "decorrelation_rate": None, "structure": ["monarch"], "groups": 16, "max_samples": None,
+        "batch_normalization": False, "augment": True, "seeds": 1,
+    },
+    "decorrelation_rates": {"monarch": 2e-3},
+    "seeds": [0],
+}  # fmt: skip
+
+
+@pytest.fixture
+def old(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(OLD))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "config",
+    [Config(), Config(learning_rate=(1e-4,)), Config(decorrelation_rate=(2e-3,)), Config(seeds=3)],
+)
+def test_a_folder_from_before_there_were_rules_is_known(old, config):
+    prepare_folder(old, config)
+    assert json.loads((old / "config.json").read_text())["config"]["rule"] == ["backprop"]
+    prepare_folder(old, config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"rule": ("backprop", "feedback_alignment")}, "'rule'"),
+        ({"rule": ("feedback_alignment",)}, "'rule'"),
+        ({"learning_rate": (1e-3,)}, "'learning_rate'"),
+        ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
+        ({"decorrelation_rate": (1e-3,)}, "'decorrelation_rate'"),
+    ],
+)
+def test_one_of_another_kind_is_refused(old, arguments, named):
+    with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
+        prepare_folder(old, Config(**arguments))
+    assert json.loads((old / "config.json").read_text()) == OLD

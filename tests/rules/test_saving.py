@@ -1,0 +1,145 @@
+"""A checkpoint in mid-training holds what the rule keeps: a fresh process goes on as if nothing was."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_decorr
+from keras_decorr.rules import (
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    NodePerturbation,
+)
+from tests.rules.nets import UNCOMPILED, compiled, conv_layers, data, matrices, numpy
+
+ROOT = Path(__file__).parents[2]
+
+# No seed: what was drawn must come from the file.
+RULES = {
+    "feedback": FeedbackAlignment(),
+    "mirroring": FeedbackAlignment("kolen_pollack"),
+    "direct": DirectFeedbackAlignment(),
+    "perturbation": NodePerturbation(n_samples=2),
+}
+
+GO_ON = """
+import sys, numpy as np, keras
+from keras_decorr.rules import LearningRule
+from tests.rules.test_saving import RULES, built, train, values
+
+folder = sys.argv[1]
+loaded = np.load(folder + "/data.npz")
+for name in RULES:
+    model = keras.saving.load_model(f"{folder}/{name}.keras")
+    assert model.learning_rule.get_config() == RULES[name].get_config()
+    train(model, loaded["x"], loaded["y"])
+    np.savez(f"{folder}/{name}.model.npz", *values(model))
+    keras.utils.set_random_seed(77)
+    model = built(name)
+    model.optimizer.build(model.trainable_variables)  # Keras loads what is there
+    model.load_weights(f"{folder}/{name}.weights.h5")
+    train(model, loaded["x"], loaded["y"])
+    np.savez(f"{folder}/{name}.weights.npz", *values(model))
+"""
+
+
+def built(name):
+    model = keras_decorr.Sequential(conv_layers())
+    return compiled(model, RULES[name], optimizer=keras.optimizers.Adam(1e-2), **UNCOMPILED)
+
+
+def train(model, x, y):
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0, shuffle=False)
+
+
+def values(model):
+    return [numpy(v) for v in model.variables]
+
+
+def test_a_fresh_process_goes_on_exactly_as_the_run_that_was_not_stopped(rng, tmp_path, backend):
+    expected = {}
+    for name in RULES:
+        keras.utils.set_random_seed(5)
+        model = built(name)
+        x, y = data(model, np.random.default_rng(0), 40)
+        np.savez(tmp_path / "data.npz", x=x, y=y)
+        train(model, x, y)
+        model.save(tmp_path / f"{name}.keras")
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+        before = values(model)
+        train(model, x, y)
+        expected[name] = values(model)
+        moved = [np.any(a != b) for a, b in zip(expected[name], before, strict=True)]
+        assert sum(moved) > len(moved) / 2
+    done = subprocess.run(
+        [sys.executable, "-c", GO_ON, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name, wanted in expected.items():
+        for kind in ("model", "weights"):
+            found = np.load(tmp_path / f"{name}.{kind}.npz")
+            assert len(found.files) == len(wanted)
+            for a, b in zip((found[key] for key in found.files), wanted, strict=True):
+                if backend == "tensorflow":
+                    np.testing.assert_array_equal(a, b, err_msg=f"{name} {kind}")
+                else:
+                    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=f"{name} {kind}")
+
+
+def test_the_rule_is_saved_with_its_arguments(tmp_path):
+    for rule in (
+        FeedbackAlignment("sign_concordant", keras.initializers.Orthogonal(0.5), 2.0, seed=3),
+        DirectFeedbackAlignment("glorot_normal", 0.5, seed=4),
+        NodePerturbation(0.1, 3, "activity", seed=5),
+    ):
+        model = keras_decorr.Sequential(conv_layers())
+        compiled(model, rule)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert type(loaded.learning_rule) is type(rule)
+        assert loaded.learning_rule.get_config() == rule.get_config()
+
+
+def test_weights_pass_from_one_rule_to_another(rng, tmp_path):
+    """Pre-train by one rule, go on by another: the net is the same, and each keeps its own."""
+    path = tmp_path / "net.weights.h5"
+    for before, after in (
+        ("backprop", "node_perturbation"),
+        ("backprop", "feedback_alignment"),
+        ("feedback_alignment", "backprop"),
+        ("node_perturbation", "backprop"),
+    ):
+        first = compiled(keras_decorr.Sequential(conv_layers()), before, rng)
+        first.save_weights(path)
+        second = compiled(keras_decorr.Sequential(conv_layers()), after)
+        second.load_weights(path)
+        for a, b in zip(matrices(first), matrices(second), strict=True):
+            np.testing.assert_array_equal(a, b)
+        x, _ = data(first, rng, 4)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(second(x)), ops.convert_to_numpy(first(x)), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_compiling_again_changes_the_rule_and_keeps_the_net(rng):
+    model = compiled(keras_decorr.Sequential(conv_layers()), "feedback_alignment", rng)
+    x, y = data(model, rng, 16)
+    train(model, x, y)
+    kept = [numpy(w).copy() for w in model.weights]
+    B = [numpy(v).copy() for v in model.learning_rule_state.variables]
+    assert len(B) == 2
+    compiled(model, "backprop")
+    assert model.learning_rule_state is None
+    for a, b in zip(kept, model.weights, strict=True):
+        np.testing.assert_array_equal(a, numpy(b))
+    train(model, x, y)
