@@ -91,7 +91,9 @@ def main():
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for (name, error), marker in zip(errors.items(), "osD^", strict=True):
-        axes.loglog(SIGMAS, error, marker=marker, linestyle="--" if "bf" in name else "-", label=name)
+        axes.loglog(
+            SIGMAS, error, marker=marker, linestyle="--" if "bf" in name else "-", label=name
+        )
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set(xlabel="sigma", ylabel="relative error", ylim=(None, 1e3))
     axes.set_title("finite difference against its limit")

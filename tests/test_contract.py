@@ -1,4 +1,4 @@
-"""Every decorrelator in every structure in every layer: trains, repeats, saves, freezes."""
+"""Every decorrelator in every structure in every layer by every rule: trains, repeats, saves."""
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ import keras_decorr
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from keras_decorr.rules import RULES
 from keras_decorr.training import decorrelation_layers
 
 LAYERS = {
@@ -60,3 +61,38 @@ def test_contract(name, structure, kind, rng, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x)))
+
+
+@pytest.mark.parametrize("name", sorted(DECORRELATORS))
+@pytest.mark.parametrize("kind", sorted(LAYERS))
+def test_every_rule_in_every_layer(name, kind, rng):
+    """All weights learn by it, and M from the same samples as by backpropagation."""
+    cls, arguments, shape = LAYERS[kind]
+    x = (rng.normal(size=(30, *shape)) + 0.5).astype("float32")
+    eagerly = keras.backend.backend() != "jax"  # where compiling a step takes longer than the step
+    expected = None
+    for rule in ["backprop", *sorted(RULES)]:
+        keras.utils.set_random_seed(3)
+        decorrelator = DECORRELATORS[name](learning_rate=1e-2, groups=2)
+        model = keras_decorr.Sequential(
+            [
+                keras.Input(shape),
+                DecorDense(6, "tanh", decorrelator=None)
+                if len(shape) < 3
+                else DecorConv2D(2, 1, activation="tanh", decorrelator=None),
+                cls(**arguments, decorrelator=decorrelator),
+                keras.layers.Activation("tanh"),
+                keras.layers.Flatten(),
+                DecorDense(1, decorrelator=None),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(0.1), "mse", learning_rule=rule, run_eagerly=eagerly)
+        before = [ops.convert_to_numpy(w).copy() for w in model.trainable_weights]
+        model.train_on_batch(x, x.reshape(30, -1)[:, :1])
+        for weight, b in zip(model.trainable_weights, before, strict=True):
+            assert np.all(np.isfinite(ops.convert_to_numpy(weight)))
+            assert np.any(ops.convert_to_numpy(weight) != b), (rule, weight.path)
+        found = [ops.convert_to_numpy(M) for M in decorrelation_layers(model)[0].matrices]
+        for M, b in zip(found, expected or found, strict=True):
+            np.testing.assert_allclose(M, b, rtol=1e-5, atol=1e-6)
+        expected = found

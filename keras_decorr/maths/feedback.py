@@ -80,7 +80,8 @@ def with_gradient(a, g):
 
     Args:
         a: A tensor.
-        g: A tensor of its shape, which gets no gradient itself.
+        g: A float32 tensor of its shape, which gets no gradient itself. In half precision the scale
+            of the loss must come to it before it is rounded to the type of `a`.
 
     Returns:
         A scalar, float32.
@@ -90,7 +91,7 @@ def with_gradient(a, g):
     def zero(a, g):
         def gradient(*upstream_, upstream=None):
             d = upstream_[0] if upstream is None else upstream
-            return ops.cast(d, g.dtype) * g, ops.zeros_like(g)
+            return ops.cast(d * g, a.dtype), ops.zeros_like(g)
 
         return ops.zeros((), "float32"), gradient
 

@@ -137,7 +137,7 @@ class NodePerturbation(LearningRule):
                 count = sum(math.prod(a.shape[1:]) for a in clean.a)
                 factor = count * change / ops.maximum(squares, 1e-30)
         return sum(
-            with_gradient(a, per_row(factor, a) * change)
+            with_gradient(a, per_row(factor, a) * ops.cast(change, "float32"))
             for a, change in zip(clean.a, changes, strict=True)
         )
 
@@ -185,8 +185,8 @@ class NoisyWiring(Wiring):
 
 
 def per_row(factor, a):
-    """`(batch,)` float32 factors, to multiply a tensor `(batch, ...)` by."""
-    return ops.cast(ops.reshape(factor, (-1, *[1] * (len(a.shape) - 1))), a.dtype)
+    """`(batch,)` factors, to multiply a tensor `(batch, ...)` like `a` by."""
+    return ops.reshape(factor, (-1, *[1] * (len(a.shape) - 1)))
 
 
 def dot(a, b):

@@ -51,7 +51,7 @@ def _check_shape(loss, output, rule):
             )
         except Exception:  # other targets are its own; the first step will tell
             continue
-        if not values.shape or values.shape[0] != batch:
+        if len(values.shape) == 0 or values.shape[0] != batch:
             raise _scalar(loss, values.shape, rule)
         return
 

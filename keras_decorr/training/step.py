@@ -60,8 +60,15 @@ class DecorrelationStep(keras.Model):
         object.__setattr__(self, "learning_rule_state", state)
 
     def _symbolic_build(self, *args, **kwargs):
+        if not self._rule_is_built:
+            # The optimizer comes last: it must know the rule's variables, and these the layers.
+            optimizer, self.optimizer = self.optimizer, None
+            try:
+                super()._symbolic_build(*args, **kwargs)
+                self.build_rule()
+            finally:
+                self.optimizer = optimizer
         super()._symbolic_build(*args, **kwargs)
-        self.build_rule()
 
     def build_rule(self):
         """Make what the learning rule keeps for the built model, unless that is done."""

@@ -25,7 +25,10 @@ def test_any_rank_acts_on_the_last_axis(shape, rng):
     flat, layer = Decorrelation(decorrelator()), Decorrelation(decorrelator())
     flat(x.reshape(-1, 5), training=True)
     assert tuple(layer(x, training=True).shape) == shape
-    np.testing.assert_allclose(numpy(layer.matrices[0]), numpy(flat.matrices[0]), rtol=1e-6)
+    # Elements off the diagonal are small sums, whose rounding depends on the order of the terms.
+    np.testing.assert_allclose(
+        numpy(layer.matrices[0]), numpy(flat.matrices[0]), rtol=1e-6, atol=1e-7
+    )
     np.testing.assert_allclose(
         numpy(layer(x)).reshape(-1, 5), numpy(flat(x.reshape(-1, 5))), atol=1e-6
     )

@@ -11,7 +11,6 @@ from keras_decorr.rules.graph import linear_maps
 from tests.helpers import perturb, relative_error
 from tests.reference_rules import ACTIVATIONS, Map
 
-
 # XLA takes seconds to compile a step, and none of it is ours.
 UNCOMPILED = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
 
