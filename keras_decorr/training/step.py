@@ -5,6 +5,7 @@ differentiate, and keep the variables it updates. So one override of it serves t
 """
 
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras import ops
@@ -23,6 +24,8 @@ class DecorrelationStep(keras.Model):
         skipped_updates: layers' updates of M that were skipped in this epoch because a batch held
             NaN or infinity.
     """
+
+    optimizer: Any
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
