@@ -16,9 +16,9 @@ from keras_decorr.rules import RULES
 # Adam's rates, (without, with decorrelation), tuned on CIFAR-10 with random crops and flips and batches
 # of 256, each by the test accuracy after a few epochs; see the table in the README.
 LEARNING_RATES = {
-    ("dense", "backprop"): (1e-4, 1e-4),
-    ("dense", "feedback_alignment"): (1e-4, 1e-4),
-    ("dense", "direct_feedback_alignment"): (1e-4, 1e-4),
+    ("dense", "backprop"): (3e-4, 3e-4),
+    ("dense", "feedback_alignment"): (1e-4, 3e-4),
+    ("dense", "direct_feedback_alignment"): (1e-4, 3e-4),
     ("dense", "node_perturbation"): (1e-4, 3e-4),
     ("conv", "backprop"): (1e-3, 1e-3),
     ("conv", "feedback_alignment"): (3e-4, 3e-4),

@@ -29,7 +29,11 @@ def old(tmp_path):
 
 @pytest.mark.parametrize(
     "config",
-    [Config(), Config(learning_rate=(1e-4,)), Config(decorrelation_rate=(2e-3,)), Config(seeds=3)],
+    [
+        Config(learning_rate=(1e-4,)),
+        Config(learning_rate=(1e-4,), decorrelation_rate=(2e-3,)),
+        Config(learning_rate=(1e-4,), seeds=3),
+    ],
 )
 def test_a_folder_from_before_there_were_rules_is_known(old, config):
     prepare_folder(old, config)
@@ -42,6 +46,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
     [
         ({"rule": ("backprop", "feedback_alignment")}, "'rule'"),
         ({"rule": ("feedback_alignment",)}, "'rule'"),
+        ({"learning_rate": ()}, "'learning_rate'"),  # the default is another today
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
         ({"decorrelation_rate": (1e-3,)}, "'decorrelation_rate'"),
@@ -49,5 +54,5 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
 )
 def test_one_of_another_kind_is_refused(old, arguments, named):
     with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
-        prepare_folder(old, Config(**arguments))
+        prepare_folder(old, Config(**{"learning_rate": (1e-4,), **arguments}))
     assert json.loads((old / "config.json").read_text()) == OLD

@@ -26,6 +26,8 @@ RULES = {
     "direct": DirectFeedbackAlignment(),
     "perturbation": NodePerturbation(n_samples=2),
 }
+if keras.backend.backend() == "jax":  # every step takes seconds to compile there
+    RULES = {name: RULES[name] for name in ("mirroring", "perturbation")}
 
 GO_ON = """
 import sys, numpy as np, keras
