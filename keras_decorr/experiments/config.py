@@ -23,7 +23,7 @@ LEARNING_RATES = {
     ("conv", "backprop"): (1e-3, 1e-3),
     ("conv", "feedback_alignment"): (3e-4, 3e-4),
     ("conv", "direct_feedback_alignment"): (3e-4, 3e-4),
-    ("conv", "node_perturbation"): (1e-4, 3e-4),
+    ("conv", "node_perturbation"): (1e-3, 3e-4),
 }
 
 # Decorrelation rates that did well on CIFAR-10; see the table in the README. A rule that wants another
