@@ -24,31 +24,27 @@ class Sample(NamedTuple):
         stages: Outputs of every stage of M, as its structure lays them out, or `None` to have them
             computed.
         rows: The number of rows to expect where `k` is not known when tracing, or `None`.
-        row_axis: The axis of `stages` along which the rows lie.
     """
 
     X: Any
     mean: Any
     stages: list | None
     rows: int | None
-    row_axis: int = -2
 
     @classmethod
-    def joined(cls, samples):
-        """The samples of several forward passes as one."""
+    def joined(cls, samples, row_axis):
+        """The samples of several forward passes as one; `row_axis` is that of their stages."""
         if len(samples) == 1:
             return samples[0]
-        X, means, stages, rows, _ = zip(*samples, strict=True)
+        X, means, stages, rows = zip(*samples, strict=True)
         joined = None
         if not any(calls is None for calls in stages):
-            axis = samples[0].row_axis
-            joined = [ops.concatenate(calls, axis=axis) for calls in zip(*stages, strict=True)]
+            joined = [ops.concatenate(calls, axis=row_axis) for calls in zip(*stages, strict=True)]
         return cls(
             ops.concatenate(X),
             None if means[0] is None else sum(means[1:], means[0]) / len(means),
             joined,
             None if None in rows else sum(rows),
-            samples[0].row_axis,
         )
 
 
@@ -76,7 +72,10 @@ class Collection:
     def flush(self):
         """Hand over `(layer, sample)` for every layer, the calls of a layer as one, and forget them."""
         samples, self._samples = self._samples, {}
-        return [(layer, Sample.joined(calls)) for layer, calls in samples.values()]
+        return [
+            (layer, Sample.joined(calls, layer.operator.row_axis))
+            for layer, calls in samples.values()
+        ]
 
 
 def current():

@@ -214,8 +214,7 @@ class Decorrelation(keras.layers.Layer):
             X = kept * X + (0.0 if mean is None else (1.0 - kept) * mean)
             each = kept if self.operator.row_axis == -2 else transpose(kept)
             stages = stages and [each * U for U in stages]
-        rows = self.expected_rows(inputs.shape[:-1])
-        self.keep(Sample(X, mean, stages, rows, self.operator.row_axis))
+        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1])))
 
     def expected_rows(self, shape):
         """The likely number of sampled rows in a batch of `shape`, its last axis left out."""
@@ -252,11 +251,11 @@ class Decorrelation(keras.layers.Layer):
             taken or skipped.
         """
         d = self.decorrelator
-        X, mean, stages, rows, row_axis = sample
+        X, mean, stages, rows = sample
+        row_axis = self.operator.row_axis
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
         if stages is None:
             stages = self.operator.stages(matrices, X if mean is None else X - mean)
-            row_axis = self.operator.row_axis
         norms = ops.stack([squared_norms(X), *(squared_norms(U, row_axis) for U in stages)])
         gains = d.gain(norms[:-1], norms[1:])
 

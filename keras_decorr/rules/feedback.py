@@ -1,9 +1,9 @@
 """What the rules with feedback weights share: how these are drawn."""
 
 import keras
-from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_number
+from keras_decorr.rules.seeds import check_seed, drawn_seed
 
 
 class FeedbackWeights:
@@ -25,16 +25,11 @@ class FeedbackWeights:
                 f"Received: {initializer!r}"
             ) from error
         self.scale = check_number(owner, "feedback_scale", scale, 0.0, open_low=True)
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(
-                f"Argument `seed` of {owner} must be an integer or None. Received: {seed!r}"
-            )
-        self.seed = seed
+        self.seed = check_seed(owner, seed)
 
     def initializers(self):
         """Initializers without end, one for each variable."""
-        seed = keras.random.randint((), 0, 2**30) if self.seed is None else self.seed
-        seed = int(ops.convert_to_numpy(seed))
+        seed = drawn_seed(self.seed)
         while True:
             yield self._seeded(seed)
             seed += 1

@@ -18,6 +18,7 @@ from keras_decorr.rules import graph
 from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.rules.noise import Noise, NoiseState
 from keras_decorr.rules.per_sample import check_loss, contributions
+from keras_decorr.rules.seeds import check_seed
 
 SIGMA, SIGMA_IN_HALF_PRECISION = 1e-4, 3e-3
 ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
@@ -78,12 +79,8 @@ class NodePerturbation(LearningRule):
                 f"Argument `estimator` of NodePerturbation must be one of {list(ESTIMATORS)}. "
                 f"Received: {estimator!r}"
             )
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(
-                f"Argument `seed` of NodePerturbation must be an integer or None. Received: {seed!r}"
-            )
         self.estimator = estimator
-        self.seed = seed
+        self.seed = check_seed("NodePerturbation", seed)
 
     def check(self, model):
         graph.check_layers(model, self.name, local=())

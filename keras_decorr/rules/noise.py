@@ -13,6 +13,7 @@ from keras import ops
 from keras.src.backend import random_seed_dtype
 
 from keras_decorr.decorrelators.replicas import replica_number
+from keras_decorr.rules.seeds import drawn_seed
 from keras_decorr.rules.state import RuleState
 
 # Enough for a batch of 512 of the widest layer, between 16 and 64 MiB. An average over ever more steps
@@ -35,8 +36,7 @@ class NoiseState(RuleState):
 
     def __init__(self, seed, units=None):
         super().__init__()
-        seed = keras.random.randint((), 0, 2**30) if seed is None else seed
-        seed = int(ops.convert_to_numpy(seed))
+        seed = drawn_seed(seed)
         wanted = 2 ** math.ceil(math.log2(_BATCH * (units or 1)))
         self.seed_and_step = self._add("seed_and_step", np.array([seed, 0]), "int32")
         size = min(max(wanted, SMALLEST), LARGEST)

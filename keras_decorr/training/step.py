@@ -54,8 +54,10 @@ class DecorrelationStep(keras.Model):
         super().compile(*args, **kwargs)
         self._learning_rule = rule
         rule.check(self)
-        self._keep_rule_state(rule.build(self) if self.built else None)
-        self._rule_is_built = self.built
+        self._keep_rule_state(None)
+        self._rule_is_built = False
+        if self.built:
+            self.build_rule()
 
     def _keep_rule_state(self, state):
         # Past Keras's tracking, which would make it one of the model's layers. Keras saves it all the
