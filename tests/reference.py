@@ -57,24 +57,25 @@ def stage_step(M, groups, X, U, eta, kappa=None):
 
 
 def patches(images, kernel, strides, dilation, padding):
-    """All patches of `(b, h, w, c)` images, one by one: `(b * positions, kh kw c)`."""
-    (kh, kw), (sh, sw), (dh, dw) = kernel, strides, dilation
-    b, h, w, c = images.shape
-    eh, ew = (kh - 1) * dh + 1, (kw - 1) * dw + 1
-    if padding == "same":
-        ph, pw = -(-h // sh), -(-w // sw)
-        th, tw = max((ph - 1) * sh + eh - h, 0), max((pw - 1) * sw + ew - w, 0)
-        images = np.pad(images, ((0, 0), (th // 2, th - th // 2), (tw // 2, tw - tw // 2), (0, 0)))
-    else:
-        ph, pw = (h - eh) // sh + 1, (w - ew) // sw + 1
+    """All patches of `(b, *sizes, c)` images, one by one: `(b * positions, taps * c)`."""
+    sizes = images.shape[1:-1]
+    places, pads = [], []
+    for size, k, s, d in zip(sizes, kernel, strides, dilation, strict=True):
+        extent = (k - 1) * d + 1
+        if padding == "valid":
+            places.append((size - extent) // s + 1)
+            pads.append((0, 0))
+            continue
+        places.append(-(-size // s))
+        pad = max((places[-1] - 1) * s + extent - size, 0)
+        pads.append((extent - 1, 0) if padding == "causal" else (pad // 2, pad - pad // 2))
+    images = np.pad(images, ((0, 0), *pads, (0, 0)))
     return np.array([
         [
-            images[image, i * sh + a * dh, j * sw + e * dw, channel]
-            for a in range(kh)
-            for e in range(kw)
-            for channel in range(c)
+            images[(image, *np.multiply(place, strides) + np.multiply(tap, dilation), channel)]
+            for tap in np.ndindex(*kernel)
+            for channel in range(images.shape[-1])
         ]
-        for image in range(b)
-        for i in range(ph)
-        for j in range(pw)
+        for image in range(len(images))
+        for place in np.ndindex(*places)
     ])  # fmt: skip

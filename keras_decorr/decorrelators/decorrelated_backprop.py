@@ -19,10 +19,13 @@ class DecorrelatedBackprop(Decorrelator):
         kappa: Weight of the variance in [0, 1]: 0 decorrelates only, 1 normalises only.
             Defaults to 0.5.
         **kwargs: See `Decorrelator`: `learning_rate`, `sample_fraction`, `max_samples`,
-            `update_every`, `center`, `momentum`, `structure`, `groups`.
+            `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
+
+    A low-rank M would act on the principal directions of the inputs, and there the rule finds nothing
+    to do: they are uncorrelated, and their variance is not that of a feature. So there is none.
 
     Raises:
-        ValueError: If `kappa` is outside [0, 1].
+        ValueError: If `kappa` is outside [0, 1], or `structure` is `"low_rank"`.
 
     Example:
 
@@ -34,6 +37,8 @@ class DecorrelatedBackprop(Decorrelator):
         S. Dalm et al., "Efficient Deep Learning with Decorrelated Backpropagation",
         arXiv 2405.02385.
     """
+
+    structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
 
     def __init__(self, kappa=0.5, **kwargs):
         super().__init__(**kwargs)

@@ -33,14 +33,22 @@ class Decorrelator(ABC):
             Defaults to True: without it the mean itself is a correlation of all features.
         momentum: Momentum of the moving mean, in [0, 1). Defaults to 0.99. The first steps take the
             plain average instead, so that the mean does not lag behind from zero.
-        structure: `"full"`, `"block_diagonal"` or `"monarch"`: the structure of M. Defaults to
-            `"monarch"`, which needed the fewest epochs and seconds on CIFAR-10 (see the README).
-        groups: Number of groups of features in a structured M. A size that it does not divide is
-            padded.
+        structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
+            plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
+            of the kernel) or `"auto"`, which takes the richest one whose counted cost is small beside
+            the layer's own (`keras_decorr.layers.cost`). Defaults to `"monarch"`, which needed the
+            fewest epochs and seconds on CIFAR-10 (see the README). The parts of a grouped or depthwise
+            convolution each have a full M, over channels only with `"channel"`.
+        groups: Number of groups of features in a block-diagonal or Monarch M. A size that it does not
+            divide is padded.
+        rank: Rank of a low-rank M. Defaults to 32, or a fourth of the features where that is less.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
+
+    # The structures for which the rule makes sense.
+    structures: tuple[str, ...] = (*STRUCTURES, "auto")
 
     def __init__(
         self,
@@ -52,15 +60,16 @@ class Decorrelator(ABC):
         momentum=0.99,
         structure="monarch",
         groups=16,
+        rank=None,
     ):
         owner = type(self).__name__
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
         if not isinstance(learning_rate, LearningRateSchedule):
             check_number(owner, "learning_rate", learning_rate, 0.0)
-        if structure not in STRUCTURES:
+        if structure not in self.structures:
             raise ValueError(
-                f"Argument `structure` of {owner} must be one of {sorted(STRUCTURES)}. "
+                f"Argument `structure` of {owner} must be one of {sorted(self.structures)}. "
                 f"Received: {structure!r}"
             )
         if momentum == 1:
@@ -82,6 +91,7 @@ class Decorrelator(ABC):
         self.momentum = check_number(owner, "momentum", momentum, 0.0, 1.0)
         self.structure = structure
         self.groups = check_count(owner, "groups", groups)
+        self.rank = None if rank is None else check_count(owner, "rank", rank)
 
     # --- the rule -----------------------------------------------------------------------------
 
@@ -160,6 +170,7 @@ class Decorrelator(ABC):
             "momentum": self.momentum,
             "structure": self.structure,
             "groups": self.groups,
+            "rank": self.rank,
         }
 
     @classmethod

@@ -20,7 +20,7 @@ class NormPreserving(Decorrelator):
 
     Args:
         **kwargs: See `Decorrelator`: `learning_rate`, `sample_fraction`, `max_samples`,
-            `update_every`, `center`, `momentum`, `structure`, `groups`.
+            `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
 
     Example:
 

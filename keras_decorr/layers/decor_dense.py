@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_decorr.layers import wiring
+from keras_decorr.layers.cost import USUAL_BATCH, Work
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.layers.decorrelation import USUAL_BATCH
+from keras_decorr.layers.decorrelation import row_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -19,21 +20,11 @@ class DecorDense(DecorLayer):
     is traced (TensorFlow's `fit`, unless the data set drops its remainder), 256 rows are assumed.
 
     Args:
-        units: Number of outputs.
-        activation: As in `keras.layers.Dense`, and so on to `lora_alpha`.
-        use_bias: Whether to add a bias.
-        kernel_initializer: Initializer of the kernel.
-        bias_initializer: Initializer of the bias.
-        kernel_regularizer: Regularizer of the kernel.
-        bias_regularizer: Regularizer of the bias.
-        activity_regularizer: Regularizer of the output.
-        kernel_constraint: Constraint on the kernel.
-        bias_constraint: Constraint on the bias.
-        lora_rank: Rank of a low-rank adaptation of the kernel, or `None`.
-        lora_alpha: Its scale, or `None`.
+        *args: As in `keras.layers.Dense`: `units`, `activation`, ...
         decorrelator: Name of a decorrelation rule, a `keras_decorr.decorrelators.Decorrelator`, or
             `None` for a plain dense layer. Defaults to `"norm_preserving"`.
-        **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
+        **kwargs: As in `keras.layers.Dense`: `use_bias`, initializers, regularizers, constraints,
+            `lora_rank`, `lora_alpha`, `name`, `dtype`, ...
 
     Call arguments:
         inputs: Tensor of rank 2 or more.
@@ -60,63 +51,41 @@ class DecorDense(DecorLayer):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def __init__(
-        self,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        lora_rank=None,
-        lora_alpha=None,
-        decorrelator="norm_preserving",
-        **kwargs,
-    ):
-        quantization_config = kwargs.pop("quantization_config", None)
-        dense = keras.layers.Dense(
-            units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            quantization_config=quantization_config,
-            name="dense",
-            dtype=kwargs.get("dtype"),
-        )
-        super().__init__(dense, decorrelator, activity_regularizer=activity_regularizer, **kwargs)
-        self.units = units
+    twin = keras.layers.Dense
+
+    @property
+    def units(self):
+        """Number of outputs."""
+        return self.layer.units
 
     def build(self, input_shape):
         if self.decorrelation is not None:
+            rows = math.prod(size or 1 for size in input_shape[1:-1])
+            self.decorrelation.serve(Work(rows, self.units))
             self.decorrelation.build(input_shape)
         self.layer.build(input_shape)
 
     def call(self, inputs, training=None, mask=None):
-        inputs = wiring.current().inputs(self, inputs)
-        decorrelation = self.decorrelation
         rows = math.prod(size or USUAL_BATCH for size in inputs.shape[:-1])
         # Nothing can be folded into a quantized kernel.
         quantized = self.layer.quantization_mode is not None
-        if decorrelation is not None and (rows <= self.units or quantized):
-            inputs = decorrelation(inputs, training=training, mask=mask)
-            decorrelation = None
-        if quantized:
-            return self.layer.call(inputs)
-        if decorrelation is None:
-            return self.linear_map(ops.matmul, inputs)
-        mean = decorrelation.mean_of_rows(inputs, training, mask)
-        outputs = self.linear_map(ops.matmul, inputs, mean, folded=True)
-        if decorrelation.learns(training):  # only now, as it may move M
-            decorrelation.observe(inputs, mean, mask)
-        return outputs
+        if self.decorrelation is None or (rows > self.units and not quantized):
+            return super().call(inputs, training, mask)
+        inputs = wiring.current().inputs(self, inputs)
+        inputs = self.decorrelation(inputs, training=training, mask=mask)
+        return self.layer.call(inputs) if quantized else self.linear_map(inputs)
+
+    def op(self, x, K):
+        return ops.matmul(x, K)
+
+    def matrix(self, K):
+        return K
+
+    def of_matrix(self, K):
+        return K
+
+    def batch_mean(self, x, mask=None):
+        return row_mean(x, mask)
+
+    def observe(self, x, mean, mask=None):
+        self.decorrelation.observe(x, mean, mask)

@@ -1,28 +1,70 @@
 """What every layer with a linear map behind a decorrelation has in common."""
 
+import inspect
+from typing import Any
+
 import keras
 from keras import ops
+from keras.src.utils.naming import to_snake_case
 
 from keras_decorr import decorrelators
 from keras_decorr.layers import wiring
+from keras_decorr.layers.collection import Sample
 from keras_decorr.layers.decorrelation import Decorrelation
+
+_OF_EVERY_LAYER = (
+    "autocast",
+    "input_shape",
+    "input_dtype",
+    "input_dim",
+    "batch_shape",
+    "batch_size",
+)
 
 
 class DecorLayer(keras.layers.Layer):
-    """Holds a Keras layer and the `Decorrelation` of its inputs.
+    """Holds a Keras layer, its `twin`, and the `Decorrelation` of its inputs.
 
     The Keras layer is held, not subclassed: it keeps its own weights, so that saving, LoRA and the
-    like are Keras's own. A subclass defines `build` and `call`.
+    like are Keras's own. A subclass names its `twin` and says how the layer's kernel is a matrix:
+    `y = activation(op(x, K) + b)` is a linear map of rows of `n` features, `rows . matrix(K)`.
 
     Args:
-        layer: The Keras layer with the linear map.
-        decorrelator: As in `Decorrelation`. With `None` this layer is the Keras layer.
-        **kwargs: Arguments of every Keras layer.
+        *args: Those of the twin.
+        decorrelator: As in `Decorrelation`. With `None` this layer is its twin.
+        **kwargs: Those of the twin.
     """
 
-    def __init__(self, layer, decorrelator, **kwargs):
-        super().__init__(**kwargs)
+    twin: Any = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.twin is not None:
+            cls.__signature__ = signature(cls.twin)
+
+    def __init__(
+        self,
+        *args,
+        decorrelator="norm_preserving",
+        activity_regularizer=None,
+        name=None,
+        dtype=None,
+        trainable=True,
+        **kwargs,
+    ):
+        layer = kwargs.pop("layer", None)
+        own = {key: kwargs.pop(key) for key in _OF_EVERY_LAYER if key in kwargs}
+        super().__init__(
+            activity_regularizer=activity_regularizer,
+            name=name,
+            dtype=dtype,
+            trainable=trainable,
+            **own,
+        )
         self.supports_masking = True
+        if layer is None:
+            kwargs |= {"name": to_snake_case(self.twin.__name__), "dtype": dtype}
+            layer = self.twin(*args, trainable=trainable, **kwargs)
         self.layer = layer
         decorrelator = decorrelators.get(decorrelator)
         self.decorrelation = decorrelator and Decorrelation(
@@ -44,33 +86,76 @@ class DecorLayer(keras.layers.Layer):
         """The bias, or `None`."""
         return self.layer.bias
 
-    def linear_map(self, op, inputs, mean=None, folded=False):
+    # --- the kernel as a matrix ---------------------------------------------------------------
+
+    def op(self, x, K):
+        """The linear map of the layer, linear in each of its arguments."""
+        raise NotImplementedError
+
+    def matrix(self, K):
+        """`(n, columns)`: the kernel as a matrix, from a tensor of its shape."""
+        raise NotImplementedError
+
+    def of_matrix(self, K):
+        """The inverse of `matrix`."""
+        raise NotImplementedError
+
+    def shift(self, mean, K):
+        """What rows that all equal `mean`, of shape `(n,)`, come to: a tensor of the bias's shape."""
+        return ops.reshape(ops.matmul(mean[None], self.matrix(K)), self.bias_shape)
+
+    @property
+    def bias_shape(self):
+        """Shape of the bias that the mean folds into."""
+        return (-1,)
+
+    def fold(self, K):
+        """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones."""
+        return self.of_matrix(self.decorrelation.fold(self.matrix(K)))
+
+    # --- the call -----------------------------------------------------------------------------
+
+    def batch_mean(self, x, mask=None):
+        """`(n,)` float32 mean of the rows of a batch."""
+        raise NotImplementedError
+
+    def observe(self, x, mean, mask=None):
+        """Hand a sample of the rows of a batch to the decorrelation."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=None, mask=None):
+        inputs = wiring.current().inputs(self, inputs)
+        if self.decorrelation is None:
+            return self.linear_map(inputs)
+        seen = wiring.current().sampled(self.decorrelation, inputs)
+        if mask is not None:
+            mask = wiring.current().sampled(self.decorrelation, mask)
+        mean = self.decorrelation.mean_of(lambda: self.batch_mean(seen, mask), training)
+        outputs = self.linear_map(inputs, mean, folded=True)
+        if self.decorrelation.learns(training):  # only now, as it may move M
+            self.observe(seen, mean, mask)
+        return outputs
+
+    def linear_map(self, inputs, mean=None, folded=False):
         """`y = activation(op(inputs, K) + b)`, with what the wiring in force makes of it.
 
         Args:
-            op: A function of inputs and kernel, linear in both.
             inputs: Inputs, decorrelated unless `folded`.
             mean: `(n,)` mean of raw inputs that are not centred, or `None`.
             folded: Fold M into the kernel: the inputs are raw.
         """
         wires = wiring.current()
 
-        def fold(kernel):
-            return self.decorrelation.fold(kernel) if folded else kernel
-
-        def flat(kernel):
-            return ops.reshape(fold(kernel), (-1, kernel.shape[-1]))
+        def fold(K):
+            return self.fold(K) if folded else K
 
         kernel = ops.convert_to_tensor(self.kernel)
         effective = fold(kernel)
-        a = wires.linear(self, op, inputs, effective, fold)
+        a = wires.linear(self, self.op, inputs, effective, fold)
         bias = self.bias
         if mean is not None:  # b_eff = b - mean K_eff
-            rows, columns = ops.cast(mean, kernel.dtype)[None], kernel.shape[-1]
-            shift = wires.linear(
-                self, ops.matmul, rows, ops.reshape(effective, (-1, columns)), flat
-            )
-            shift = ops.reshape(shift, (columns,))
+            mean = ops.cast(mean, kernel.dtype)
+            shift = wires.linear(self, self.shift, mean, effective, fold)
             bias = -shift if bias is None else bias - shift
         if bias is not None:
             if getattr(self.layer, "data_format", None) == "channels_first":
@@ -81,8 +166,74 @@ class DecorLayer(keras.layers.Layer):
         wires.output(self, a, y)
         return y
 
+    def keep(self, X, mean, rows):
+        """Leave sampled rows `X` of `(k, n)` to the decorrelation; `rows` of them are expected."""
+        self.decorrelation.keep(Sample(ops.cast(X, "float32"), mean, None, rows))
+
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
+
+    # --- to and from the twin -----------------------------------------------------------------
+
+    @property
+    def features(self):
+        """The number of features `n` that M decorrelates, or `None` without a decorrelator."""
+        return self.decorrelation and self.decorrelation.operator.n
+
+    @classmethod
+    def from_layer(cls, layer, decorrelator="norm_preserving"):
+        """A layer like this one from a Keras layer. It is not built and has no weights yet.
+
+        Args:
+            layer: An instance of the `twin`.
+            decorrelator: As in `Decorrelation`.
+        """
+        config = {**layer.get_config(), "decorrelator": decorrelator}
+        return cls.from_config(config)
+
+    @classmethod
+    def around(cls, layer, decorrelator):
+        """A layer that holds this very Keras layer, with its weights."""
+        return cls(
+            layer=layer,
+            decorrelator=decorrelator,
+            activity_regularizer=layer.activity_regularizer,
+            name=layer.name,
+            dtype=layer.dtype_policy,
+            trainable=layer.trainable,
+        )
+
+    def load_plain(self, layer):
+        """Take the weights of a built Keras layer like the one inside. This layer must be built."""
+        self.layer.set_weights(layer.get_weights())
+
+    def folded_layer(self):
+        """A Keras layer that does in inference what this one does. It is not built yet."""
+        config = self.layer.get_config()
+        config |= {key: value for key, value in super().get_config().items() if key in config}
+        config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
+        return self.twin.from_config({**config, **self.folded_bias()})
+
+    def folded_bias(self):
+        """What must change in the configuration of the twin for a bias that takes the mean."""
+        return {"use_bias": True} if self.folds_a_mean else {}
+
+    @property
+    def folds_a_mean(self):
+        """Whether a mean folds into the bias."""
+        return self.decorrelation is not None and self.decorrelator.center
+
+    def folded_weights(self):
+        """Arrays for the weights of `folded_layer()`, once that is built."""
+        if self.decorrelation is None:
+            return self.layer.get_weights()
+        kernel = self.fold(ops.convert_to_tensor(self.kernel))
+        bias = self.bias
+        if self.folds_a_mean:
+            mean = ops.cast(self.decorrelation.moving_mean, kernel.dtype)
+            shift = self.shift(mean, kernel)
+            bias = -shift if bias is None else bias - shift
+        return [ops.convert_to_numpy(x) for x in (kernel, bias) if x is not None]
 
     def get_config(self):
         return {
@@ -91,3 +242,14 @@ class DecorLayer(keras.layers.Layer):
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "decorrelator": decorrelators.serialize(self.decorrelator),
         }
+
+
+def signature(twin):
+    """The signature of a Keras layer, with a decorrelator."""
+    _, *parameters = inspect.signature(twin.__init__).parameters.values()
+    decorrelator = inspect.Parameter(
+        "decorrelator", inspect.Parameter.KEYWORD_ONLY, default="norm_preserving"
+    )
+    rest = [p for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
+    named = [p for p in parameters if p not in rest]
+    return inspect.Signature([*named, decorrelator, *rest])

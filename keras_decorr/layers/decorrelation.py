@@ -1,7 +1,7 @@
 """A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -9,14 +9,11 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
 from keras_decorr.decorrelators.replicas import replica_mean
-from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.collection import Sample
-from keras_decorr.maths.correlation import off_diagonal_energy, squared_norms, transpose
+from keras_decorr.layers.cost import USUAL_BATCH, Work, operator_of
+from keras_decorr.maths.correlation import off_diagonal_energy, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows
-
-# The batch to choose an order of multiplication for, where its size is not known when tracing.
-USUAL_BATCH = 256
 
 
 class Progress(NamedTuple):
@@ -67,6 +64,7 @@ class Decorrelation(keras.layers.Layer):
     def __init__(self, decorrelator="norm_preserving", **kwargs):
         super().__init__(**kwargs)
         self.decorrelator = decorrelators.get(decorrelator)
+        self.work: Any = None
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -83,7 +81,10 @@ class Decorrelation(keras.layers.Layer):
             )
         if self.decorrelator is None:
             return
-        self.operator = STRUCTURES[self.decorrelator.structure](n, self.decorrelator.groups)
+        if self.work is None:  # what comes behind is not known: a square map, say
+            rows = math.prod(size or 1 for size in input_shape[1:-1])
+            self.work = Work(rows=rows, columns=n, folds=False)
+        self.operator = operator_of(self.decorrelator, n, self.work)
         self.matrices = [
             self._state(f"decorrelation_matrix_{stage}", identity.shape, identity)
             for stage, identity in enumerate(self.operator.identities())
@@ -111,30 +112,29 @@ class Decorrelation(keras.layers.Layer):
     def call(self, inputs, training=None, mask=None):
         if self.decorrelator is None:
             return inputs
-        mean = self.mean_of_rows(inputs, training, mask)
+        seen, seen_mask = wiring.current().sampled(self, inputs), mask
+        if mask is not None:
+            seen_mask = wiring.current().sampled(self, mask)
+        mean = self.mean_of(lambda: row_mean(seen, seen_mask), training)
         Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
         stages = self.operator.stages(self._read(Z.dtype), self._flat(Z))
         if self.learns(training):
-            self.observe(inputs, mean, mask, stages)
+            self.observe(seen, mean, seen_mask, stages)
         U = self.operator.rows(stages[-1])
         return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def serve(self, work):
+        """Say, before `build`, what the linear map behind this layer has to do: a `Work`."""
+        self.work = work
+
     # --- M as an operator ---------------------------------------------------------------------
 
-    def fold(self, kernel):
-        """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones.
-
-        Args:
-            kernel: `(..., units)`, as many values before the last axis as there are features.
-
-        Returns:
-            A tensor of the same shape.
-        """
-        K = ops.reshape(kernel, (self.operator.n, -1))
-        return ops.reshape(self.operator.fold(self._read(K.dtype), K), kernel.shape)
+    def fold(self, K):
+        """`M^T K` for a kernel `(n, columns)`."""
+        return self.operator.fold(self._read(K.dtype), K)
 
     def _read(self, dtype):
         matrices = [ops.cast(M, dtype) for M in self.matrices]
@@ -169,12 +169,6 @@ class Decorrelation(keras.layers.Layer):
             return ops.convert_to_tensor(self.moving_mean)
         return wiring.current().mean(self, lambda: replica_mean(batch_mean()))
 
-    def mean_of_rows(self, inputs, training, mask=None):
-        """`mean_of` the rows of inputs of any rank."""
-        inputs = wiring.current().sampled(self, inputs)
-        mask = mask if mask is None else wiring.current().sampled(self, mask)
-        return self.mean_of(lambda: _row_mean(inputs, mask), training)
-
     def observe(self, inputs, mean, mask=None, stages=None):
         """Take a sample of a batch of inputs.
 
@@ -182,10 +176,10 @@ class Decorrelation(keras.layers.Layer):
             inputs: `(batch, ..., n)`.
             mean: Their mean, or `None`.
             mask: Mask of the rows that count, or `None`.
-            stages: Outputs of every stage of M for all rows, if they are at hand.
+            stages: Outputs of every stage of M for these rows, and perhaps others behind them, if
+                they are at hand.
         """
         d = self.decorrelator
-        inputs = wiring.current().sampled(self, inputs)
         batch, *inner = ops.shape(inputs)[:-1]
         rows = sample_count(batch, d.sample_fraction)
         if inner:
@@ -256,7 +250,7 @@ class Decorrelation(keras.layers.Layer):
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
         if stages is None:
             stages = self.operator.stages(matrices, X if mean is None else X - mean)
-        norms = ops.stack([squared_norms(X), *(squared_norms(U, row_axis) for U in stages)])
+        norms = self.operator.norms(X, stages)
         gains = d.gain(norms[:-1], norms[1:])
 
         # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two
@@ -268,20 +262,26 @@ class Decorrelation(keras.layers.Layer):
         gains = replica_mean(ops.where(finite, gains, 1.0))
         stages = [ops.where(finite, U, 0.0) for U in stages]
 
+        def centred():
+            return ops.where(finite, X if mean is None else X - mean, 0.0)
+
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
-            return tuple(
-                d.step(M, U, gains[i], eta, rows, row_axis)
-                for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
-            )
+
+            def step(M, U, g, row_axis):
+                return d.step(M, U, g, eta, rows, row_axis)
+
+            return self.operator.moved(matrices, centred, stages, gains, eta, step)
 
         if d.update_every > 1:
             due = ops.equal(self.steps % d.update_every, 0)
             new = ops.cond(due, moved, lambda: tuple(matrices))
         else:
             new = moved()
-        pairs = max(self.operator.n * (self.operator.n - 1), 1)
-        loss = replica_mean(off_diagonal_energy(stages[-1], rows, row_axis) / pairs)
+        parts = self.work.parts
+        pairs = max(self.operator.n * (self.operator.n // parts - 1), 1)
+        energy = off_diagonal_energy(stages[-1], rows, row_axis, joint=parts == 1)
+        loss = replica_mean(energy / pairs)
 
         for variable, M in zip(self.matrices, new, strict=True):
             variable.assign(M)
@@ -294,6 +294,29 @@ class Decorrelation(keras.layers.Layer):
         self.steps.assign_add(1)
         return Progress(loss, ops.cast(finite, "float32"))
 
+    # --- to Keras's own layers ----------------------------------------------------------------
+
+    def folded_layer(self):
+        """A Keras layer that does in inference what this one does. It is not built yet."""
+        if self.decorrelator is None:
+            return keras.layers.Identity(name=self.name, dtype=self.dtype_policy)
+        return keras.layers.Dense(
+            self.operator.n,
+            use_bias=self.decorrelator.center,
+            name=self.name,
+            dtype=self.dtype_policy,
+            trainable=self.trainable,
+        )
+
+    def folded_weights(self):
+        """Arrays for the weights of `folded_layer()`, once that is built."""
+        if self.decorrelator is None:
+            return []
+        kernel = ops.convert_to_numpy(self.fold(ops.eye(self.operator.n, dtype="float32")))
+        if not self.decorrelator.center:
+            return [kernel]
+        return [kernel, -ops.convert_to_numpy(self.moving_mean) @ kernel]
+
     def _flat(self, inputs):
         # A reshape that changes nothing would keep TensorFlow from fusing a transpose behind it.
         return inputs if len(inputs.shape) == 2 else ops.reshape(inputs, (-1, self.operator.n))
@@ -305,7 +328,8 @@ class Decorrelation(keras.layers.Layer):
         }
 
 
-def _row_mean(inputs, mask):
+def row_mean(inputs, mask=None):
+    """`(n,)` float32 mean of inputs `(..., n)`, of the rows that a mask keeps."""
     axes = tuple(range(len(inputs.shape) - 1))
     X = ops.cast(inputs, "float32")
     if mask is None:

@@ -58,7 +58,7 @@ def scaled_correlation_product(scale, U, A, rows=None, row_axis=-2):
     return ops.matmul(UT, scale * ops.matmul(U, A))
 
 
-def off_diagonal_energy(U, rows=None, row_axis=-2):
+def off_diagonal_energy(U, rows=None, row_axis=-2, joint=True):
     """Sum of the squared off-diagonal elements of `C = U^T U / k`.
 
     `||U^T U||_F = ||U U^T||_F`, so the smaller of the two Gram matrices is formed.
@@ -67,12 +67,14 @@ def off_diagonal_energy(U, rows=None, row_axis=-2):
         U: `(..., k, m)`, or `(..., m, k)`; the features of all groups count as one vector of `n`.
         rows: As in `scaled_correlation_product`.
         row_axis: -2, or -1.
+        joint: With False each group has a `C` of its own, and what is between groups does not count.
 
     Returns:
         A scalar.
     """
     feature_axis = -3 - row_axis
-    k, groups, m = U.shape[row_axis] or rows or 0, U.shape[:-2], U.shape[feature_axis]
+    k, m = U.shape[row_axis] or rows or 0, U.shape[feature_axis]
+    groups = U.shape[:-2] if joint else ()
     squares = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
     if groups and k > (n := math.prod(groups) * m):
         U = (

@@ -1,28 +1,29 @@
 """Patches of a convolution, only where they are needed.
 
-A convolution is a linear map on patches, `n = kh kw c_in`. All patches of a batch are `n / c_in`
-times the batch; the statistics need a few of them and their mean, and the mean of all patches is a
-linear function of the mean image.
+A convolution is a linear map on patches: of an image, `n = kh kw c_in`. All patches of a batch are
+`n / c_in` times the batch; the statistics need a few of them and their mean, and the mean of all
+patches is a linear function of the mean image. An image here has any number of spatial axes.
 """
 
+import math
 from typing import NamedTuple
 
 from keras import ops
 
 
 class Window(NamedTuple):
-    """How a convolution slides along one axis of an image."""
+    """How a convolution slides along one axis of an image. `padding` is that of a Keras layer."""
 
     kernel: int
     stride: int
     dilation: int
-    same: bool
+    padding: str
 
     def positions(self, size):
         """Number of output positions along an axis of `size` pixels."""
-        if self.same:
-            return -(-size // self.stride)
-        return (size - self.extent) // self.stride + 1
+        if self.padding == "valid":
+            return (size - self.extent) // self.stride + 1
+        return -(-size // self.stride)
 
     @property
     def extent(self):
@@ -31,63 +32,72 @@ class Window(NamedTuple):
 
     def before(self, size):
         """Zeros before the axis: TensorFlow's `same`, the odd one comes after."""
-        if not self.same:
+        if self.padding == "valid":
             return 0
+        if self.padding == "causal":
+            return self.extent - 1
         pad = (self.positions(size) - 1) * self.stride + self.extent - size
         return (max(pad, 0) if isinstance(pad, int) else ops.maximum(pad, 0)) // 2
 
 
-def patches_at(images, index, window_h, window_w):
+def patches_at(images, index, windows):
     """The patches at given positions, zeros where they reach over the border.
 
     Args:
-        images: `(b, h, w, c)`.
-        index: `(k,)` int32, a position in the flattened `(b, positions_h, positions_w)`.
-        window_h: `Window` along the height.
-        window_w: `Window` along the width.
+        images: `(b, *sizes, c)`.
+        index: `(k,)` int32, a position in the flattened `(b, *positions)`.
+        windows: A `Window` for each spatial axis.
 
     Returns:
-        `(k, kh kw c)`, the features in the order of a flattened kernel.
+        `(k, taps, c)`, the taps in the order of a flattened kernel.
     """
-    _b, h, w, c = (
-        s if s is not None else d for s, d in zip(images.shape, ops.shape(images), strict=True)
-    )
-    ph, pw = window_h.positions(h), window_w.positions(w)
-    top = (index // pw) % ph * window_h.stride - window_h.before(h)
-    left = index % pw * window_w.stride - window_w.before(w)
-    tap_h = ops.arange(window_h.kernel, dtype="int32") * window_h.dilation
-    tap_w = ops.arange(window_w.kernel, dtype="int32") * window_w.dilation
-    rows = ops.reshape(top, (-1, 1, 1)) + ops.reshape(tap_h, (1, -1, 1))
-    columns = ops.reshape(left, (-1, 1, 1)) + ops.reshape(tap_w, (1, 1, -1))
-    inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
-    image = ops.reshape(index // (ph * pw), (-1, 1, 1))
-    pixel = (image * h + ops.clip(rows, 0, h - 1)) * w + ops.clip(columns, 0, w - 1)
+    _b, *sizes, c = _shape(images)
+    rank = len(windows)
+    pixel, inside, left = 0, True, index
+    places = [w.positions(size) for w, size in zip(windows, sizes, strict=True)]
+    # From the last axis to the first, as the index counts; a pixel's number is put together likewise.
+    stride = 1
+    for axis in reversed(range(rank)):
+        w, size, count = windows[axis], sizes[axis], places[axis]
+        start = left % count * w.stride - w.before(size)
+        left = left // count
+        tap = ops.arange(w.kernel, dtype="int32") * w.dilation
+        at = ops.reshape(start, (-1, *[1] * rank)) + ops.reshape(
+            tap, (1, *(-1 if axis == other else 1 for other in range(rank)))
+        )
+        inside = inside & (at >= 0) & (at < size)
+        pixel = pixel + ops.clip(at, 0, size - 1) * stride
+        stride = stride * size
+    pixel = pixel + ops.reshape(left, (-1, *[1] * rank)) * stride
     taken = ops.take(ops.reshape(images, (-1, c)), pixel, axis=0)
     taken = ops.where(ops.expand_dims(inside, -1), taken, ops.zeros((), taken.dtype))
-    return ops.reshape(taken, (-1, window_h.kernel * window_w.kernel * c))
+    return ops.reshape(taken, (-1, math.prod(w.kernel for w in windows), c))
 
 
-def mean_patch(image, window_h, window_w):
+def mean_patch(image, windows):
     """The mean over all positions of the patches of one (mean) image.
 
-    Tap `(i, j)` of the patch sees each pixel in a known share of the positions, so the mean is
-    `A_h image A_w^T` with a small matrix of shares per axis.
+    A tap sees each pixel in a known share of the positions, so the mean is the image times a small
+    matrix of shares along each axis.
 
     Args:
-        image: `(h, w, c)`.
-        window_h: `Window` along the height.
-        window_w: `Window` along the width.
+        image: `(*sizes, c)`.
+        windows: A `Window` for each spatial axis.
 
     Returns:
-        `(kh kw c,)`.
+        `(taps, c)`.
     """
-    h, w, c = (
-        s if s is not None else d for s, d in zip(image.shape, ops.shape(image), strict=True)
-    )
-    over_h = ops.matmul(_shares(window_h, h, image.dtype), ops.reshape(image, (h, w * c)))
-    over_h = ops.reshape(over_h, (window_h.kernel, w, c))
-    over_w = ops.matmul(_shares(window_w, w, image.dtype), over_h)
-    return ops.reshape(over_w, (-1,))
+    *sizes, c = _shape(image)
+    for axis, (w, size) in enumerate(zip(windows, sizes, strict=True)):
+        # The axes before are taps already.
+        before = math.prod(other.kernel for other in windows[:axis])
+        shares = _shares(w, size, image.dtype)
+        image = ops.matmul(shares, ops.reshape(image, (before, size, -1)))
+    return ops.reshape(image, (-1, c))
+
+
+def _shape(x):
+    return [s if s is not None else d for s, d in zip(x.shape, ops.shape(x), strict=True)]
 
 
 def _shares(window, size, dtype):

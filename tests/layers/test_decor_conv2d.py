@@ -105,10 +105,9 @@ def test_images_of_unknown_size_train(rng):
     assert int(model.layers[1].decorrelation.steps) == 2
 
 
-def test_groups_unknown_channels_and_wrong_ranks_are_refused():
-    with pytest.raises(ValueError, match=r"`groups`.*decorrelator=None.*Received: groups=2"):
-        DecorConv2D(4, 3, groups=2)
-    DecorConv2D(4, 3, groups=2, decorrelator=None)
+def test_wrong_groups_unknown_channels_and_wrong_ranks_are_refused():
+    with pytest.raises(ValueError, match=r"`groups`.*divide the channels.*Received: groups=2"):
+        DecorConv2D(4, 3, groups=2).build((None, 8, 8, 3))
     with pytest.raises(ValueError, match=r"number of channels .* must be known"):
         DecorConv2D(4, 3)(keras.Input((8, 8, None)))
     with pytest.raises(ValueError, match="rank 4"):

@@ -8,19 +8,41 @@ from keras_decorr.maths.patches import Window, mean_patch, patches_at
 from tests import reference
 
 
+def check(images, kernel, strides, dilation, padding, rng):
+    windows = [Window(k, s, d, padding) for k, s, d in zip(kernel, strides, dilation, strict=True)]
+    expected = reference.patches(images, kernel, strides, dilation, padding)
+    index = rng.permutation(len(expected)).astype("int32")
+    patches = patches_at(ops.convert_to_tensor(images), ops.convert_to_tensor(index), windows)
+    patches = ops.convert_to_numpy(patches)
+    assert patches.shape[1:] == (np.prod(kernel), images.shape[-1])
+    np.testing.assert_array_equal(patches.reshape(len(index), -1), expected[index])
+    mean = ops.convert_to_numpy(mean_patch(ops.convert_to_tensor(images.mean(0)), windows))
+    np.testing.assert_allclose(mean.reshape(-1), expected.mean(0), atol=1e-6)
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4)])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 1)])
 def test_patches_and_their_mean(padding, kernel, strides, dilation, rng):
     images = rng.normal(size=(2, 8, 11, 3)).astype("float32")
-    windows = [
-        Window(k, s, d, padding == "same")
-        for k, s, d in zip(kernel, strides, dilation, strict=True)
-    ]
-    expected = reference.patches(images, kernel, strides, dilation, padding)
-    index = rng.permutation(len(expected)).astype("int32")
-    patches = patches_at(ops.convert_to_tensor(images), ops.convert_to_tensor(index), *windows)
-    np.testing.assert_array_equal(ops.convert_to_numpy(patches), expected[index])
-    mean = mean_patch(ops.convert_to_tensor(images.mean(0)), *windows)
-    np.testing.assert_allclose(ops.convert_to_numpy(mean), expected.mean(0), atol=1e-6)
+    check(images, kernel, strides, dilation, padding, rng)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "causal"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (2, 2, 3), (4, 3, 1)])
+def test_one_axis(padding, kernel, stride, dilation, rng):
+    check(
+        rng.normal(size=(3, 9, 2)).astype("float32"),
+        (kernel,),
+        (stride,),
+        (dilation,),
+        padding,
+        rng,
+    )
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_three_axes(padding, rng):
+    images = rng.normal(size=(2, 4, 5, 6, 2)).astype("float32")
+    check(images, (2, 3, 1), (1, 2, 3), (2, 1, 1), padding, rng)

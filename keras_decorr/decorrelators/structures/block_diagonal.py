@@ -15,9 +15,19 @@ class BlockDiagonal(Structure):
 
     row_axis = -1
 
-    def __init__(self, n, groups):
-        super().__init__(n, groups)
+    def __init__(self, n, groups=16, rank=None):
+        super().__init__(n, groups, rank)
         self.g, self.m = choose_groups(n, groups)
+
+    @classmethod
+    def of_parts(cls, n, parts):
+        """A full M for each of `parts` equal parts of the features, which never meet.
+
+        So are those of a grouped or depthwise convolution.
+        """
+        structure = cls(n, 1)
+        structure.g, structure.m = parts, n // parts
+        return structure
 
     def identities(self):
         return [block_identity(self.n, self.g, self.m)]

@@ -21,8 +21,8 @@ class Monarch(Structure):
 
     row_axis = -1
 
-    def __init__(self, n, groups):
-        super().__init__(n, groups)
+    def __init__(self, n, groups=16, rank=None):
+        super().__init__(n, groups, rank)
         self.g, self.m = blocks.choose_groups(n, groups, power=2)
 
     def identities(self):

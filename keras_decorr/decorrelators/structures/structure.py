@@ -1,6 +1,11 @@
 """What every structure of M can do."""
 
+import math
 from abc import ABC, abstractmethod
+
+from keras import ops
+
+from keras_decorr.maths.correlation import squared_norms
 
 
 class Structure(ABC):
@@ -12,17 +17,18 @@ class Structure(ABC):
     Args:
         n: Number of features.
         groups: Number of groups to cut them into, where the structure has groups.
+        rank: Rank, where the structure has one; `None` for its usual one.
     """
 
     # The axis of the outputs of `stages` along which the rows lie.
     row_axis = -2
 
-    def __init__(self, n, groups):
+    def __init__(self, n, groups=16, rank=None):
         self.n = n
 
     @abstractmethod
     def identities(self):
-        """Arrays, one per stage, with which M is the identity."""
+        """Arrays with which M is the identity, one for each variable."""
 
     @abstractmethod
     def stages(self, matrices, Z):
@@ -43,3 +49,46 @@ class Structure(ABC):
     @abstractmethod
     def fold(self, matrices, K):
         """`M^T K` for a kernel `K` of shape `(n, units)`: `(Z M^T) K = Z (M^T K)`."""
+
+    # --- the update ---------------------------------------------------------------------------
+
+    def norms(self, X, stages):
+        """`(stages + 1, k)`: squared norms of the rows of the raw inputs and of every stage."""
+        return ops.stack([squared_norms(X), *(squared_norms(U, self.row_axis) for U in stages)])
+
+    def moved(self, matrices, Z, stages, gains, eta, step):
+        """The matrices after one decorrelation step.
+
+        Args:
+            matrices: The matrices before.
+            Z: A function that gives the centred rows `(k, n)`.
+            stages: Outputs of every stage for these rows.
+            gains: `(stages,)`.
+            eta: Scalar decorrelation rate; 0 for a step that is skipped.
+            step: `step(M, U, g, row_axis)`, the rule for one stage.
+        """
+        return tuple(
+            step(M, U, gains[i], self.row_axis)
+            for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
+        )
+
+    # --- what it costs ------------------------------------------------------------------------
+
+    @property
+    def weights(self):
+        """Number of weights in M, padding included."""
+        return sum(math.prod(identity.shape) for identity in self.identities())
+
+    @property
+    def row_cost(self):
+        """Multiply-adds to apply M to one row, or to fold it into one column of a kernel."""
+        return self.weights
+
+    def update_cost(self, k):
+        """Multiply-adds of an update from `k` rows whose stages are at hand."""
+        cost = 0
+        for identity in self.identities():
+            *_, m, _ = identity.shape
+            each = math.prod(identity.shape)
+            cost += min(2 * k * each, k * each + m * each)
+        return cost

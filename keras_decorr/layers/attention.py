@@ -1,0 +1,92 @@
+"""What the decorrelating attention layers share: their projections are `DecorEinsumDense`."""
+
+from typing import Any
+
+from keras_decorr import decorrelators
+from keras_decorr.layers.decor_einsum_dense import DecorEinsumDense
+
+# In the order in which Keras builds them; the gate is optional.
+_PROJECTIONS = ("_query_dense", "_key_dense", "_gate_dense", "_value_dense", "_output_dense")
+
+_Mixin: Any = object  # a Keras layer comes behind it
+
+
+class DecorProjections(_Mixin):
+    """Mixin before a Keras attention layer, its `twin`.
+
+    The inputs of each projection are decorrelated, the attention itself is as it was. The projections
+    are those that Keras builds, with the same weights; each has an M of its own.
+    """
+
+    def __init__(self, *args, decorrelator="norm_preserving", **kwargs):
+        super().__init__(*args, **kwargs)
+        self._decorrelator = decorrelators.get(decorrelator)
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        super().build(query_shape, value_shape, key_shape)
+        if self._decorrelator is None:
+            return
+        key_shape = value_shape if key_shape is None else key_shape
+        heads = self._query_dense.compute_output_shape(query_shape)
+        value_heads = self._value_dense.compute_output_shape(value_shape)
+        shapes = {
+            "_query_dense": query_shape,
+            "_gate_dense": query_shape,
+            "_key_dense": key_shape,
+            "_value_dense": value_shape,
+            "_output_dense": (*heads[:-1], value_heads[-1]),
+        }
+        for name, layer in self._projections():
+            self._tracker.untrack(layer)  # what takes its place holds it
+            projection = DecorEinsumDense.around(layer, self._decorrelator)
+            projection.build(shapes[name])
+            setattr(self, name, projection)
+
+    def _projections(self):
+        found = [(name, getattr(self, name, None)) for name in _PROJECTIONS]
+        return [(name, layer) for name, layer in found if layer is not None]
+
+    @property
+    def decorrelator(self):
+        """The decorrelator that every projection has a copy of, or `None`."""
+        return self._decorrelator
+
+    # --- to and from the twin: see DecorLayer ---------------------------------------------------
+
+    @classmethod
+    def from_layer(cls, layer, decorrelator="norm_preserving"):
+        """A layer like this one from a Keras layer. It is not built and has no weights yet."""
+        return cls.from_config({**layer.get_config(), "decorrelator": decorrelator})
+
+    @property
+    def features(self):
+        """The number of features of the widest projection, or `None` without a decorrelator."""
+        if self._decorrelator is None:
+            return None
+        return max(layer.features for _, layer in self._projections())
+
+    def load_plain(self, layer):
+        """Take the weights of a built Keras layer. This layer must be built."""
+        for name, projection in self._projections():
+            (projection.layer if self._decorrelator else projection).set_weights(
+                getattr(layer, name).get_weights()
+            )
+
+    def folded_layer(self):
+        """A Keras layer that does in inference what this one does. It is not built yet."""
+        config = super().get_config()
+        if self._decorrelator is not None and self._decorrelator.center:
+            config["use_bias"] = True
+        return self.twin.from_config(config)
+
+    def folded_weights(self):
+        """Arrays for the weights of `folded_layer()`, once that is built."""
+        if self._decorrelator is None:
+            return self.get_weights()
+        return [array for _, layer in self._projections() for array in layer.folded_weights()]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "decorrelator": decorrelators.serialize(self._decorrelator),
+        }

@@ -1,0 +1,170 @@
+"""What the decorrelating convolutions share (N. Ahmad, arXiv 2407.10780)."""
+
+import math
+
+from keras import ops
+
+from keras_decorr.layers.cost import Work
+from keras_decorr.layers.decor_layer import DecorLayer
+from keras_decorr.maths.patches import Window, mean_patch, patches_at
+from keras_decorr.maths.sampling import sample_count, sample_rows
+
+
+class DecorConv(DecorLayer):
+    """A convolution on decorrelated patches.
+
+    The linear map works on patches of `kernel positions x channels` values (taps x channels). M is
+    folded into the kernel (`K_eff = M^T K`) and one ordinary convolution runs; patches are only cut out
+    where M learns from them. They are centred after padding, so the mean folds into the bias at the
+    border, too. The parts of a grouped convolution see channels of their own, so each has an M of its
+    own.
+
+    With `structure="channel"` the rows are pixels rather than patches, and M is the same for all taps.
+    """
+
+    @property
+    def windows(self):
+        """A `Window` for each spatial axis."""
+        layer = self.layer
+        return [
+            Window(kernel, stride, dilation, layer.padding)
+            for kernel, stride, dilation in zip(
+                layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
+            )
+        ]
+
+    @property
+    def pixelwise(self):
+        """Whether the rows are pixels rather than patches."""
+        return self.decorrelation is not None and self.decorrelator.structure == "channel"
+
+    def parts_of(self, channels):
+        """How many parts the channels are cut into, each with filters of its own."""
+        return self.layer.groups
+
+    def build(self, input_shape):
+        if self.decorrelation is not None:
+            self._build_decorrelation(input_shape)
+        self.layer.build(input_shape)
+
+    def _build_decorrelation(self, input_shape):
+        name, rank = type(self).__name__, len(self.layer.kernel_size)
+        if len(input_shape) != rank + 2:
+            raise ValueError(
+                f"{name} needs inputs of rank {rank + 2}, a batch of images with {rank} spatial axes. "
+                f"Received: input_shape={input_shape}"
+            )
+        last = self.layer.data_format == "channels_last"
+        channels = input_shape[-1 if last else 1]
+        if channels is None:
+            raise ValueError(
+                f"The number of channels of the inputs of {name} must be known, as it gives M its "
+                f"size. Define it in `keras.Input`. Received: input_shape={input_shape}, "
+                f"data_format={self.layer.data_format!r}"
+            )
+        self.parts, self.channels = self.parts_of(channels), channels
+        if channels % self.parts:
+            raise ValueError(
+                f"Argument `groups` of {name} must divide the channels of the inputs. "
+                f"Received: groups={self.parts}, input_shape={input_shape}"
+            )
+        sizes = input_shape[1:-1] if last else input_shape[2:]
+        self.decorrelation.serve(self._work(sizes))
+        self.decorrelation.build((None, channels if self.pixelwise else self.taps * channels))
+
+    def _work(self, sizes):
+        filters = self.layer.compute_output_shape(self._spec(sizes))[
+            -1 if self.layer.data_format == "channels_last" else 1
+        ]
+        columns = filters // self.parts * (self.taps if self.pixelwise else 1)
+        return Work(self._positions(sizes), columns, folds=True, parts=self.parts)
+
+    def _spec(self, sizes):
+        if self.layer.data_format == "channels_last":
+            return (None, *sizes, self.channels)
+        return (None, self.channels, *sizes)
+
+    def _positions(self, sizes):
+        if None in sizes:
+            return 1
+        return math.prod(w.positions(s) for w, s in zip(self.windows, sizes, strict=True))
+
+    @property
+    def taps(self):
+        """Positions of the kernel."""
+        return math.prod(self.layer.kernel_size)
+
+    # --- the kernel as a matrix ---------------------------------------------------------------
+
+    # Kernels are (*kernel_size, channels of a part, filters of all parts), those of a depthwise
+    # convolution (*kernel_size, channels, multiplier); either is (taps, c, parts, f) with c channels
+    # and f filters a part. Rows are the features part by part: patches (parts, taps, c), pixels
+    # (parts, c).
+
+    def matrix(self, K):
+        if self.parts == 1 and not self.pixelwise:
+            return ops.reshape(K, (-1, K.shape[-1]))
+        K = ops.reshape(K, self._split)
+        order = (2, 1, 0, 3) if self.pixelwise else (2, 0, 1, 3)
+        return ops.reshape(ops.transpose(K, order), (self.features, -1))
+
+    def of_matrix(self, K):
+        shape = self.kernel.shape
+        if self.parts == 1 and not self.pixelwise:
+            return ops.reshape(K, shape)
+        taps, c, parts, f = self._split
+        if self.pixelwise:
+            K = ops.transpose(ops.reshape(K, (parts, c, taps, f)), (2, 1, 0, 3))
+        else:
+            K = ops.transpose(ops.reshape(K, (parts, taps, c, f)), (1, 2, 0, 3))
+        return ops.reshape(K, shape)
+
+    @property
+    def _split(self):
+        """`(taps, c, parts, f)`: channels and filters of a part."""
+        size, c = math.prod(self.kernel.shape), self.channels // self.parts
+        return self.taps, c, self.parts, size // (self.taps * self.channels)
+
+    def shift(self, mean, K):
+        K = ops.reshape(self.matrix(K), (self.parts, self.features // self.parts, -1))
+        sums = ops.matmul(ops.reshape(mean, (self.parts, 1, -1)), K)
+        if self.pixelwise:  # a pixel meets every tap
+            sums = ops.sum(ops.reshape(sums, (self.parts, self.taps, -1)), axis=1)
+        return ops.reshape(sums, (-1,))
+
+    # --- statistics ---------------------------------------------------------------------------
+
+    def batch_mean(self, x, mask=None):
+        if self.pixelwise:
+            x = self._channels_last(ops.cast(x, "float32"))
+            return ops.mean(x, axis=tuple(range(len(x.shape) - 1)))
+        image = self._channels_last(ops.mean(ops.cast(x, "float32"), axis=0))
+        return self._rows(mean_patch(image, self.windows))
+
+    def observe(self, x, mean, mask=None):
+        if self.pixelwise:
+            self.decorrelation.observe(self._channels_last(x), mean)
+            return
+        d, windows = self.decorrelator, self.windows
+        images = self._channels_last(x[: sample_count(ops.shape(x)[0], d.sample_fraction)])
+        batch, *sizes = ops.shape(images)[:-1]
+        places = [w.positions(s) for w, s in zip(windows, sizes, strict=True)]
+        index = sample_rows(batch * math.prod(places), d.max_samples, self.decorrelation.steps)
+        known = [p if isinstance(p, int) else None for p in places]
+        expected = self.decorrelation.expected_rows((x.shape[0], *known))
+        patches = patches_at(images, index, windows)
+        self.keep(ops.reshape(self._rows(patches), (-1, self.features)), mean, expected)
+
+    def _rows(self, patches):
+        """Patches `(..., taps, c)` as features, part by part."""
+        if self.parts == 1:
+            return ops.reshape(patches, (*ops.shape(patches)[:-2], -1))
+        leading = ops.shape(patches)[:-2]
+        patches = ops.reshape(patches, (-1, self.taps, self.parts, self.channels // self.parts))
+        return ops.reshape(ops.transpose(patches, (0, 2, 1, 3)), (*leading, -1))
+
+    def _channels_last(self, images):
+        if self.layer.data_format == "channels_last":
+            return images
+        axis = -1 - len(self.layer.kernel_size)
+        return ops.moveaxis(images, axis, -1)

@@ -1,0 +1,49 @@
+"""A one-dimensional transposed convolution on decorrelated channels."""
+
+import keras
+
+from keras_decorr.layers.decor_conv_transpose import DecorConvTranspose
+
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
+class DecorConv1DTranspose(DecorConvTranspose):
+    """`keras.layers.Conv1DTranspose` on decorrelated channels.
+
+    Each pixel's `n = c_in` channels are mapped to a patch of the output, so M is over channels,
+    whatever its structure. The inputs are not centred: where patches of the output overlap differs
+    from pixel to pixel, so no bias could take the mean.
+
+    Args:
+        *args: As in `keras.layers.Conv1DTranspose`: `filters`, `kernel_size`, ...
+        decorrelator: Name of a decorrelation rule, a `keras_decorr.decorrelators.Decorrelator`, or
+            `None` for a plain convolution. Defaults to `"norm_preserving"`.
+        **kwargs: As in `keras.layers.Conv1DTranspose`: `strides`, `padding`, `output_padding`,
+            `data_format`, `dilation_rate`, `activation`, `use_bias`, initializers, regularizers,
+            constraints, `name`, `dtype`, ...
+
+    Call arguments:
+        inputs: Tensor of rank 3.
+        training: Use the mean of the batch, and move M. Defaults to False.
+
+    Input shape:
+        `(batch, steps, channels)`, or `(batch, channels, steps)` with
+        `data_format="channels_first"`. The number of channels must be known.
+
+    Output shape:
+        That of `keras.layers.Conv1DTranspose`.
+
+    Raises:
+        ValueError: If the inputs are not of rank 3, or if their number of channels is unknown.
+
+    Example:
+
+    >>> import numpy as np, keras_decorr
+    >>> layer = keras_decorr.layers.DecorConv1DTranspose(8, 3, strides=2, padding="same")
+    >>> tuple(layer(np.ones((3, 9, 4), "float32")).shape)
+    (3, 18, 8)
+
+    Reference:
+        N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
+    """
+
+    twin = keras.layers.Conv1DTranspose

@@ -1,0 +1,46 @@
+"""What the decorrelating transposed convolutions share."""
+
+from keras import ops
+
+from keras_decorr.layers.cost import Work
+from keras_decorr.layers.decor_conv import DecorConv
+
+
+class DecorConvTranspose(DecorConv):
+    """A transposed convolution, whose rows are the pixels of the inputs."""
+
+    pixelwise = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.decorrelation is not None:
+            self.decorrelator.center = False
+
+    def parts_of(self, channels):
+        return 1
+
+    def _work(self, sizes):
+        rows = 1
+        for size in sizes:
+            rows *= size or 1
+        return Work(rows, self.taps * self.layer.filters, folds=True)
+
+    def op(self, x, K):
+        layer = self.layer
+        return ops.conv_transpose(
+            x,
+            K,
+            strides=list(layer.strides),
+            padding=layer.padding,
+            output_padding=layer.output_padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )
+
+    # The kernel is (*kernel_size, filters, channels).
+
+    def matrix(self, K):
+        return ops.transpose(ops.reshape(K, (-1, self.channels)))
+
+    def of_matrix(self, K):
+        return ops.reshape(ops.transpose(K), self.kernel.shape)

@@ -1,0 +1,32 @@
+"""What the decorrelating depthwise convolutions share."""
+
+from keras import ops
+
+from keras_decorr.layers.decor_conv import DecorConv
+
+
+class DecorDepthwiseConv(DecorConv):
+    """A convolution whose every channel is a part of its own."""
+
+    def build(self, input_shape):
+        if self.pixelwise:
+            raise ValueError(
+                f"{type(self).__name__} cannot have a decorrelator with structure='channel': a single "
+                "channel a filter leaves nothing to decorrelate. Use another structure, or "
+                f"`decorrelator=None`. Received: decorrelator={self.decorrelator!r}"
+            )
+        super().build(input_shape)
+
+    def parts_of(self, channels):
+        return channels
+
+    def op(self, x, K):
+        layer = self.layer
+        return ops.depthwise_conv(
+            x,
+            K,
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
