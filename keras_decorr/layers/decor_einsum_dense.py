@@ -55,13 +55,26 @@ class DecorEinsumDense(DecorLayer):
     twin = keras.layers.EinsumDense
 
     def build(self, input_shape):
+        if self.decorrelation is not None:
+            self._read_equation(input_shape)
         if not self.layer.built:
             self.layer.build(input_shape)
         if self.decorrelation is None:
             return
+        kernel = dict(zip(self._kernel, self.layer.kernel.shape, strict=True))
+        # The bias has the axes of the output from its first column on.
+        first = min((self._output.index(a) for a in self._columns), default=len(self._output))
+        self._bias_axes = [a for a in self._output if a in self._columns]
+        self._bias_shape = [kernel[a] if a in self._columns else 1 for a in self._output[first:]]
+        free = [input_shape[axis] or 1 for axis in self._order[1 : -len(self._features)]]
+        columns = math.prod(kernel[a] for a in self._columns)
+        self.decorrelation.serve(Work(math.prod(free), columns, folds=True))
+        self.decorrelation.build((None, math.prod(kernel[a] for a in self._features)))
+
+    def _read_equation(self, input_shape):
         equation = self.layer.equation
-        inputs, self._kernel, output = _labels(equation, len(input_shape))
-        self._features = [a for a in self._kernel if a in inputs and a not in output]
+        inputs, self._kernel, self._output = _labels(equation, len(input_shape))
+        self._features = [a for a in self._kernel if a in inputs and a not in self._output]
         self._columns = [a for a in self._kernel if a not in inputs]
         if len(self._features) + len(self._columns) != len(self._kernel) or not self._features:
             raise ValueError(
@@ -69,24 +82,14 @@ class DecorEinsumDense(DecorLayer):
                 "and the output, or none is summed over. Use `decorrelator=None`. "
                 f"Received: equation={equation!r}"
             )
-        free = [a for a in inputs if a not in self._features]
         size = dict(zip(inputs, input_shape, strict=True))
         if any(size[a] is None for a in self._features):
             raise ValueError(
                 "The size of the features of DecorEinsumDense must be known, as it gives M its size. "
                 f"Received: equation={equation!r}, input_shape={input_shape}"
             )
+        free = [a for a in inputs if a not in self._features]
         self._order = [inputs.index(a) for a in (*free, *self._features)]
-        # The bias has the axes of the output from its first column on.
-        first = min((output.index(a) for a in self._columns), default=len(output))
-        sizes = dict(zip(self._kernel, self.layer.kernel.shape, strict=True))
-        self._bias_axes = [a for a in output if a in self._columns]
-        self._bias_shape = [sizes[a] if a in self._columns else 1 for a in output[first:]]
-        n = math.prod(size[a] for a in self._features)
-        columns = math.prod(sizes[a] for a in self._columns)
-        rows = math.prod(size[a] or 1 for a in free[1:])
-        self.decorrelation.serve(Work(rows, columns, folds=True))
-        self.decorrelation.build((None, n))
 
     def op(self, x, K):
         return ops.einsum(self.layer.equation, x, K)

@@ -75,8 +75,8 @@ class DecorRNN(keras.layers.Layer):
             inputs = self.decorrelation(inputs, training=training, mask=mask)
         return self.layer(inputs, initial_state=initial_state, training=training, mask=mask)
 
-    def compute_output_shape(self, input_shape, initial_state_shape=None):
-        return self.layer.compute_output_shape(input_shape)
+    def compute_output_shape(self, inputs_shape, initial_state_shape=None):
+        return self.layer.compute_output_shape(inputs_shape)
 
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)
