@@ -56,6 +56,29 @@ def stage_step(M, groups, X, U, eta, kappa=None):
     return new
 
 
+def low_rank(V, S, s):
+    """The (n, n) matrix `s (I - V V^T) + V S V^T`."""
+    return s * (np.eye(len(V)) - V @ V.T) + V @ S @ V.T
+
+
+def low_rank_step(V, S, s, X, Z, eta, rate):
+    """The norm-preserving rule on the tracked directions together, and on all others as one.
+
+    On the directions V: `C = T^T T / k`, `t = V^T u`, `S <- g S - eta C (g S)`. On the rest, whose mean
+    square is `c`: `s <- g s - eta c g s`. One gain `g`. V by Oja's rule, then one Newton-Schulz step.
+    """
+    n, r = V.shape
+    U = Z @ low_rank(V, S, s).T
+    g = np.mean([np.linalg.norm(x) / np.linalg.norm(u) for x, u in zip(X, U, strict=True)])
+    T = U @ V
+    C = sum(np.outer(t, t) for t in T) / len(T)
+    c = np.mean([(u @ u - t @ t) / (n - r) for u, t in zip(U, T, strict=True)])
+    covariance = Z.T @ Z / len(Z)
+    Y = rate / np.trace(covariance) * covariance @ V
+    W = V + (np.eye(n) - V @ V.T) @ Y
+    return W @ (3 * np.eye(r) - W.T @ W) / 2, g * S - eta * C @ (g * S), g * s - eta * c * g * s
+
+
 def patches(images, kernel, strides, dilation, padding):
     """All patches of `(b, *sizes, c)` images, one by one: `(b * positions, taps * c)`."""
     sizes = images.shape[1:-1]

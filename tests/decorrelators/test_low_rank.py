@@ -1,0 +1,111 @@
+"""The low-rank M: its form, its step against float64, and what it follows."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators.structures import LowRank
+from keras_decorr.layers import DecorDense, Decorrelation
+from keras_decorr.maths.subspace import RATE, oja_step
+from tests import reference
+from tests.helpers import relative_error
+
+
+def double(x):
+    return ops.convert_to_numpy(x).astype("float64")
+
+
+def perturbed(layer, rng):
+    V, S, s = layer.matrices
+    r = S.shape[0]
+    S.assign(np.eye(r) + rng.normal(size=(r, r)) * 0.2)
+    s.assign([[0.8]])
+    return double(V), double(S), 0.8
+
+
+@pytest.mark.parametrize("k", [7, 200])
+def test_a_step_equals_the_equations(k, rng):
+    n, r, eta = 40, 6, 0.05
+    layer = Decorrelation(
+        NormPreserving(eta, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r)
+    )
+    layer.build((None, n))
+    V, S, s = perturbed(layer, rng)
+    X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 6 + 0.4).astype("float32")
+    layer(X, training=True)
+    X = X.astype("float64")
+    expected = reference.low_rank_step(V, S, s, X, X - X.mean(0), eta, RATE)
+    for found, want in zip(layer.matrices, expected, strict=True):
+        assert relative_error(double(found), want) < 1e-5
+
+
+def test_it_is_a_matrix_that_applies_and_folds(rng):
+    layer = Decorrelation(NormPreserving(structure="low_rank", rank=5, center=False))
+    layer.build((None, 24))
+    M = reference.low_rank(*perturbed(layer, rng))
+    Z, K = rng.normal(size=(9, 24)).astype("float32"), rng.normal(size=(24, 3)).astype("float32")
+    assert relative_error(double(layer(Z)), Z @ M.T) < 1e-5
+    assert relative_error(double(layer.fold(ops.convert_to_tensor(K))), M.T @ K) < 1e-5
+
+
+def test_it_finds_the_principal_subspace(rng):
+    """From random directions to those of the largest variance; the basis stays orthonormal."""
+    n, r = 30, 3
+    basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    deviations = np.r_[3.0 * np.ones(r), 0.3 * np.ones(n - r)]
+    V = ops.convert_to_tensor(LowRank(n, rank=r).identities()[0])
+    for _ in range(300):
+        Z = (rng.normal(size=(20, n)) * deviations) @ basis.T
+        V = oja_step(V, ops.convert_to_tensor(Z.astype("float32")))
+    V = double(V)
+    np.testing.assert_allclose(V.T @ V, np.eye(r), atol=1e-4)
+    # A fixed seed; what is left is the noise of the last 1 / RATE batches, by theory
+    # RATE / 2 * (0.3 / 3)^2 * (n - r) / 20 = 0.002 of the squared sine of each angle.
+    cosines = np.linalg.svd(basis[:, :r].T @ V, compute_uv=False)
+    assert np.all(1 - cosines**2 < 0.01)
+
+
+def test_it_takes_away_the_correlations_of_few_directions(rng):
+    """Data whose correlations all lie in `r` directions: below 3 % of the energy is left."""
+    n, r, k = 64, 4, 512
+    factors = rng.normal(size=(k, r)) @ np.linalg.qr(rng.normal(size=(n, r)))[0].T
+    X = (5.0 * factors + 0.5 * rng.normal(size=(k, n))).astype("float32")
+    layer = Decorrelation(
+        NormPreserving(
+            3e-2, sample_fraction=1.0, structure="low_rank", rank=r, center=False, max_samples=None
+        )
+    )
+    layer.build(X.shape)
+
+    def energy():
+        U = X @ reference.low_rank(*(double(M) for M in layer.matrices)).T
+        C = U.T @ U / k
+        return np.sum((C - np.diag(np.diag(C))) ** 2) / np.trace(C) ** 2
+
+    before = energy()
+    for _ in range(400):
+        layer(X, training=True)
+    assert energy() < 0.03 * before
+    norms = np.linalg.norm(double(layer(X)), axis=1) / np.linalg.norm(X, axis=1)
+    assert np.mean(norms) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_rate_of_zero_keeps_the_directions(rng):
+    layer = Decorrelation(NormPreserving(0.0, structure="low_rank", rank=2))
+    layer.build((None, 8))
+    before = double(layer.matrices[0])
+    layer(rng.normal(size=(30, 8)).astype("float32"), training=True)
+    np.testing.assert_array_equal(double(layer.matrices[0]), before)
+
+
+def test_ranks_that_cannot_be():
+    with pytest.raises(ValueError, match=r"`rank`.*at most the number of features, 5 .*rank=6"):
+        DecorDense(3, decorrelator=NormPreserving(structure="low_rank", rank=6)).build((None, 5))
+    with pytest.raises(ValueError, match=r"`rank`.*Received: 0"):
+        NormPreserving(rank=0)
+    with pytest.raises(ValueError, match=r"`structure`.*Received: 'low_rank'"):
+        DecorrelatedBackprop(structure="low_rank")
+    assert LowRank(27).r == 6
+    assert LowRank(1000).r == 32
+    assert LowRank(5, rank=5).r == 5
