@@ -1,0 +1,158 @@
+"""What decorrelation costs a model: weights, bytes and multiply-adds, layer by layer."""
+
+import math
+from typing import NamedTuple
+
+import keras
+from keras.src.utils.naming import to_snake_case
+from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from keras_decorr.layers.cost import USUAL_BATCH, cost
+from keras_decorr.training import decorrelation_layers
+
+
+class Row(NamedTuple):
+    """What one `Decorrelation` adds to its layer.
+
+    Attributes:
+        name: Path of the layer, within the model.
+        features: Features `n` that M decorrelates.
+        structure: Structure of M.
+        weights: Weights that decorrelation adds.
+        size: Bytes that they take.
+        step: Multiply-adds that it adds to a training step.
+        plain_step: Those of a training step of the linear map.
+        inference: Multiply-adds that it adds to one sample in inference, before `fold`.
+        plain_inference: Those of the linear map for one sample.
+    """
+
+    name: str
+    features: int
+    structure: str
+    weights: int
+    size: int
+    step: int
+    plain_step: int
+    inference: int
+    plain_inference: int
+
+
+def costs(model, batch_size=USUAL_BATCH):
+    """What decorrelation adds to a built model.
+
+    Args:
+        model: A built Keras model with decorrelating layers.
+        batch_size: Samples a batch.
+
+    Returns:
+        A list of `Row`, one for each M. A layer whose inputs are of unknown size counts as if it had
+        one row a sample.
+
+    Raises:
+        ValueError: If the model is not built, or has no decorrelating layer.
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
+            f"batch. Received: {model!r}"
+        )
+    layers = decorrelation_layers(model)
+    if not layers:
+        raise ValueError(
+            "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
+            f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
+        )
+    return [_row(layer, model, batch_size) for layer in layers]
+
+
+def _row(layer, model, batch):
+    counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
+    return Row(
+        name=_within(layer, model),
+        features=layer.operator.n,
+        structure=to_snake_case(type(layer.operator).__name__),
+        weights=sum(math.prod(v.shape) for v in layer.variables),
+        size=weight_memory_size(layer.variables),
+        step=counted.extra_step,
+        plain_step=counted.plain_step,
+        inference=counted.inference // batch,
+        plain_inference=counted.plain_inference // batch,
+    )
+
+
+def _within(layer, model):
+    """Path of the layer that holds a `Decorrelation`, without the model's own name."""
+    path = (layer.path or layer.name).removesuffix("/decorrelation")
+    return path.removeprefix(f"{model.name}/")
+
+
+def summary(model, batch_size=USUAL_BATCH, console=None):
+    """Print what decorrelation adds to a model, layer by layer, and in all.
+
+    Multiply-adds are counted, not measured: a training step of a linear map is three products (forward,
+    and two gradients); that of M is one forward, one backward and its update. In inference M is applied
+    or folded at each call, at the batch size given; `keras_decorr.fold(model)` makes it free.
+
+    Args:
+        model: A built Keras model with decorrelating layers.
+        batch_size: Samples a batch. Defaults to 256.
+        console: A `rich.console.Console` to print to. Defaults to standard output.
+
+    Raises:
+        ValueError: If the model is not built, or has no decorrelating layer.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(64,))
+    >>> keras_decorr.summary(model)  # doctest: +SKIP
+    """
+    rows = costs(model, batch_size)
+    title = f"What decorrelation adds to {model.name!r}, batch {batch_size}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold", min_width=14)
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("structure", no_wrap=True)
+    for name in ("weights", "bytes", "step", "inference"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def figures(row):
+        return (
+            _short(row.weights),
+            readable_memory_size(row.size),
+            _beside(row.step, row.plain_step),
+            _beside(row.inference, row.plain_inference),
+        )
+
+    for row in rows:
+        table.add_row(row.name, str(row.features), row.structure, *figures(row))
+    table.add_section()
+    total = _total(rows)
+    table.add_row(total.name, "", "", *figures(total))
+    plain = model.count_params() - total.weights
+    table.caption = (
+        "step: multiply-adds of a training step; inference: of one sample, before `fold`; +x% of the "
+        f"layer's own. The plain model has {plain:,} weights; decorrelation adds "
+        f"{100 * total.weights / max(plain, 1):.1f}%."
+    )
+    (console or Console()).print(table)
+
+
+def _total(rows):
+    names = ("weights", "size", "step", "plain_step", "inference", "plain_inference")
+    sums = {name: sum(getattr(row, name) for row in rows) for name in names}
+    return Row(name="all of these", features=0, structure="", **sums)
+
+
+def _beside(extra, plain):
+    return f"{_short(extra)} +{100 * extra / max(plain, 1):.0f}%"
+
+
+def _short(count):
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
