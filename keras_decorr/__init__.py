@@ -5,6 +5,7 @@ After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.107
 
 from keras_decorr import (
     callbacks,
+    conversion,
     datasets,
     decorrelators,
     layers,
@@ -14,6 +15,7 @@ from keras_decorr import (
     rules,
     tapes,
 )
+from keras_decorr.conversion import decorrelate, fold
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"
@@ -21,8 +23,11 @@ __all__ = [
     "Model",
     "Sequential",
     "callbacks",
+    "conversion",
     "datasets",
+    "decorrelate",
     "decorrelators",
+    "fold",
     "layers",
     "metrics",
     "models",

@@ -1,0 +1,45 @@
+"""What a model must be to be converted."""
+
+import keras
+
+from keras_decorr.layers import Decorrelation
+
+
+def check_model(function, model):
+    """Raise unless a model is one that can be converted.
+
+    Raises:
+        TypeError: If it is no Keras model.
+        ValueError: If it is not built.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"Argument `model` of {function} must be a keras.Model. Received: {model!r} of type "
+            f"{type(model).__name__}"
+        )
+    if not model.built:
+        raise ValueError(
+            f"Argument `model` of {function} must be built, as its weights are copied. Give a "
+            "Sequential a keras.Input, or call the model on a batch. "
+            f"Received: {model!r}, which is not built"
+        )
+
+
+def has_decorrelation(layer):
+    """Whether a layer decorrelates, or one inside it."""
+    return any(
+        isinstance(part, Decorrelation) and part.decorrelator is not None
+        for part in layer._flatten_layers()
+    )
+
+
+def refusal(layer):
+    """Why the weights of a layer cannot be decorrelated, whatever its type, or `None`."""
+    parts = layer._flatten_layers()
+    if any(getattr(part, "quantization_mode", None) is not None for part in parts):
+        return "quantized: M would have to be folded into rounded weights"
+    if any(getattr(part, "lora_enabled", False) for part in parts):
+        return "has LoRA weights: decorrelate the model first, then call enable_lora"
+    if not layer.built:
+        return "not built: the model has never called it"
+    return None

@@ -1,0 +1,40 @@
+"""Compiling a converted model as the original was."""
+
+import warnings
+
+import keras
+
+from keras_decorr import rules
+from keras_decorr.training.step import DecorrelationStep
+
+
+def compile_like(new, old):
+    """Compile a model with the loss, metrics and settings of another, and a fresh optimizer like its.
+
+    The variables are others, so what the optimizer has gathered for them does not carry over.
+    """
+    if not old.compiled:
+        return
+    try:
+        arguments = dict(old._compile_config.config)
+        if old.optimizer is not None:  # with the learning rate of now
+            arguments["optimizer"] = _fresh(old.optimizer)
+        for name in ("metrics", "weighted_metrics"):
+            arguments[name] = keras.tree.map_structure(_fresh, arguments[name])
+        if isinstance(old, DecorrelationStep) and isinstance(new, DecorrelationStep):
+            rule = keras.saving.serialize_keras_object(old.learning_rule)
+            arguments["learning_rule"] = rules.get(rule)
+        new.compile(**arguments)
+    except Exception as error:
+        warnings.warn(
+            f"The model was converted, but could not be compiled as the original was: {error} Call "
+            "`compile` on it.",
+            stacklevel=3,
+        )
+
+
+def _fresh(part):
+    """A metric or optimizer like another, without its state; anything else as it is."""
+    if isinstance(part, keras.metrics.Metric | keras.optimizers.Optimizer):
+        return type(part).from_config(part.get_config())
+    return part

@@ -1,0 +1,168 @@
+"""From Keras's layers to decorrelating ones: a function for each type."""
+
+from keras import layers as plain
+
+from keras_decorr import layers
+from keras_decorr.conversion.registry import decorrelating
+from keras_decorr.conversion.time_distributed import DecorTimeDistributed
+
+
+@decorrelating.register(plain.Dense)
+def dense(layer, decorrelator):
+    """Features: the last axis."""
+    return layers.DecorDense.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.EinsumDense)
+def einsum_dense(layer, decorrelator):
+    """Features: the axes summed over."""
+    return layers.DecorEinsumDense.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv1D)
+def conv1d(layer, decorrelator):
+    """Features: those of a patch."""
+    return layers.DecorConv1D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv2D)
+def conv2d(layer, decorrelator):
+    """Features: those of a patch."""
+    return layers.DecorConv2D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv3D)
+def conv3d(layer, decorrelator):
+    """Features: those of a patch."""
+    return layers.DecorConv3D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv1DTranspose)
+def conv1d_transpose(layer, decorrelator):
+    """Features: the channels."""
+    return layers.DecorConv1DTranspose.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv2DTranspose)
+def conv2d_transpose(layer, decorrelator):
+    """Features: the channels."""
+    return layers.DecorConv2DTranspose.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.Conv3DTranspose)
+def conv3d_transpose(layer, decorrelator):
+    """Features: the channels."""
+    return layers.DecorConv3DTranspose.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.DepthwiseConv1D)
+def depthwise_conv1d(layer, decorrelator):
+    """Features: the positions of the kernel, channel by channel."""
+    return one_channel(decorrelator) or layers.DecorDepthwiseConv1D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.DepthwiseConv2D)
+def depthwise_conv2d(layer, decorrelator):
+    """Features: the positions of the kernel, channel by channel."""
+    return one_channel(decorrelator) or layers.DecorDepthwiseConv2D.from_layer(layer, decorrelator)
+
+
+def one_channel(decorrelator):
+    """Why an M over channels does not help a depthwise convolution, if it is one."""
+    if decorrelator.structure == "channel":
+        return "structure='channel': its filters see a single channel each"
+    return None
+
+
+@decorrelating.register(plain.SeparableConv1D)
+def separable_conv1d(layer, decorrelator):
+    """Both of its convolutions."""
+    return layers.DecorSeparableConv1D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.SeparableConv2D)
+def separable_conv2d(layer, decorrelator):
+    """Both of its convolutions."""
+    return layers.DecorSeparableConv2D.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.MultiHeadAttention)
+def multi_head_attention(layer, decorrelator):
+    """Its projections."""
+    return layers.DecorMultiHeadAttention.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.GroupQueryAttention)
+def group_query_attention(layer, decorrelator):
+    """Its projections."""
+    return layers.DecorGroupQueryAttention.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.LSTM, plain.GRU, plain.SimpleRNN)
+def recurrent(layer, decorrelator):
+    """Its input kernels."""
+    return layers.DecorRNN.from_layer(layer, decorrelator)
+
+
+@decorrelating.register(plain.TimeDistributed)
+def time_distributed(layer, decorrelator):
+    """The layer inside, with one M for all steps."""
+    inner = decorrelating.convert(layer.layer, decorrelator)
+    if isinstance(inner, str):
+        return f"inside: {inner}"
+    if not isinstance(inner, layers.decor_layer.DecorLayer):
+        return "inside is more than one linear map: put it over the sequence by itself"
+    return DecorTimeDistributed.around(layer, inner)
+
+
+# --- left alone -------------------------------------------------------------------------------
+
+
+@decorrelating.register(plain.Embedding, plain.ReversibleEmbedding)
+def embedding(layer, decorrelator):
+    """A table of rows."""
+    return "a lookup: its inputs are indices, not features"
+
+
+@decorrelating.register(
+    plain.BatchNormalization,
+    plain.GroupNormalization,
+    plain.LayerNormalization,
+    plain.Normalization,
+    plain.RMSNormalization,
+    plain.UnitNormalization,
+    plain.PReLU,
+)
+def elementwise(layer, decorrelator):
+    """A scale and a shift of each feature."""
+    return "acts on each feature alone: there is no linear map of features"
+
+
+@decorrelating.register(plain.SpectralNormalization)
+def spectral_normalization(layer, decorrelator):
+    """A wrapper that divides a kernel by its norm."""
+    return "replaces the kernel of the layer inside by another at every call"
+
+
+@decorrelating.register(plain.Bidirectional)
+def bidirectional(layer, decorrelator):
+    """Two recurrent layers."""
+    return (
+        "wraps two recurrent layers in Keras's own way: use a LSTM, GRU or SimpleRNN for each direction "
+        "(go_backwards=True for one), or a keras_decorr.layers.Decorrelation before it"
+    )
+
+
+@decorrelating.register(plain.RNN)
+def recurrent_cell(layer, decorrelator):
+    """A loop over a cell."""
+    return (
+        f"runs the cell {type(layer.cell).__name__}, whose input kernel is not known: put a "
+        "keras_decorr.layers.Decorrelation before it"
+    )
+
+
+@decorrelating.register(plain.ConvLSTM1D, plain.ConvLSTM2D, plain.ConvLSTM3D)
+def conv_lstm(layer, decorrelator):
+    """Convolutions of inputs and of a state."""
+    return "convolutions inside a recurrent cell have no decorrelating twin"

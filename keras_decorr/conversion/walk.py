@@ -1,0 +1,40 @@
+"""Every layer of a model, with where it is."""
+
+from typing import NamedTuple
+
+import keras
+
+
+class Place(NamedTuple):
+    """A layer and where it is.
+
+    Attributes:
+        path: Names of the models and layers it is in and its own, joined by `/`.
+        layer: The layer.
+        chain: `(path, layer)` of everything it is in, from the outside, and of itself.
+    """
+
+    path: str
+    layer: keras.layers.Layer
+    chain: tuple
+
+
+def walk(model, descends, chain=()):
+    """Yield a `Place` for every layer, those inside nested models included.
+
+    A layer that is used in several places comes once for each.
+
+    Args:
+        model: A Keras model, or a layer with layers of its own.
+        descends: A function of a layer: whether to go inside. Models are always gone into.
+        chain: Of the model itself.
+    """
+    before = chain[-1][0] + "/" if chain else ""
+    for layer in model._layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        path = before + layer.name
+        here = (*chain, (path, layer))
+        yield Place(path, layer, here)
+        if isinstance(layer, keras.Model) or descends(layer):
+            yield from walk(layer, descends, here)
