@@ -1,5 +1,7 @@
 """Every decorrelator in every structure in every layer by every rule: trains, repeats, saves."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,14 @@ from keras import ops
 import keras_decorr
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.structures import STRUCTURES
-from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from keras_decorr.layers import (
+    DecorConv2D,
+    DecorConv2DTranspose,
+    DecorDense,
+    DecorDepthwiseConv2D,
+    DecorEinsumDense,
+    Decorrelation,
+)
 from keras_decorr.rules import RULES
 from keras_decorr.training import decorrelation_layers
 
@@ -19,12 +28,32 @@ LAYERS = {
     "DecorConv2D": (DecorConv2D, {"filters": 3, "kernel_size": 2}, (5, 4, 2)),
 }
 
+# Built on the ones above: of these one structure will do.
+FURTHER = {
+    "DecorConv2D with groups": (
+        DecorConv2D,
+        {"filters": 4, "kernel_size": 2, "groups": 2},
+        (5, 4, 2),
+    ),
+    "DecorConv2DTranspose": (DecorConv2DTranspose, {"filters": 3, "kernel_size": 2}, (5, 4, 2)),
+    "DecorDepthwiseConv2D": (DecorDepthwiseConv2D, {"kernel_size": 2}, (5, 4, 2)),
+    "DecorEinsumDense": (
+        DecorEinsumDense,
+        {"equation": "abc,cde->abde", "output_shape": (4, 2, 3), "bias_axes": "de"},
+        (4, 6),
+    ),
+}
+CONTRACTS = [
+    *itertools.product(sorted(LAYERS), sorted(STRUCTURES)),
+    *((kind, "full") for kind in sorted(FURTHER)),
+]
+ALL = {**LAYERS, **FURTHER}
+
 
 @pytest.mark.parametrize("name", sorted(DECORRELATORS))
-@pytest.mark.parametrize("structure", sorted(STRUCTURES))
-@pytest.mark.parametrize("kind", sorted(LAYERS))
-def test_contract(name, structure, kind, rng, tmp_path):
-    cls, arguments, shape = LAYERS[kind]
+@pytest.mark.parametrize(("kind", "structure"), CONTRACTS)
+def test_contract(name, kind, structure, rng, tmp_path):
+    cls, arguments, shape = ALL[kind]
     if structure not in DECORRELATORS[name].structures:
         with pytest.raises(ValueError, match=f"`structure`.*Received: '{structure}'"):
             DECORRELATORS[name](structure=structure)
@@ -67,11 +96,16 @@ def test_contract(name, structure, kind, rng, tmp_path):
     np.testing.assert_array_equal(ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x)))
 
 
-@pytest.mark.parametrize("name", sorted(DECORRELATORS))
-@pytest.mark.parametrize("kind", sorted(LAYERS))
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *itertools.product(sorted(DECORRELATORS), sorted(LAYERS)),
+        *(("norm_preserving", kind) for kind in sorted(FURTHER)),
+    ],
+)
 def test_every_rule_in_every_layer(name, kind, rng):
     """All weights learn by it, and M from the same samples as by backpropagation."""
-    cls, arguments, shape = LAYERS[kind]
+    cls, arguments, shape = ALL[kind]
     x = (rng.normal(size=(30, *shape)) + 0.5).astype("float32")
     eagerly = keras.backend.backend() != "jax"  # where compiling a step takes longer than the step
     expected = None

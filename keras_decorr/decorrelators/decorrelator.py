@@ -59,7 +59,7 @@ class Decorrelator(ABC):
         center=True,
         momentum=0.99,
         structure="monarch",
-        groups=16,
+        groups=32,
         rank=None,
     ):
         owner = type(self).__name__

@@ -30,7 +30,7 @@ class LowRank(Structure):
         ValueError: If the rank is above the number of features.
     """
 
-    def __init__(self, n, groups=16, rank=None):
+    def __init__(self, n, groups=32, rank=None):
         super().__init__(n, groups, rank)
         if rank is not None and rank > n:
             raise ValueError(

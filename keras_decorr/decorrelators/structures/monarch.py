@@ -21,7 +21,7 @@ class Monarch(Structure):
 
     row_axis = -1
 
-    def __init__(self, n, groups=16, rank=None):
+    def __init__(self, n, groups=32, rank=None):
         super().__init__(n, groups, rank)
         self.g, self.m = blocks.choose_groups(n, groups, power=2)
 

@@ -23,7 +23,7 @@ class Structure(ABC):
     # The axis of the outputs of `stages` along which the rows lie.
     row_axis = -2
 
-    def __init__(self, n, groups=16, rank=None):
+    def __init__(self, n, groups=32, rank=None):
         self.n = n
 
     @abstractmethod
