@@ -23,8 +23,9 @@ from keras_decorr import models, rules
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.collection import Sample
+from keras_decorr.layers.cost import cost
 
-STRUCTURES = ("full", "block_diagonal", "monarch")
+STRUCTURES = ("full", "block_diagonal", "monarch", "low_rank", "channel", "auto")
 
 
 def build(net, structure, max_samples, rule="backprop"):
@@ -90,15 +91,12 @@ def multiply_adds(model, batch):
         passes = 2 if first else 3  # forward, kernel, and (but for the first layer) inputs
         total += passes * batch * spots * n * units
         if inner is not layer:
-            n_m = sum(int(np.prod(M.shape)) for M in layer.decorrelation.matrices)
-            # Folded into the kernel: forward, and the gradient of the kernel. Applied to the batch:
-            # forward, and the gradient of the inputs.
-            fold = spots > 1 or batch > units
-            total += 2 * units * n_m if fold else (1 if first else 2) * batch * n_m
-            d = layer.decorrelator
-            k = min(int(batch * d.sample_fraction + 1) * spots, d.max_samples)
-            width = layer.decorrelation.matrices[0].shape[-1]
-            update += k * n_m + (k * n_m + n_m * width if k > width else 2 * k * n_m)
+            decorrelation = layer.decorrelation
+            counted = cost(decorrelation.operator, decorrelation.work, layer.decorrelator, batch)
+            # Applied to the batch, M passes on a gradient to its inputs, which the first layer spares.
+            applied = spots == 1 and batch <= units
+            total += counted.apply // 2 if first and applied else counted.apply
+            update += counted.update
         first = False
     return total, update
 
@@ -196,6 +194,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--max-samples", type=int, default=NormPreserving().max_samples)
     parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024, 2048, 4096, 8192])
+    parser.add_argument("--structures", nargs="*", default=STRUCTURES, choices=STRUCTURES)
     parser.add_argument("--no-rules", dest="rules", action="store_false")
     arguments = parser.parse_args()
     console = Console()
@@ -205,7 +204,11 @@ def main():
     )
     for net in arguments.nets:
         table = Table("M", "ms", "time / plain", "counted", "with update", title=f"{net} net")
-        for row in step_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
+        # Where there are no convolutions it is auto, which is in the table already.
+        structures = [s for s in arguments.structures if net == "conv" or s != "channel"]
+        for row in step_ratios(
+            net, arguments.batch_size, arguments.rounds, arguments.max_samples, structures
+        ):
             table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
         console.print(table)
     for net in arguments.nets if arguments.rules else ():

@@ -35,12 +35,13 @@ class Decorrelator(ABC):
             plain average instead, so that the mean does not lag behind from zero.
         structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
             plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
-            of the kernel) or `"auto"`, which takes the richest one whose counted cost is small beside
-            the layer's own (`keras_decorr.layers.cost`). Defaults to `"monarch"`, which needed the
-            fewest epochs and seconds on CIFAR-10 (see the README). The parts of a grouped or depthwise
-            convolution each have a full M, over channels only with `"channel"`.
-        groups: Number of groups of features in a block-diagonal or Monarch M. A size that it does not
-            divide is padded.
+            of the kernel; of other layers as `"auto"`) or `"auto"`, which takes the richest one whose
+            counted cost is small beside the layer's own (`keras_decorr.layers.cost`). Defaults to
+            `"monarch"`, which needed the fewest epochs and seconds on CIFAR-10 (see the README). The
+            parts of a grouped or depthwise convolution each have a full M, over channels only with
+            `"channel"`.
+        groups: The most groups of features in a block-diagonal or Monarch M; fewer where that needs
+            less padding. Defaults to 32, with which the nets of the README learned as with 16.
         rank: Rank of a low-rank M. Defaults to 32, or a fourth of the features where that is less.
 
     Raises:

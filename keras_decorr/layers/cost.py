@@ -9,9 +9,9 @@ from keras_decorr.maths.sampling import sample_count
 USUAL_BATCH = 256
 
 # `structure="auto"`: the first of these whose extra cost is within the budget, a share of the layer's
-# own training step; if none is, the last. A full M is nearly free in a convolution.
+# own training step; if none is, the last. A full M is nearly free where patches are small.
 AUTO = ("full", "monarch")
-AUTO_BUDGET = 0.2
+AUTO_BUDGET = 0.05
 
 
 class Work(NamedTuple):
@@ -22,12 +22,14 @@ class Work(NamedTuple):
         columns: Columns of the kernel as a matrix.
         folds: Whether M is folded into the kernel; `None` for the cheaper way.
         parts: Equal parts of the features that never meet, as in a grouped convolution.
+        pixels: Whether the rows are the pixels of a convolution: the features are its channels.
     """
 
     rows: int
     columns: int
     folds: bool | None = None
     parts: int = 1
+    pixels: bool = False
 
 
 class Cost(NamedTuple):
@@ -69,8 +71,11 @@ def operator_of(decorrelator, n, work):
     """The operator for `n` features that a decorrelator asks for."""
     if work.parts > 1:
         return BlockDiagonal.of_parts(n, work.parts)
-    if decorrelator.structure != "auto":
-        return STRUCTURES[decorrelator.structure](n, decorrelator.groups, decorrelator.rank)
+    structure = decorrelator.structure
+    if structure == "channel" and not work.pixels:  # there are no positions to leave out
+        structure = "auto"
+    if structure != "auto":
+        return STRUCTURES[structure](n, decorrelator.groups, decorrelator.rank)
     for name in AUTO:
         operator = STRUCTURES[name](n, decorrelator.groups, decorrelator.rank)
         counted = cost(operator, work, decorrelator)

@@ -77,7 +77,7 @@ class DecorConv(DecorLayer):
             -1 if self.layer.data_format == "channels_last" else 1
         ]
         columns = filters // self.parts * (self.taps if self.pixelwise else 1)
-        return Work(self._positions(sizes), columns, folds=True, parts=self.parts)
+        return Work(self._positions(sizes), columns, True, self.parts, self.pixelwise)
 
     def _spec(self, sizes):
         if self.layer.data_format == "channels_last":

@@ -23,7 +23,7 @@ class DecorConvTranspose(DecorConv):
         rows = 1
         for size in sizes:
             rows *= size or 1
-        return Work(rows, self.taps * self.layer.filters, folds=True)
+        return Work(rows, self.taps * self.layer.filters, folds=True, pixels=True)
 
     def op(self, x, K):
         layer = self.layer

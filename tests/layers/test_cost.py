@@ -48,10 +48,13 @@ def test_the_cost_of_a_structure(structure, weights, row_cost):
 def test_auto_takes_the_richest_that_is_cheap_beside_the_layer():
     auto = NormPreserving(structure="auto")
     convolution = DecorConv2D(32, 3, padding="same", decorrelator=auto)
-    convolution.build((None, 32, 32, 32))  # folding a full M costs 32 columns, not 262,144 rows
+    convolution.build((None, 32, 32, 16))  # folding a full M costs 32 columns, not 262,144 rows
     assert type(convolution.decorrelation.operator) is STRUCTURES["full"]
     dense = DecorDense(1000, decorrelator=auto)
     dense.build((None, 1000))  # a full M would cost 2/3 of the layer's own step
+    assert type(dense.decorrelation.operator) is STRUCTURES["monarch"]
+    dense = DecorDense(1000, decorrelator=NormPreserving(structure="channel"))
+    dense.build((None, 1000))  # of a layer without positions, the same
     assert type(dense.decorrelation.operator) is STRUCTURES["monarch"]
 
 
@@ -68,4 +71,4 @@ def test_channel_costs_the_channels_alone():
     layer = DecorConv2D(8, 3, decorrelator=NormPreserving(structure="channel"))
     layer.build((None, 10, 10, 16))
     assert layer.features == 16
-    assert layer.decorrelation.work == Work(rows=64, columns=8 * 9, folds=True)
+    assert layer.decorrelation.work == Work(64, 8 * 9, folds=True, pixels=True)

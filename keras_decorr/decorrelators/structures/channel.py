@@ -8,6 +8,6 @@ class Channel(Full):
 
     A convolution's M acts on patches of `kernel positions x channels` values. This one acts on the
     pixels instead: `channels^2` weights rather than `(positions x channels)^2`, and statistics of
-    pixels. Where there are no positions (a dense layer, a 1x1 convolution) every feature is a channel,
-    and this is the full M.
+    pixels. A layer that is no convolution has no positions to leave out; there `"channel"` means
+    `"auto"`.
     """
