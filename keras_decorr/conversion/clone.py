@@ -1,12 +1,16 @@
 """A copy of a model in which some layers are others.
 
-Both directions of a conversion are this one mechanism with another `replace`.
+Both directions of a conversion are this one mechanism with another `Converter`.
 """
+
+import inspect
 
 import keras
 from keras.src.models.functional import Functional, functional_like_constructor
 
-from keras_decorr.conversion.state import build_like, copied, copy_flag, copy_state
+from keras_decorr.conversion.converted import Converted, description, mark
+from keras_decorr.conversion.parts import part, parts, put
+from keras_decorr.conversion.state import build_like, copied, copy_flag, copy_own_state, copy_state
 
 # What a functional model's own class may define and still be rebuilt from its graph alone.
 _REBUILT_FROM_GRAPH = {"__init__", "__new__", "get_config", "from_config", "__module__", "__doc__"}
@@ -16,64 +20,100 @@ class Clone:
     """Copies a model layer by layer. A layer that is used twice is copied once.
 
     Args:
-        replace: A function of a layer that gives the built layer to take its place, or `None` to copy
-            it.
-        load: A function of the old and the new layer that fills one that takes a place.
-        model_types: The type of a copied model, by the type of the model; others keep theirs.
+        converter: The `Converter` that says which layers are replaced.
+        nested_types: The type of a copy of a nested model, by its type; others keep theirs.
     """
 
-    def __init__(self, replace, load, model_types):
-        self._replace = replace
-        self._load = load
-        self._model_types = model_types
+    def __init__(self, converter, nested_types):
+        self._converter = converter
+        self._nested_types = nested_types
         self._new: dict = {}  # by the id of the old one
-        self._pairs: list = []
+        self._pairs: list = []  # (old, new, what fills the new one)
 
-    def of(self, model, model_types=None):
-        """The copy of a model, its state and flags included; not compiled."""
-        new = self._model(model, {**self._model_types, **(model_types or {})})
-        # From the outside in: the flag of a model sets those of all that is in it.
-        copy_flag(model, new)
-        for old, layer, _ in reversed(self._pairs):
-            if isinstance(old, keras.Model):
-                copy_flag(old, layer)
-        for old, layer, replaced in self._pairs:
-            if isinstance(old, keras.Model):
-                continue
+    def of(self, model, model_types):
+        """The copy of a model, its state and flags included; not compiled.
+
+        Args:
+            model: The model.
+            model_types: As `nested_types`, for the model itself.
+        """
+        new = self._model(model, None, model_types)
+        for old, layer, _ in self._pairs:
             build_like(layer, old)
-            if replaced:
-                self._load(old, layer)
-                copy_flag(old, layer)
-            else:
-                copy_state(old, layer)
+        # From the outside in: the flag of a model sets those of all that is in it.
+        for old, layer, _ in reversed(self._pairs):
+            copy_flag(old, layer)
+        for old, layer, fill in self._pairs:
+            fill(old, layer)
         return new
 
-    def _layer(self, layer):
+    def _layer(self, layer, own=None, inside=False):
+        """The new layer for an old one; `own` is what a user's class has made in its place."""
         if id(layer) in self._new:
             return self._new[id(layer)]
-        new, replaced = None, False
         if isinstance(layer, keras.Model):
-            new = self._model(layer, self._model_types)
-        elif isinstance(layer, keras.layers.Layer):
-            new = self._replace(layer)
-            replaced = new is not None
-            new = new if replaced else copied(layer)
-        else:  # an operation of keras.ops in the graph, which has no state
-            return _operation(layer)
+            new = self._model(layer, own, self._nested_types)
+            if own is not None and new is not own and same(own, new):  # as its owner makes it
+                self._pairs.append((new, own, copy_state))
+                new = own
+        elif not isinstance(layer, keras.layers.Layer):
+            return _operation(layer)  # of keras.ops, in the graph; it has no state
+        elif self._converter.descends(layer):
+            new = self._owner(layer, own)
+        else:
+            new, fill = self._converter.convert(layer, inside), self._converter.load
+            if new is None:
+                new, fill = own or copied(layer), copy_state
+            elif own is not None and same(own, new):
+                new = own
+            self._pairs.append((layer, new, fill))
         self._new[id(layer)] = new
-        self._pairs.append((layer, new, replaced))
         return new
 
-    def _model(self, model, model_types):
+    def _owner(self, owner, own):
+        """A layer or model of a user's class: the layers in its attributes are replaced."""
+        new = own or copied(owner)
+        plain = description(owner)
+        theirs, ours = dict(parts(owner)), dict(parts(new))
+        if theirs.keys() != ours.keys():
+            return self._whole(owner, new, theirs, ours)
+        replaced = []
+        for path, old in theirs.items():
+            put_in = self._layer(old, ours[path], inside=True)
+            if put_in is not part(new, path):
+                put(new, path, put_in)
+                replaced.append(path)
+            elif isinstance(put_in, Converted):
+                replaced.append(path)
+        if replaced:
+            mark(new, plain, replaced)
+        self._pairs.append((owner, new, copy_own_state))
+        return new
+
+    def _whole(self, owner, new, theirs, ours):
+        """One that makes layers only when it is built cannot be converted from outside."""
+        late = sorted(theirs.keys() ^ ours.keys())
+        self._converter.leave(
+            owner,
+            f"makes {late} only when it is built: make them in __init__, or use the layers of "
+            "keras_decorr.layers in its code",
+        )
+        self._pairs.append((owner, new, copy_state))
+        return new
+
+    def _model(self, model, own, model_types):
         cls = model_types.get(type(model), type(model))
         if isinstance(model, keras.Sequential):
             new = self._sequential(model, cls)
         elif isinstance(model, Functional):
-            new = self._functional(model, cls)
+            new = self._functional(model, cls, model_types)
         else:
-            raise ValueError(f"Received: {model!r}")
+            new = self._owner(model, own)
+            if own is None:
+                build_like(new, model)
         if new.dtype_policy != model.dtype_policy:
             new.dtype_policy = model.dtype_policy
+        self._pairs.append((model, new, lambda old, new: None))
         return new
 
     def _sequential(self, model, cls):
@@ -91,11 +131,13 @@ class Clone:
             build_like(new, model)
         return new
 
-    def _functional(self, model, cls):
+    def _functional(self, model, cls, model_types):
         inputs = keras.tree.map_structure(lambda x: _input_like(model, x), model.input)
         # The same graph without a compile state, which `clone_model` would copy in its own way.
         graph = keras.Model(model.input, model.output)
-        copy = keras.models.clone_model(graph, input_tensors=inputs, clone_function=self._layer)
+        copy = keras.models.clone_model(
+            graph, input_tensors=inputs, clone_function=self._layer, call_function=_call
+        )
         if not functional_like_constructor(cls):
             changed = overridden(cls)
             if changed:
@@ -105,8 +147,18 @@ class Clone:
                     "keras.Model(model.inputs, model.outputs), or use the layers of "
                     f"`keras_decorr.layers` in its code. Received: {model!r}"
                 )
-            cls = self._model_types.get(keras.Model, keras.Model)
+            cls = model_types.get(keras.Model, keras.Model)
         return cls(copy.input, copy.output, name=model.name)
+
+
+def _call(layer, *args, **kwargs):
+    """Call a new layer as the old one was in the graph, which names arguments that are `None`, too."""
+    if isinstance(layer, keras.layers.Layer):
+        known = inspect.signature(layer.call).parameters
+        for name in ("mask", "training"):
+            if name not in known:
+                kwargs.pop(name, None)
+    return layer(*args, **kwargs)
 
 
 def _operation(operation):
@@ -136,6 +188,22 @@ def overridden(cls):
         if base.__module__.split(".")[0] in ("keras", "keras_decorr"):
             break
         names |= {
-            name for name in vars(base) if callable(vars(base)[name]) and hasattr(keras.Model, name)
+            n for n, value in vars(base).items() if callable(value) and hasattr(keras.Model, n)
         }
     return sorted(names - _REBUILT_FROM_GRAPH - {"__init_subclass__"})
+
+
+def same(layer, other):
+    """Whether two layers are made alike, but for their names."""
+    if type(layer) is not type(other):
+        return False
+    if isinstance(layer, keras.Sequential | Functional):
+        pairs = list(zip(layer.layers, other.layers, strict=False))
+        return len(layer.layers) == len(other.layers) and all(same(a, b) for a, b in pairs)
+    return _nameless(layer.get_config()) == _nameless(other.get_config())
+
+
+def _nameless(config):
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key != "name"}
+    return config

@@ -6,14 +6,13 @@ from keras.src.models.functional import Functional
 from keras_decorr import decorrelators
 from keras_decorr.conversion import to_decorrelating  # noqa: F401, it fills the registry
 from keras_decorr.conversion.checks import check_model, has_decorrelation, refusal
-from keras_decorr.conversion.clone import Clone
-from keras_decorr.conversion.compilation import compile_like
+from keras_decorr.conversion.clone import same
+from keras_decorr.conversion.converter import Converter
 from keras_decorr.conversion.features import features
 from keras_decorr.conversion.registry import decorrelating
-from keras_decorr.conversion.report import ConversionReport, Row, features_of, structure_of
+from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
-from keras_decorr.conversion.walk import walk
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
@@ -35,8 +34,8 @@ def decorrelate(
 ):
     """A copy of a model whose linear maps see decorrelated inputs.
 
-    The weights are copied; M starts as the identity. In inference the new model differs from the old one
-    by nothing until it has been trained. `fold` leads back to plain Keras layers.
+    The weights are copied, and M starts as the identity: until it is trained, the new model does in
+    inference what the old one does. `fold` leads back to plain Keras layers.
 
     Args:
         model: A built keras.Model: Sequential, functional (nested models, too) or subclassed. It is not
@@ -72,88 +71,88 @@ def decorrelate(
     check_model("decorrelate", model)
     if has_decorrelation(model):
         raise ValueError(
-            "Argument `model` of decorrelate has decorrelating layers already. Call `keras_decorr.fold` "
-            f"first for a plain model. Received: {model!r}"
+            "Argument `model` of decorrelate has decorrelating layers already. Call "
+            f"`keras_decorr.fold` first for a plain model. Received: {model!r}"
         )
     decorrelator = decorrelators.get(decorrelator)
     if decorrelator is None:
         raise ValueError(
             "Argument `decorrelator` of decorrelate must name a rule. Received: decorrelator=None"
         )
-    conversion = _Conversion(decorrelator, max_features, above)
-    places = list(walk(model, lambda layer: False))
-    conversion.selection = Selection(places, layers, exclude)
-    for place in places:
-        conversion.paths.setdefault(id(place.layer), place.path)
-    new = Clone(conversion, lambda old, layer: layer.load_plain(old), {}).of(model, _MODEL_TYPES)
-    report = ConversionReport(conversion.rows)
-    if not report.converted:
+    converter = _Decorrelating(model, decorrelator, max_features, above)
+    converter.selection = Selection(converter.places, layers, exclude)
+    new = converter.clone(_MODEL_TYPES, nested_types={})
+    if not converter.report.converted:
         raise ValueError(
-            f"decorrelate found nothing to convert in the model {model.name!r}:\n{report}\n"
+            f"decorrelate found nothing to convert in the model {model.name!r}:\n{converter.report}\n"
             f"Received: {model!r}, layers={layers!r}, exclude={exclude!r}, "
             f"max_features={max_features}, above={above!r}"
         )
-    compile_like(new, model)
-    return report.attach(new)
+    return converter.finish(new)
 
 
-class _Conversion:
-    """Converts one layer after the other, and writes the rows of the report."""
-
+class _Decorrelating(Converter):
     selection: Selection
 
-    def __init__(self, decorrelator, max_features, above):
-        self.decorrelator = decorrelator
-        self.max_features = max_features
-        self.larger = None
+    def __init__(self, model, decorrelator, max_features, above):
+        super().__init__(model, decorrelating)
+        self._decorrelator = decorrelator
+        self._max_features = max_features
+        self._larger = None
         if max_features is not None:
             check_count("decorrelate", "max_features", max_features)
-            if above is not None:
-                config = {**decorrelator.get_config(), "structure": above}
-                self.larger = type(decorrelator).from_config(config)
-        self.paths: dict[int, str] = {}
-        self.rows: list[Row] = []
+            self._larger = above and _changed(decorrelator, structure=above)
 
-    def __call__(self, layer):
-        new = self._convert(layer)
-        path = self.paths.get(id(layer), layer.name)
-        kind = type(layer).__name__
+    def convert(self, layer, inside):
+        new = self._convert(layer, inside)
         if isinstance(new, str):
-            if layer.weights:
-                self.rows.append(Row(path, kind, False, reason=new))
+            self.leave(layer, new)
             return None
-        row = Row(path, kind, True, type(new).__name__, structure_of(new), features_of(new))
-        self.rows.append(row)
-        return new
+        into = type(new).__name__, structure_of(new), features_of(new)
+        self.rows.append(Row(self.path(layer), type(layer).__name__, True, *into))
+        return type(new).from_config(new.get_config()) if inside else new
 
-    def _convert(self, layer):
+    def load(self, old, new):
+        new.load_plain(old)
+
+    def _convert(self, layer, inside):
         """A new built layer, or the reason why there is none."""
         against = self.selection.reason_against(layer) or refusal(layer)
         if against:
             return against
-        decorrelator = self.decorrelator
-        n = None if self.max_features is None else features(layer, decorrelator.structure)
-        if n is not None and n > self.max_features:
-            if self.larger is None:
-                return f"{n} features, more than max_features={self.max_features}"
-            decorrelator = self.larger
+        decorrelator = self._decorrelator
+        n = None if self._max_features is None else features(layer, decorrelator.structure)
+        if n is not None and n > self._max_features:
+            if self._larger is None:
+                return f"{n} features, more than max_features={self._max_features}"
+            decorrelator = self._larger
         try:
-            return self._built(layer, decorrelator)
+            new = self._built(layer, decorrelator)
         except ValueError as error:
-            # With the usual settings every layer that has a linear map of features will do.
-            try:
-                self._built(layer, decorrelators.get("norm_preserving"))
-            except ValueError as about_the_layer:
-                return str(about_the_layer)
-            path = self.paths.get(id(layer), layer.name)
-            raise ValueError(
-                f"The decorrelator does not suit layer {path!r}: {error}\nLeave the layer out with "
-                f"`exclude`, or give the others in `layers`."
-            ) from error
+            return self._reason(layer, error)
+        if inside and not isinstance(new, str) and not same(new.folded_layer(), layer):
+            # The user's class would make it without the bias that a folded mean needs.
+            new = self._built(layer, _changed(decorrelator, center=False))
+        return new
 
-    @staticmethod
-    def _built(layer, decorrelator):
-        new = decorrelating.convert(layer, decorrelator)
+    def _reason(self, layer, error):
+        """What an error says about the layer; if it is about the decorrelator, it is raised."""
+        try:  # with the usual settings every layer that has a linear map of features will do
+            self._built(layer, decorrelators.get("norm_preserving"))
+        except ValueError as about_the_layer:
+            return str(about_the_layer)
+        raise ValueError(
+            f"The decorrelator does not suit layer {self.path(layer)!r}: {error}\nLeave the layer out "
+            "with `exclude`, or give the others in `layers`."
+        ) from error
+
+    def _built(self, layer, decorrelator):
+        new = self.registry.convert(layer, decorrelator)
         if not isinstance(new, str):
+            new.supports_masking = layer.supports_masking  # a mask goes no further than before
             build_like(new, layer)
         return new
+
+
+def _changed(decorrelator, **arguments):
+    return type(decorrelator).from_config({**decorrelator.get_config(), **arguments})

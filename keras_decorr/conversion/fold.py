@@ -4,13 +4,11 @@ import keras
 from keras.src.models.functional import Functional
 
 from keras_decorr.conversion import to_plain  # noqa: F401, it fills the registry
-from keras_decorr.conversion.checks import check_model
-from keras_decorr.conversion.clone import Clone
-from keras_decorr.conversion.compilation import compile_like
+from keras_decorr.conversion.checks import check_model, has_decorrelation
+from keras_decorr.conversion.converter import Converter
 from keras_decorr.conversion.registry import folding
-from keras_decorr.conversion.report import ConversionReport, Row, features_of, structure_of
+from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.state import build_like
-from keras_decorr.conversion.walk import walk
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
 
@@ -46,34 +44,38 @@ def fold(model):
     ['Dense', 'Dense']
     """
     check_model("fold", model)
-    paths: dict[int, str] = {}
-    for place in walk(model, lambda layer: False):
-        paths.setdefault(id(place.layer), place.path)
-    rows = []
-
-    def replace(layer):
-        path, kind = paths.get(id(layer), layer.name), type(layer).__name__
-        if not folding.has(layer):
-            if layer.weights:
-                rows.append(Row(path, kind, False, reason="does not decorrelate"))
-            return None
-        new = folding.convert(layer)
-        if isinstance(new, str):
-            raise ValueError(f"Layer {path!r} cannot be folded: {new}. Received: {layer!r}")
-        build_like(new, layer)
-        found = structure_of(layer), features_of(layer)
-        rows.append(Row(path, kind, True, type(new).__name__, *found))
-        return new
-
-    def load(old, new):
-        new.set_weights(old.folded_weights())
-
-    new = Clone(replace, load, _MODEL_TYPES).of(model)
-    report = ConversionReport(rows)
-    if not report.converted:
+    converter = _Folding(model, folding)
+    new = converter.clone({}, nested_types=_MODEL_TYPES)
+    if not converter.report.converted:
         raise ValueError(
             "Argument `model` of fold has no decorrelating layers. Received: "
             f"{model!r} with layers {[layer.name for layer in model.layers][:20]}"
         )
-    compile_like(new, model)
-    return report.attach(new)
+    return converter.finish(new)
+
+
+class _Folding(Converter):
+    def convert(self, layer, inside):
+        if not self.registry.has(layer):
+            reason = self.registry.convert(layer)
+            self.leave(layer, reason if has_decorrelation(layer) else "does not decorrelate")
+            return None
+        new = self.registry.convert(layer)
+        if isinstance(new, str):
+            self.leave(layer, new)
+            return None
+        if not inside:
+            build_like(new, layer)
+        into = type(new).__name__, structure_of(layer), features_of(layer)
+        self.rows.append(Row(self.path(layer), type(layer).__name__, True, *into))
+        return new
+
+    def load(self, old, new):
+        new.set_weights(old.folded_weights())
+
+    def leave(self, layer, reason):
+        if has_decorrelation(layer):
+            raise ValueError(
+                f"Layer {self.path(layer)!r} cannot be folded: {reason}. Received: {layer!r}"
+            )
+        super().leave(layer, reason)

@@ -41,10 +41,14 @@ class Registry:
         function = self._functions.get(type(layer))
         if function is not None:
             return function(layer, *arguments)
+        kind = type(layer).__name__
         for base in type(layer).__mro__:
             if base in self._functions:
-                return f"a subclass of {base.__name__}, which may compute something else: {self.example}"
-        return f"no function {self.purpose} a {type(layer).__name__}: {self.example}"
+                return (
+                    f"{kind} is a subclass of {base.__name__} that may compute something else: see "
+                    f"{self.example}"
+                )
+        return f"no function {self.purpose} a {kind}: see {self.example}"
 
 
 decorrelating = Registry("decorrelates", "keras_decorr.conversion.register")

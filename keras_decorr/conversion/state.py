@@ -5,6 +5,8 @@ import tempfile
 import keras
 from keras.src.saving.serialization_lib import SafeModeScope
 
+from keras_decorr.conversion.converted import Converted, description
+
 
 def copied(layer):
     """A layer with the configuration of another. It is not built and has no weights.
@@ -14,6 +16,8 @@ def copied(layer):
     """
     try:
         with SafeModeScope(False):  # a lambda of this process is as safe as its model
+            if isinstance(layer, Converted):
+                return keras.saving.deserialize_keras_object(description(layer))
             return type(layer).from_config(layer.get_config())
     except Exception as error:
         raise ValueError(
@@ -30,7 +34,9 @@ def build_like(new, old):
     if new.built or not config:
         return
     shapes = config.get("shapes_dict")
-    if shapes is None:
+    if isinstance(new, keras.Model):
+        new.build_from_config(config)
+    elif shapes is None:
         new.build(config["input_shape"])
     elif isinstance(new, keras.layers.MultiHeadAttention | keras.layers.GroupQueryAttention):
         new.build(**shapes)
@@ -42,16 +48,23 @@ def copy_state(old, new):
     """Give a built copy of a layer all that the layer has: variables, vocabularies, seeds, flags."""
     for theirs, ours in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
         copy_flag(theirs, ours)
-        # What a layer derives from its variables, or keeps beside them, comes along only this way.
-        store: dict = {}
-        theirs.save_own_variables(store)
-        ours.load_own_variables(store)
-        if hasattr(theirs, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                theirs.save_assets(folder)
-                ours.load_assets(folder)
-    for variable, value in zip(new.variables, old.variables, strict=True):  # seeds, too
-        variable.assign(value)
+        copy_own_state(theirs, ours)
+    for variable, value in zip(new.variables, old.variables, strict=True):
+        variable.assign(value)  # as they are: LoRA's are merged when saved
+
+
+def copy_own_state(old, new):
+    """Give a built copy of a layer what the layer has beside the layers inside it."""
+    store: dict = {}
+    # What a layer derives from its variables, or keeps beside them, comes along only this way.
+    old.save_own_variables(store)
+    new.load_own_variables(store)
+    if hasattr(old, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    for theirs, ours in zip(old._seed_generators, new._seed_generators, strict=True):
+        ours.state.assign(theirs.state)
 
 
 def copy_flag(old, new):

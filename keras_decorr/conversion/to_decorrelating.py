@@ -148,8 +148,8 @@ def spectral_normalization(layer, decorrelator):
 def bidirectional(layer, decorrelator):
     """Two recurrent layers."""
     return (
-        "wraps two recurrent layers in Keras's own way: use a LSTM, GRU or SimpleRNN for each direction "
-        "(go_backwards=True for one), or a keras_decorr.layers.Decorrelation before it"
+        "wraps two recurrent layers in Keras's own way: use an LSTM, GRU or SimpleRNN for each "
+        "direction (go_backwards=True for one), or a keras_decorr.layers.Decorrelation before it"
     )
 
 

@@ -1,0 +1,77 @@
+"""What both directions of a conversion share: they go through the layers and write a report."""
+
+from keras_decorr.conversion.clone import Clone
+from keras_decorr.conversion.compilation import compile_like
+from keras_decorr.conversion.converted import Converted
+from keras_decorr.conversion.parts import holds_all_of_its_layers
+from keras_decorr.conversion.report import ConversionReport, Row
+from keras_decorr.conversion.walk import walk
+
+
+class Converter:
+    """Converts the layers of one model.
+
+    Args:
+        model: The model.
+        registry: The `Registry` with the functions to use.
+    """
+
+    def __init__(self, model, registry):
+        self.model = model
+        self.registry = registry
+        self.places = list(walk(model, self.descends))
+        self.rows: list[Row] = []
+        self._paths: dict[int, str] = {}
+        for place in self.places:
+            self._paths.setdefault(id(place.layer), place.path)
+
+    def path(self, layer):
+        """Where a layer is in the model."""
+        return self._paths.get(id(layer), layer.name)
+
+    def descends(self, layer):
+        """Whether the layers in the attributes of a layer are converted one by one."""
+        package = type(layer).__module__.split(".")[0]
+        known = package in ("keras", "keras_decorr") and not isinstance(layer, Converted)
+        if self.registry.has(layer) or known or not layer._layers:
+            return False
+        return holds_all_of_its_layers(layer)
+
+    def convert(self, layer, inside):
+        """The layer that takes the place of another, or `None` to copy it.
+
+        Args:
+            layer: The layer.
+            inside: Whether it is in an attribute of a layer or model of a user's class. If so the new
+                one is not built, as that is its owner's to do; else it is.
+        """
+        raise NotImplementedError
+
+    def load(self, old, new):
+        """Fill a built layer that takes a place."""
+        raise NotImplementedError
+
+    def leave(self, layer, reason):
+        """Write down why a layer is copied."""
+        if layer.weights:
+            self.rows.append(Row(self.path(layer), type(layer).__name__, False, reason=reason))
+
+    def clone(self, model_types, nested_types):
+        """The converted model, not compiled yet.
+
+        Args:
+            model_types: What type the new model has, by that of the old one; another keeps its type.
+            nested_types: The same for models inside the model.
+        """
+        return Clone(self, nested_types).of(self.model, {**nested_types, **model_types})
+
+    @property
+    def report(self):
+        """The `ConversionReport`, once the model was cloned."""
+        order = {path: index for index, path in enumerate(self._paths.values())}
+        return ConversionReport(sorted(self.rows, key=lambda row: order[row.path]))
+
+    def finish(self, new):
+        """The new model, compiled if the original is, with its report."""
+        compile_like(new, self.model)
+        return self.report.attach(new)

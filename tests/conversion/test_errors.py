@@ -1,0 +1,83 @@
+"""What cannot be converted."""
+
+import keras
+import pytest
+from keras import layers
+
+import keras_decorr
+from keras_decorr import decorrelate, fold
+from keras_decorr.decorrelators import NormPreserving
+
+
+@pytest.fixture
+def model():
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")]
+    )
+
+
+@pytest.mark.parametrize("convert", [decorrelate, fold])
+def test_it_must_be_a_model_that_is_built(convert):
+    with pytest.raises(TypeError, match=r"`model` of \w+ must be a keras.Model. Received: <Dense"):
+        convert(layers.Dense(3))
+    with pytest.raises(ValueError, match=r"Give a Sequential a keras.Input.*not built"):
+        convert(keras.Sequential([layers.Dense(3)]))
+
+
+def test_a_decorrelating_model_is_not_decorrelated_again(model):
+    new = decorrelate(model, layers="a")
+    with pytest.raises(ValueError, match=r"decorrelating layers already.*keras_decorr.fold"):
+        decorrelate(new)
+    assert len(decorrelate(fold(new)).conversion_report.converted) == 2
+
+
+def test_there_must_be_something_to_convert(model):
+    none = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(name="norm")])
+    with pytest.raises(ValueError, match=r"(?s)nothing to convert.*norm.*each feature\s+alone"):
+        decorrelate(none)
+    with pytest.raises(ValueError, match=r"(?s)nothing to convert.*excluded.*exclude=\['a', 'b'\]"):
+        decorrelate(model, exclude=["a", "b"])
+    with pytest.raises(ValueError, match=r"no decorrelating layers.*\['a', 'b'\]"):
+        fold(model)
+
+
+def test_the_arguments_are_checked(model):
+    with pytest.raises(ValueError, match=r"`decorrelator`.*None"):
+        decorrelate(model, None)
+    with pytest.raises(ValueError, match=r"`decorrelator` must be one of"):
+        decorrelate(model, "no_such_rule")
+    with pytest.raises(ValueError, match=r"`max_features`.*Received: 0"):
+        decorrelate(model, max_features=0)
+    with pytest.raises(ValueError, match=r"`structure`.*Received: 'diagonal'"):
+        decorrelate(model, max_features=3, above="diagonal")
+
+
+def test_a_rank_above_the_features_is_an_error_with_the_layer_named(model):
+    with pytest.raises(
+        ValueError, match=r"(?s)layer 'b'.*`rank`.*4 here.*Received: rank=5.*`exclude`"
+    ):
+        decorrelate(model, NormPreserving(structure="low_rank", rank=5))
+    new = decorrelate(model, NormPreserving(structure="low_rank", rank=5), exclude="b")
+    assert [row.path for row in new.conversion_report.converted] == ["a"]
+
+
+def test_layers_without_a_decorrelator_fold_too():
+    model = keras.Sequential(
+        [keras.Input((6,)), keras_decorr.layers.DecorDense(4, decorrelator=None)]
+    )
+    assert type(fold(model).layers[0]) is layers.Dense
+    with pytest.raises(ValueError, match="nothing to convert"):
+        decorrelate(model)
+
+
+def test_a_layer_that_cannot_be_copied_is_named(model):
+    class Odd(layers.Layer):
+        def __init__(self, function, **kwargs):
+            super().__init__(**kwargs)
+
+        def call(self, x):
+            return x
+
+    model.add(Odd(lambda x: x, name="odd"))
+    with pytest.raises(ValueError, match=r"Odd 'odd' cannot be copied.*`get_config`"):
+        decorrelate(model)
