@@ -3,6 +3,7 @@
 Both directions of a conversion are this one mechanism with another `Converter`.
 """
 
+import functools
 import inspect
 
 import keras
@@ -37,7 +38,7 @@ class Clone:
             model: The model.
             model_types: As `nested_types`, for the model itself.
         """
-        new = self._model(model, None, model_types)
+        new = self._model(model, None, model_types, inside=False)
         for old, layer, _ in self._pairs:
             build_like(layer, old)
         # From the outside in: the flag of a model sets those of all that is in it.
@@ -52,7 +53,7 @@ class Clone:
         if id(layer) in self._new:
             return self._new[id(layer)]
         if isinstance(layer, keras.Model):
-            new = self._model(layer, own, self._nested_types)
+            new = self._model(layer, own, self._nested_types, inside)
             if own is not None and new is not own and same(own, new):  # as its owner makes it
                 self._pairs.append((new, own, copy_state))
                 new = own
@@ -101,12 +102,12 @@ class Clone:
         self._pairs.append((owner, new, copy_state))
         return new
 
-    def _model(self, model, own, model_types):
+    def _model(self, model, own, model_types, inside):
         cls = model_types.get(type(model), type(model))
         if isinstance(model, keras.Sequential):
-            new = self._sequential(model, cls)
+            new = self._sequential(model, cls, inside)
         elif isinstance(model, Functional):
-            new = self._functional(model, cls, model_types)
+            new = self._functional(model, cls, model_types, inside)
         else:
             new = self._owner(model, own)
             if own is None:
@@ -116,8 +117,8 @@ class Clone:
         self._pairs.append((model, new, lambda old, new: None))
         return new
 
-    def _sequential(self, model, cls):
-        layers = [self._layer(layer) for layer in model.layers]
+    def _sequential(self, model, cls, inside):
+        layers = [self._layer(layer, inside=inside) for layer in model.layers]
         if model._functional is not None:
             layers.insert(0, _input_like(model, model.inputs[0]))
         if not functional_like_sequential(cls):
@@ -131,12 +132,13 @@ class Clone:
             build_like(new, model)
         return new
 
-    def _functional(self, model, cls, model_types):
+    def _functional(self, model, cls, model_types, inside):
         inputs = keras.tree.map_structure(lambda x: _input_like(model, x), model.input)
         # The same graph without a compile state, which `clone_model` would copy in its own way.
         graph = keras.Model(model.input, model.output)
+        clone = functools.partial(self._layer, inside=inside)
         copy = keras.models.clone_model(
-            graph, input_tensors=inputs, clone_function=self._layer, call_function=_call
+            graph, input_tensors=inputs, clone_function=clone, call_function=_call
         )
         if not functional_like_constructor(cls):
             changed = overridden(cls)
@@ -194,16 +196,18 @@ def overridden(cls):
 
 
 def same(layer, other):
-    """Whether two layers are made alike, but for their names."""
+    """Whether two layers are made alike, but for their names and flags."""
     if type(layer) is not type(other):
         return False
     if isinstance(layer, keras.Sequential | Functional):
         pairs = list(zip(layer.layers, other.layers, strict=False))
         return len(layer.layers) == len(other.layers) and all(same(a, b) for a, b in pairs)
-    return _nameless(layer.get_config()) == _nameless(other.get_config())
+    return _plain(layer.get_config()) == _plain(other.get_config())
 
 
-def _nameless(config):
+def _plain(config):
     if isinstance(config, dict):
-        return {key: _nameless(value) for key, value in config.items() if key != "name"}
+        return {
+            key: _plain(value) for key, value in config.items() if key not in ("name", "trainable")
+        }
     return config

@@ -36,12 +36,23 @@ def build_like(new, old):
     shapes = config.get("shapes_dict")
     if isinstance(new, keras.Model):
         new.build_from_config(config)
+        new.built = _unbuilt(new) <= _unbuilt(old)
+        if not new.built:
+            raise ValueError(
+                f"{type(old).__name__} {old.name!r} cannot be built again from the shapes of its "
+                "inputs. Implement `get_build_config` and `build_from_config`. "
+                f"Received: get_build_config() = {config}"
+            )
     elif shapes is None:
         new.build(config["input_shape"])
     elif isinstance(new, keras.layers.MultiHeadAttention | keras.layers.GroupQueryAttention):
         new.build(**shapes)
     else:  # such as a recurrent layer, and the shapes of its state
         new.build(next(iter(shapes.values())))
+
+
+def _unbuilt(model):
+    return sum(not layer.built for layer in model._flatten_layers(include_self=False))
 
 
 def copy_state(old, new):
