@@ -23,7 +23,10 @@ def main():
 def compare(
     dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help="dense or conv")] = "dense",
+    net: Annotated[str, typer.Option(help="dense, conv, resnet18 or vit")] = "dense",
+    width: Annotated[
+        int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
+    ] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,9 +54,15 @@ def compare(
     ] = "norm_preserving",
     structure: Annotated[
         list[str] | None,
-        typer.Option(help="full, block_diagonal or monarch; give several to compare them"),
+        typer.Option(
+            help="full, block_diagonal, monarch, low_rank, channel or auto; give several to "
+            "compare them"
+        ),
     ] = None,
-    groups: Annotated[int, typer.Option(help="groups of a structured M")] = 16,
+    groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
+    rank: Annotated[
+        int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")
+    ] = None,
     max_samples: Annotated[
         int | None, typer.Option(help="rows or patches per update; default: the decorrelator's")
     ] = None,
@@ -89,6 +98,7 @@ def compare(
             dataset=dataset,
             data_dir=data_dir,
             net=net,
+            width=width,
             rule=_different(rule or ["backprop"]),
             epochs=epochs,
             batch_size=batch_size or (64 if small else 256),
@@ -98,6 +108,7 @@ def compare(
             decorrelation_rate=_different(decorrelation_rate),
             structure=_different(structure or ["monarch"]),
             groups=groups,
+            rank=rank,
             max_samples=max_samples,
             initializer=initializer,
             batch_normalization=batch_normalization,

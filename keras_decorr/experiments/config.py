@@ -9,35 +9,12 @@ from typing import NamedTuple
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.experiments.nets import NETS
 from keras_decorr.models import FAN_IN_UNIFORM
 from keras_decorr.rules import RULES
 
-# Adam's rates, (without, with decorrelation), tuned on CIFAR-10 with random crops and flips and batches
-# of 256, each by the test accuracy after a few epochs; see the table in the README.
-LEARNING_RATES = {
-    ("dense", "backprop"): (3e-4, 3e-4),
-    ("dense", "feedback_alignment"): (1e-4, 3e-4),
-    ("dense", "direct_feedback_alignment"): (1e-4, 3e-4),
-    ("dense", "node_perturbation"): (1e-4, 3e-4),
-    ("conv", "backprop"): (1e-3, 1e-3),
-    ("conv", "feedback_alignment"): (3e-4, 3e-4),
-    ("conv", "direct_feedback_alignment"): (3e-4, 3e-4),
-    ("conv", "node_perturbation"): (1e-3, 3e-4),
-}
-
-# Decorrelation rates that did well on CIFAR-10; see the table in the README. A rule that wants another
-# one than the rest has a row (net, structure, rule) of its own. An epoch of the digits has a fourth of
-# the steps at most, and M has to get as far in it.
+# Of M, on the digits: an epoch has a fourth of the steps at most, and M has to get as far in it.
 DIGITS_RATE = 2e-3
-RATES: dict[tuple[str, ...], float] = {
-    ("dense", "full"): 1e-5,
-    ("dense", "block_diagonal"): 3e-5,
-    ("dense", "monarch"): 5e-5,
-    ("conv", "full"): 1e-4,
-    ("conv", "block_diagonal"): 1e-4,
-    ("conv", "monarch"): 1e-4,
-}
 
 # Of the kernels. Backpropagation alone starts as Keras does; a comparison with other rules as the paper
 # does, with weights that are small beside the feedback.
@@ -80,6 +57,7 @@ class Config:
     dataset: str = "digits"
     data_dir: str | None = None
     net: str = "dense"
+    width: int | None = None
     rule: tuple[str, ...] = ("backprop",)
     epochs: int = 10
     batch_size: int = 64
@@ -88,7 +66,8 @@ class Config:
     decorrelator: str = "norm_preserving"
     decorrelation_rate: tuple[float, ...] = ()
     structure: tuple[str, ...] = ("monarch",)
-    groups: int = 16
+    groups: int = 32
+    rank: int | None = None
     max_samples: int | None = None
     initializer: str = ""
     batch_normalization: bool = False
@@ -97,19 +76,37 @@ class Config:
 
     def __post_init__(self):
         _choice("--dataset", self.dataset, NAMES)
-        _choice("--net", self.net, ("dense", "conv"))
+        _choice("--net", self.net, NETS)
         for rule in self.rule:
             _choice("--rule", rule, RULES)
+            if rule not in self.kind.learning_rates:
+                raise ValueError(
+                    f"Option --rule must be one of {list(self.kind.learning_rates)} for this net. "
+                    f"Received: --rule {rule} --net {self.net}"
+                )
         _choice("--decorrelator", self.decorrelator, DECORRELATORS)
         for structure in self.structure:
-            _choice("--structure", structure, STRUCTURES)
+            _choice("--structure", structure, DECORRELATORS[self.decorrelator].structures)
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
+        for name in ("width", "rank"):
+            if getattr(self, name) is not None:
+                check_count("compare", f"--{name}", getattr(self, name))
         for rate in self.learning_rate:
             check_number("compare", "--learning-rate", rate, 0.0, math.inf, open_low=True)
         for rate in self.decorrelation_rate:
             check_number("compare", "--decorrelation-rate", rate, 0.0)
+        if self.width is not None and not self.kind.has_width:
+            raise ValueError(
+                f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
+                f"Received: --width {self.width} --net {self.net}"
+            )
+        if self.batch_normalization and self.kind.normalises:
+            raise ValueError(
+                "Option --batch-normalization is for nets without a normalisation of their own. "
+                f"Received: --batch-normalization --net {self.net}"
+            )
         refusing = [rule for rule in self.rule if rule not in _WITH_BATCH_NORMALIZATION]
         if self.batch_normalization and refusing:
             raise ValueError(
@@ -117,10 +114,15 @@ class Config:
                 f"Leave it out, or the rule. Received: --batch-normalization --rule {refusing[0]}"
             )
 
+    @property
+    def kind(self):
+        """What is known of the net."""
+        return NETS[self.net]
+
     def rates(self, net):
         """The `Rates` to try for a net; one if there is nothing to tune."""
         decorrelates = net.variant in self.structure
-        learning = self.learning_rate or (LEARNING_RATES[self.net, net.rule][decorrelates],)
+        learning = self.learning_rate or (self.kind.learning_rates[net.rule][decorrelates],)
         decorrelation: tuple[float | None, ...] = (None,)
         if decorrelates:
             decorrelation = self.decorrelation_rate or (self.usual_rate(net),)
@@ -132,14 +134,15 @@ class Config:
             return self.decorrelation_rate[0]
         if self.dataset == "digits":
             return DIGITS_RATE
-        key = (self.net, net.variant)
-        return RATES.get((*key, net.rule), RATES[key])
+        return self.kind.decorrelation_rate(net.variant, net.rule)
 
     @property
     def kernel_initializer(self):
-        """The initializer of all kernels of all nets."""
+        """The initializer of all kernels of all nets, or `None` for the net's own."""
         alone = all(rule == "backprop" for rule in self.rule)
-        return INITIALIZERS[self.initializer or ("glorot_uniform" if alone else "fan_in_uniform")]
+        if not self.initializer and alone:
+            return None
+        return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
     @property
     def nets(self):

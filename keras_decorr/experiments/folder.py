@@ -69,7 +69,7 @@ def _description(config):
 
 def _of_now(saved):
     """The description that a folder holds, as it would be written today."""
-    config = {"initializer": "", **saved["config"]}
+    config = {"initializer": "", "width": None, "rank": None, **saved["config"]}
     if "rule" in config:
         return {**saved, "config": config}
     # Before there were rules: one decorrelation rate for each structure, the same learning rates for

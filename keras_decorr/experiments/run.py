@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from keras_decorr import decorrelators, models
+from keras_decorr import decorrelators
 from keras_decorr.experiments.config import Net
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
@@ -62,22 +62,24 @@ def build(config, run, images):
     decorrelator = None
     if run.variant in config.structure:
         arguments = {"structure": run.variant, "groups": config.groups}
-        if config.max_samples is not None:
-            arguments["max_samples"] = config.max_samples
+        given = {"max_samples": config.max_samples, "rank": config.rank}
+        arguments |= {name: value for name, value in given.items() if value is not None}
         rate = run.decorrelation_rate
         decorrelator = decorrelators.DECORRELATORS[config.decorrelator](
             learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments
         )
     # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
     learns_by_a_rule = run.rule != "backprop"
-    model = getattr(models, f"{config.net}_net")(
+    chosen = {"width": config.width, "kernel_initializer": config.kernel_initializer}
+    if run.variant == "batch_normalization":
+        chosen["batch_normalization"] = True
+    model = config.kind.build(
         images.input_shape,
         images.classes,
         decorrelator=decorrelator,
-        batch_normalization=run.variant == "batch_normalization",
         classifier_activation=None,
         for_any_rule=learns_by_a_rule,
-        kernel_initializer=config.kernel_initializer,
+        **{name: value for name, value in chosen.items() if value is not None},
     )
     model.compile(
         keras.optimizers.Adam(run.learning_rate),

@@ -24,8 +24,6 @@ class DecorProjections(_Mixin):
 
     def build(self, query_shape, value_shape, key_shape=None):
         super().build(query_shape, value_shape, key_shape)
-        if self._decorrelator is None:
-            return
         key_shape = value_shape if key_shape is None else key_shape
         heads = self._query_dense.compute_output_shape(query_shape)
         value_heads = self._value_dense.compute_output_shape(value_shape)
@@ -63,14 +61,12 @@ class DecorProjections(_Mixin):
         """The number of features of the widest projection, or `None` without a decorrelator."""
         if self._decorrelator is None:
             return None
-        return max(layer.features for _, layer in self._projections())
+        return max(projection.features for _, projection in self._projections())
 
     def load_plain(self, layer):
         """Take the weights of a built Keras layer. This layer must be built."""
         for name, projection in self._projections():
-            (projection.layer if self._decorrelator else projection).set_weights(
-                getattr(layer, name).get_weights()
-            )
+            projection.load_plain(getattr(layer, name))
 
     def folded_layer(self):
         """A Keras layer that does in inference what this one does. It is not built yet."""
@@ -81,9 +77,7 @@ class DecorProjections(_Mixin):
 
     def folded_weights(self):
         """Arrays for the weights of `folded_layer()`, once that is built."""
-        if self._decorrelator is None:
-            return self.get_weights()
-        return [array for _, layer in self._projections() for array in layer.folded_weights()]
+        return [array for _, p in self._projections() for array in p.folded_weights()]
 
     def get_config(self):
         return {

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_decorr.layers import DecorConv2D, DecorDense
-from keras_decorr.training import Sequential
+from keras_decorr.layers import DecorConv2D, DecorDense, DecorMultiHeadAttention
+from keras_decorr.training import Model, Sequential
 
 SLOPE = 0.01  # of the leaky ReLU below zero
 
@@ -46,6 +46,13 @@ class Parts:
             return keras.layers.Conv2D(filters, kernel_size, **kwargs)
         return DecorConv2D(filters, kernel_size, decorrelator=self.decorrelator, **kwargs)
 
+    def attention(self, heads, key_dim, **kwargs):
+        """Multi-head attention."""
+        kwargs["kernel_initializer"] = self._initializer()
+        if self.of_keras:
+            return keras.layers.MultiHeadAttention(heads, key_dim, **kwargs)
+        return DecorMultiHeadAttention(heads, key_dim, decorrelator=self.decorrelator, **kwargs)
+
     def _initializer(self):
         initializer = keras.initializers.get(self.kernel_initializer)
         # One for each layer, or layers of one shape would start with the same weights.
@@ -61,3 +68,7 @@ class Parts:
     def sequential(self, layers, name):
         """The layers as a model: one with a learning rule, or a plain Keras model."""
         return (keras.Sequential if self.of_keras else Sequential)(layers, name=name)
+
+    def functional(self, inputs, outputs, name):
+        """The model between two tensors: one with a learning rule, or a plain Keras model."""
+        return (keras.Model if self.of_keras else Model)(inputs, outputs, name=name)

@@ -5,9 +5,12 @@ import math
 import keras
 from keras.src.models.functional import Functional
 
+from keras_decorr import layers
 from keras_decorr.layers.decor_layer import DecorLayer
 
-_WITH_A_TWIN = {"Dense": "DecorDense", "Conv2D": "DecorConv2D"}
+_WITH_A_TWIN = {
+    name.removeprefix("Decor"): name for name in layers.__all__ if name != "Decorrelation"
+}
 
 # Layers with weights of their own that are no linear maps: they keep their ordinary gradient.
 _LOCAL = (

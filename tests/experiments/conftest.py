@@ -1,9 +1,12 @@
 """A comparison that takes seconds."""
 
+import dataclasses
+import functools
+
 import pytest
 
 from keras_decorr import datasets
-from keras_decorr.experiments import run as runs
+from keras_decorr.experiments.nets import NETS
 
 
 @pytest.fixture
@@ -15,10 +18,7 @@ def small(monkeypatch):
         digits.y_test[:100], 10, False,
     )  # fmt: skip
     monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: part)
-    dense_net = runs.models.dense_net
-    monkeypatch.setattr(
-        runs.models,
-        "dense_net",
-        lambda *a, **k: dense_net(*a, **{"hidden": (16, 16), **k}),
-    )
+    dense = NETS["dense"]
+    build = functools.partial(dense.build, hidden=(16, 16))
+    monkeypatch.setitem(NETS, "dense", dataclasses.replace(dense, build=build))
     return part

