@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 EXTRAS_DEMO := tensorflow,data,plots
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tests
+# What runs one training after another, or reads data sets: on TensorFlow alone.
+NOT_CORE := --ignore tests/experiments --ignore tests/commands --ignore tests/datasets
 
 .PHONY: demo test lint test-tensorflow test-jax test-torch test-slow benchmark clean
 
@@ -23,10 +25,10 @@ test-tensorflow: $(VENV)/test
 
 # Without TensorFlow's tapes and tf.distribute, which skip themselves.
 test-jax: $(VENV)/test
-	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow" --ignore tests/experiments --ignore tests/datasets
+	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow" $(NOT_CORE)
 
 test-torch: $(VENV)/test
-	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow" --ignore tests/experiments --ignore tests/datasets
+	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow" $(NOT_CORE)
 
 # Trains on real images for minutes.
 test-slow: $(VENV)/test

@@ -1,5 +1,7 @@
 """What the tests share. They run on the backend that KERAS_BACKEND names."""
 
+import dataclasses
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,3 +31,21 @@ def backend():
 def tensorflow_only(backend):
     if backend != "tensorflow":
         pytest.skip("for TensorFlow alone")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Nets of a few units on a part of the digits, for a comparison that takes seconds."""
+    from keras_decorr import datasets
+    from keras_decorr.experiments.nets import NETS
+
+    digits = datasets.load("digits")
+    part = datasets.Images(
+        "digits", digits.x_train[:200], digits.y_train[:200], digits.x_test[:100],
+        digits.y_test[:100], 10, False,
+    )  # fmt: skip
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: part)
+    dense = NETS["dense"]
+    build = functools.partial(dense.build, hidden=(16, 16))
+    monkeypatch.setitem(NETS, "dense", dataclasses.replace(dense, build=build))
+    return part

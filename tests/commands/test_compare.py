@@ -8,13 +8,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from keras_decorr.experiments.cli import app
-from keras_decorr.experiments.several import repeated
+from keras_decorr.commands.main import app
+from keras_decorr.commands.several import repeated
 
 
 def command(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "keras_decorr.experiments.cli", "compare", *arguments],
+        [sys.executable, "-m", "keras_decorr.commands.main", "compare", *arguments],
         capture_output=True, text=True, check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200", **environment},
     )  # fmt: skip

@@ -1,25 +1,12 @@
-"""The command `keras-decorr`."""
+"""`keras-decorr compare`: the same net with and without decorrelation."""
 
-import os
-import sys
 from typing import Annotated
 
-import keras
 import typer
-from rich.console import Console
 
-from keras_decorr.experiments.several import CommandWithLists
-
-app = typer.Typer(add_completion=False, no_args_is_help=True)
-console = Console()
+from keras_decorr.commands.shared import console, different, errors_in_a_line, use_backend
 
 
-@app.callback()
-def main():
-    """Decorrelated layers for Keras (N. Ahmad, arXiv 2407.10780)."""
-
-
-@app.command(cls=CommandWithLists)
 def compare(
     dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
@@ -85,28 +72,34 @@ def compare(
 
     An option that may be given several times takes several values, too: --rule backprop
     feedback_alignment.
+
+    Examples:
+
+    **keras-decorr compare --dataset cifar10 --net conv --structure full monarch --seeds 3**
+
+    **keras-decorr compare --rule backprop feedback_alignment --epochs 5**
     """
-    _use_backend(backend)
+    use_backend(backend)
     from keras_decorr.experiments.compare import compare as run
     from keras_decorr.experiments.config import Config
     from keras_decorr.experiments.display import Progress, tables
 
     small = dataset == "digits"
     out = out or f"results/{dataset}-{net}"
-    try:
+    with errors_in_a_line():
         config = Config(
             dataset=dataset,
             data_dir=data_dir,
             net=net,
             width=width,
-            rule=_different(rule or ["backprop"]),
+            rule=different(rule or ["backprop"]),
             epochs=epochs,
             batch_size=batch_size or (64 if small else 256),
-            learning_rate=_different(learning_rate),
+            learning_rate=different(learning_rate),
             tuning_epochs=tuning_epochs,
             decorrelator=decorrelator,
-            decorrelation_rate=_different(decorrelation_rate),
-            structure=_different(structure or ["monarch"]),
+            decorrelation_rate=different(decorrelation_rate),
+            structure=different(structure or ["monarch"]),
             groups=groups,
             rank=rank,
             max_samples=max_samples,
@@ -116,30 +109,6 @@ def compare(
             seeds=seeds,
         )
         summary, results, rates = run(config, out, Progress(console))
-    except (ValueError, OSError) as error:
-        console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-        raise typer.Exit(2) from error
     for table in tables(summary, results, rates):
         console.print(table)
     console.print(f"Results, curves and configuration: {out}")
-
-
-def _different(values):
-    return tuple(dict.fromkeys(values or ()))
-
-
-def _use_backend(backend):
-    """Start again with another Keras backend, which cannot change once Keras is imported."""
-    if backend is None or backend == keras.backend.backend():
-        return
-    if backend not in ("tensorflow", "jax", "torch"):
-        console.print(f"Option --backend must be tensorflow, jax or torch. Received: {backend!r}")
-        raise typer.Exit(2)
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    command = [sys.executable, "-m", "keras_decorr.experiments.cli", *sys.argv[1:]]
-    sys.stdout.flush()
-    os.execve(sys.executable, command, environment)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,0 +1,1 @@
+"""The command `keras-decorr`: a file for each of its subcommands, entered in `main.py`."""
