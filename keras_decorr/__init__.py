@@ -15,7 +15,7 @@ from keras_decorr import (
     rules,
     tapes,
 )
-from keras_decorr.conversion import decorrelate, fold
+from keras_decorr.conversion import decorrelate, fold, summary
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"
@@ -33,5 +33,6 @@ __all__ = [
     "models",
     "plots",
     "rules",
+    "summary",
     "tapes",
 ]
