@@ -53,6 +53,13 @@ def costs(model, batch_size=USUAL_BATCH):
 
     Raises:
         ValueError: If the model is not built, or has no decorrelating layer.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(64,))
+    >>> [(row.features, row.structure) for row in keras_decorr.conversion.costs(model)]
+    [(64, 'monarch'), (64, 'monarch')]
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(

@@ -20,6 +20,16 @@ class Images:
         y_test: Test labels.
         classes: Number of classes.
         augmentable: Whether crops and flips leave the label as it is.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> digits = keras_decorr.datasets.load("digits")
+    >>> digits.input_shape, digits.classes
+    ((8, 8, 1), 10)
+    >>> x, y = next(iter(digits.train(batch_size=32)))
+    >>> tuple(x.shape)
+    (32, 8, 8, 1)
     """
 
     name: str

@@ -24,6 +24,12 @@ def get(identifier):
 
     Raises:
         ValueError: If the identifier is none of these.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.decorrelators.get("norm_preserving").structure
+    'monarch'
     """
     if identifier is None:
         return None
@@ -40,12 +46,28 @@ def get(identifier):
 
 
 def serialize(decorrelator):
-    """The configuration of a decorrelator (or `None`), as `keras.saving` writes it."""
+    """The configuration of a decorrelator (or `None`), as `keras.saving` writes it.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> rule = keras_decorr.decorrelators.NormPreserving(learning_rate=1e-4)
+    >>> keras_decorr.decorrelators.serialize(rule)["config"]["learning_rate"]
+    0.0001
+    """
     return keras.saving.serialize_keras_object(decorrelator)
 
 
 def deserialize(config):
-    """A decorrelator from the configuration that `serialize` wrote."""
+    """A decorrelator from the configuration that `serialize` wrote.
+
+    Example:
+
+    >>> from keras_decorr import decorrelators
+    >>> config = decorrelators.serialize(decorrelators.NormPreserving(learning_rate=1e-4))
+    >>> decorrelators.deserialize(config).learning_rate
+    0.0001
+    """
     return get(config)
 
 

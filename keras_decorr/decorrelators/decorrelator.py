@@ -46,6 +46,16 @@ class Decorrelator(ABC):
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+
+    A rule that only ever shrinks M:
+
+    >>> import keras_decorr
+    >>> class Shrinking(keras_decorr.decorrelators.Decorrelator):
+    ...     def step(self, M, U, g, eta, rows=None, row_axis=-2):
+    ...         return (1.0 - eta) * M
+    >>> layer = keras_decorr.layers.DecorDense(10, decorrelator=Shrinking(learning_rate=1e-3))
     """
 
     # The structures for which the rule makes sense.

@@ -21,6 +21,12 @@ def get(identifier):
 
     Raises:
         ValueError: If the identifier is none of these.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> type(keras_decorr.rules.get("feedback_alignment")).__name__
+    'FeedbackAlignment'
     """
     if isinstance(identifier, str) and identifier in RULES:
         return RULES[identifier]()

@@ -16,6 +16,17 @@ class LearningRule(ABC):
 
     A rule holds its arguments only; what it keeps for a model (feedback matrices, the state of its
     noise) it makes in `build`, and the model saves it.
+
+    Example:
+
+    A rule that learns from half of the loss:
+
+    >>> import keras_decorr
+    >>> class Half(keras_decorr.rules.LearningRule):
+    ...     def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    ...         return 0.5 * loss_of(y_pred)
+    >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(16,))
+    >>> model.compile("sgd", "sparse_categorical_crossentropy", learning_rule=Half())
     """
 
     def check(self, model):  # noqa: B027 - most rules serve some models only, but not all

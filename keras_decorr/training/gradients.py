@@ -24,6 +24,15 @@ def gradients(model, x, y, learning_rule=None, sample_weight=None):
 
     Raises:
         ValueError: If the model is not compiled, or not built.
+
+    Example:
+
+    >>> import numpy as np, keras_decorr
+    >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(16,))
+    >>> model.compile("adam", "sparse_categorical_crossentropy", learning_rule="feedback_alignment")
+    >>> x, y = np.ones((4, 8, 8, 1), "float32"), np.zeros(4, "int32")
+    >>> [g.shape for g in keras_decorr.training.gradients(model, x, y)]
+    [(64, 16), (16,), (16, 10), (10,)]
     """
     if not model.compiled or not model.built:
         raise ValueError(

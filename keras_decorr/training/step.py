@@ -182,7 +182,15 @@ class DecorrelationStep(keras.Model):
 
 
 def decorrelation_layers(model):
-    """Every `Decorrelation` with an M in a Keras model, those inside other layers included."""
+    """Every `Decorrelation` with an M in a Keras model, those inside other layers included.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(16,))
+    >>> len(keras_decorr.training.decorrelation_layers(model))
+    2
+    """
     return [
         layer
         for layer in model._flatten_layers(include_self=False)

@@ -11,6 +11,12 @@ class BlockDiagonal(Structure):
     """Groups of neighbouring features: removes the correlations inside each group.
 
     Where no number of groups near `groups` divides the features, they are padded with zeros.
+
+    Example:
+
+    >>> from keras_decorr.decorrelators.structures import BlockDiagonal
+    >>> BlockDiagonal(100, groups=10).weights
+    1000
     """
 
     row_axis = -1

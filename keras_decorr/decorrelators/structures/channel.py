@@ -10,4 +10,10 @@ class Channel(Full):
     pixels instead: `channels^2` weights rather than `(positions x channels)^2`, and statistics of
     pixels. A layer that is no convolution has no positions to leave out; there `"channel"` means
     `"auto"`.
+
+    Example:
+
+    >>> from keras_decorr.decorrelators.structures import Channel
+    >>> Channel(100).weights
+    10000
     """

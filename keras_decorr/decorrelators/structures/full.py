@@ -8,7 +8,14 @@ from keras_decorr.maths.correlation import transpose
 
 
 class Full(Structure):
-    """One matrix over all features: removes every correlation. `groups` does not apply."""
+    """One matrix over all features: removes every correlation. `groups` does not apply.
+
+    Example:
+
+    >>> from keras_decorr.decorrelators.structures import Full
+    >>> Full(100).weights
+    10000
+    """
 
     def identities(self):
         return [np.eye(self.n, dtype="float32")]

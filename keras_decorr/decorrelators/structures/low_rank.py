@@ -28,6 +28,12 @@ class LowRank(Structure):
 
     Raises:
         ValueError: If the rank is above the number of features.
+
+    Example:
+
+    >>> from keras_decorr.decorrelators.structures import LowRank
+    >>> LowRank(1000, rank=32).weights
+    33025
     """
 
     def __init__(self, n, groups=32, rank=None):

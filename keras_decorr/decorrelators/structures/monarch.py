@@ -17,6 +17,12 @@ class Monarch(Structure):
     What the first stage leaves between its groups, the second removes. Each stage is a decorrelator
     of its own: its inputs are what it receives. Where the square of no number near `groups` divides
     the features, they are padded with zeros.
+
+    Example:
+
+    >>> from keras_decorr.decorrelators.structures import Monarch
+    >>> Monarch(100, groups=10).weights
+    2000
     """
 
     row_axis = -1

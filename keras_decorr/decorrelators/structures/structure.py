@@ -18,6 +18,15 @@ class Structure(ABC):
         n: Number of features.
         groups: Number of groups to cut them into, where the structure has groups.
         rank: Rank, where the structure has one; `None` for its usual one.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_decorr.decorrelators.structures import Full
+    >>> structure = Full(3)
+    >>> Z = np.ones((2, 3), "float32")
+    >>> tuple(structure.apply(structure.identities(), Z).shape)
+    (2, 3)
     """
 
     # The axis of the outputs of `stages` along which the rows lie.

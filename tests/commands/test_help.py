@@ -1,0 +1,27 @@
+"""The help of every subcommand."""
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_decorr.commands.main import app
+
+NAMES = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_shows_an_example(name):
+    done = CliRunner().invoke(app, [name, "--help"])
+    assert done.exit_code == 0
+    assert (
+        f"keras-decorr {name}"
+        in done.output.split("Options")[0].split("Usage")[1].split("\n", 1)[1]
+    )
+
+
+def test_errors_are_a_line_unless_debug(tmp_path):
+    arguments = ["compare", "--rule", "hebb", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+    done = CliRunner().invoke(app, ["--debug", *arguments])
+    assert isinstance(done.exception, ValueError)
