@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 EXTRAS_DEMO := tensorflow,data,plots
+EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
 NOT_CORE := --ignore tests/experiments --ignore tests/commands --ignore tests/datasets
 
-.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow benchmark clean
+.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials benchmark clean
 
 demo: $(VENV)/demo
 	$(BIN)/keras-decorr compare --out results/demo
@@ -21,18 +22,22 @@ lint: $(VENV)/test
 	$(BIN)/mypy
 
 test-tensorflow: $(VENV)/test
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not slow"
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not slow and not tutorial"
 
 # Without TensorFlow's tapes and tf.distribute, which skip themselves.
 test-jax: $(VENV)/test
-	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow" $(NOT_CORE)
+	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
 
 test-torch: $(VENV)/test
-	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow" $(NOT_CORE)
+	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
 
 # Trains on real images for minutes.
 test-slow: $(VENV)/test
 	$(BIN)/pytest -m slow
+
+# Executes them from start to end; the notebooks with all outputs are in build/tutorials.
+tutorials: $(VENV)/docs
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -m tutorial --durations=0
 
 benchmark: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/step_time.py
@@ -50,4 +55,8 @@ $(VENV)/demo: $(BIN)/python setup.cfg
 
 $(VENV)/test: $(BIN)/python setup.cfg
 	$(BIN)/pip install --quiet -e ".[$(EXTRAS_TEST)]"
+	touch $@
+
+$(VENV)/docs: $(BIN)/python setup.cfg
+	$(BIN)/pip install --quiet -e ".[$(EXTRAS_DOCS)]"
 	touch $@

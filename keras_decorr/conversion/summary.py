@@ -10,8 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from keras_decorr.conversion.walk import walk
+from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.cost import USUAL_BATCH, cost
-from keras_decorr.training import decorrelation_layers
 
 
 class Row(NamedTuple):
@@ -66,19 +67,24 @@ def costs(model, batch_size=USUAL_BATCH):
             "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
             f"batch. Received: {model!r}"
         )
-    layers = decorrelation_layers(model)
-    if not layers:
+    places = {id(p.layer): p for p in walk(model, lambda layer: True) if _has_matrix(p.layer)}
+    if not places:
         raise ValueError(
             "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
             f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
         )
-    return [_row(layer, model, batch_size) for layer in layers]
+    return [_row(place, batch_size) for place in places.values()]
 
 
-def _row(layer, model, batch):
+def _has_matrix(layer):
+    return isinstance(layer, Decorrelation) and layer.decorrelator is not None
+
+
+def _row(place, batch):
+    layer = place.layer
     counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
     return Row(
-        name=_within(layer, model),
+        name=_holder(place),
         features=layer.operator.n,
         structure=to_snake_case(type(layer.operator).__name__),
         weights=sum(math.prod(v.shape) for v in layer.variables),
@@ -90,10 +96,11 @@ def _row(layer, model, batch):
     )
 
 
-def _within(layer, model):
-    """Path of the layer that holds a `Decorrelation`, without the model's own name."""
-    path = (layer.path or layer.name).removesuffix("/decorrelation")
-    return path.removeprefix(f"{model.name}/")
+def _holder(place):
+    """Path of the layer that holds a `Decorrelation`, or its own where it stands alone."""
+    *_, above, own = ((None, None), *place.chain)
+    alone = above[1] is None or isinstance(above[1], keras.Model)
+    return own[0] if alone else above[0]
 
 
 def summary(model, batch_size=USUAL_BATCH, console=None):

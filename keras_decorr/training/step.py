@@ -182,7 +182,7 @@ class DecorrelationStep(keras.Model):
 
 
 def decorrelation_layers(model):
-    """Every `Decorrelation` with an M in a Keras model, those inside other layers included.
+    """Every `Decorrelation` with an M in a Keras model, in its order, those inside others included.
 
     Example:
 
@@ -193,6 +193,13 @@ def decorrelation_layers(model):
     """
     return [
         layer
-        for layer in model._flatten_layers(include_self=False)
+        for layer in {id(part): part for part in _in_order(model)}.values()
         if isinstance(layer, Decorrelation) and layer.decorrelator is not None
     ]
+
+
+def _in_order(layer):
+    """All layers inside one, each before those inside it. Keras's own list has these backwards."""
+    for part in layer._layers:
+        yield part
+        yield from _in_order(part)
