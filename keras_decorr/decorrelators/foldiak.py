@@ -21,10 +21,10 @@ class Foldiak(Lateral):
     a threshold to each unit, Hebbian forward weights, and a wanted rate of joint firing `p^2`, so that
     `dW_ij = -eta (u_i u_j - p^2)`; here `p = 0`, as inputs are centred.
 
-    Derivation. As `u = M z`, a step `dL` changes `C` by `-M dL C - C dL M` (L and M are symmetric). Near
-    rest, where C is nearly a diagonal D, `dL = eta C_off` makes that `-eta (M C_off D + D C_off M)`. The
-    correlations fall as long as M is positive definite, as it is at the start: their squares' sum by at
-    least `4 eta d_min / l_max(L)` of itself a step.
+    Derivation. As `u = M z`, a step `dL` changes `C` by `-M dL C - C dL M` (L and M are symmetric).
+    Near rest, where C is nearly a diagonal D, `dL = eta C_off` makes that
+    `-eta (M C_off D + D C_off M)`. The correlations fall as long as M is positive definite, as it is at
+    the start: the sum of their squares by at least `4 eta d_min / l_max(L)` of itself a step.
 
     There is no gain. The diagonal of L stays 1, and an output loses the variance that the others share.
 

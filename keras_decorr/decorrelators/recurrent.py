@@ -23,10 +23,10 @@ class Recurrent(Lateral):
         L C = L mean(u u^T) = mean((L u) u^T) = mean(z u^T).
 
     So `dL_ij` needs input `i` and output `j` only. M moves to `g (I + eta C)^-1 M`, which differs from
-    the linear rule by `g eta^2 C^2 M` and cannot overshoot, however high the rate. What can fail instead
-    are the dynamics: the eigenvalues of L grow where the inputs vary most, and once the largest is above
-    `2 / step_size` the activities explode; the number of steps to settle grows as the ratio of the
-    largest to the smallest. The logs of a `keras_decorr.Model` then show `unsettled_updates`.
+    the linear rule by `g eta^2 C^2 M` and cannot overshoot, however high the rate. What can fail
+    instead are the dynamics: the eigenvalues of L grow where the inputs vary most. Once the largest is
+    above `2 / step_size` the activities explode, and the number of steps to settle grows as the ratio
+    of the largest to the smallest. The logs of a `keras_decorr.Model` then show `unsettled_updates`.
 
     Gradients pass through the fixed point by implicit differentiation: that of `z` is the fixed point
     of `tau dv/dt = e - L^T v` for the gradient `e` of `u`. A kernel is folded by the same dynamics:
