@@ -45,6 +45,7 @@ class Lateral(Decorrelator):
         tau du/dt = z - L u,    u <- u + a (z - L u) with a = dt / tau, from u = z
 
     Args:
+        learning_rate: As in `Decorrelator`.
         step_size: Euler's step `a`, positive. It must stay below `2 / l` for the largest eigenvalue `l`
             of `L`, which grows with learning. Default: `None`, for `1 / min(||L||_1, ||L||_inf)`,
             which does.
@@ -61,8 +62,8 @@ class Lateral(Decorrelator):
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
     reports = ("unsettled_updates",)
 
-    def __init__(self, step_size=None, steps=100, tolerance=1e-4, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, learning_rate=5e-5, step_size=None, steps=100, tolerance=1e-4, **kwargs):
+        super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if step_size is not None:
             check_number(owner, "step_size", step_size, 0.0, open_low=True)

@@ -33,11 +33,12 @@ class Recurrent(Lateral):
     `M^T K = L^-T K`.
 
     Args:
+        learning_rate: See `Decorrelator`. Defaults to 5e-5.
         step_size: See `Lateral`: Euler's step `dt / tau`; by default one that is safe for `L`.
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.
-        **kwargs: See `Decorrelator`: `learning_rate`, `sample_fraction`, `max_samples`,
-            `update_every`, `center`, `momentum`, `structure` (any but `"low_rank"`), `groups`.
+        **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
+            `momentum`, `structure` (any but `"low_rank"`), `groups`.
 
     Example:
 

@@ -32,6 +32,8 @@ class ZCA(Decorrelator):
     takes no gradient, as in every rule of this package. So a batch of any size will do.
 
     Args:
+        learning_rate: Rate of the running covariance in [0, 1]: one minus its momentum. Defaults to
+            0.01, Keras's for batch normalisation.
         method: `"newton_schulz"` (products of matrices alone, quick on accelerators) or `"eigh"`
             (an eigendecomposition, exact). Defaults to `"newton_schulz"`.
         epsilon: Positive number added to every variance. Defaults to 1e-3, Keras's for batch
@@ -39,8 +41,6 @@ class ZCA(Decorrelator):
         iterations: Newton-Schulz iterations. Directions with a variance above about
             `2.25^(4 - iterations)` of the norm of the covariance come out white, others short of it.
             Defaults to 15.
-        learning_rate: Rate of the running covariance in [0, 1]: one minus its momentum. Defaults to
-            0.01, Keras's for batch normalisation.
         structure: Structure of M, any but `"low_rank"`. Defaults to `"block_diagonal"`, as in the
             paper.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
@@ -66,14 +66,14 @@ class ZCA(Decorrelator):
 
     def __init__(
         self,
+        learning_rate=1e-2,
         method="newton_schulz",
         epsilon=1e-3,
         iterations=15,
-        learning_rate=1e-2,
         structure="block_diagonal",
         **kwargs,
     ):
-        super().__init__(learning_rate=learning_rate, structure=structure, **kwargs)
+        super().__init__(learning_rate, structure=structure, **kwargs)
         owner = type(self).__name__
         if method not in METHODS:
             raise ValueError(

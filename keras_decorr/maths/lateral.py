@@ -132,7 +132,9 @@ def unsettled(L, Z, U, tolerance, row_axis=-1, transposed=False):
     """
     z2 = _squares(Z, row_axis)
     r2 = _squares(Z - multiply(L, U, row_axis, transposed), row_axis)
-    return ops.any(ops.isfinite(z2) & ops.logical_not(r2 <= tolerance**2 * z2))
+    # Not `logical_not(r2 <= ...)`: TensorFlow makes `r2 > ...` of that, which is no for NaN as well.
+    rests = ops.cast(r2 <= tolerance**2 * z2, "float32")
+    return ops.any(ops.cast(ops.isfinite(z2), "float32") * (1.0 - rests) > 0.5)
 
 
 def _squares(U, row_axis):
