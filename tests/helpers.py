@@ -33,5 +33,16 @@ def perturb(layer, rng, size=0.3):
         variable.assign(M + noise * real)
 
 
+def rows_of_covariance(rng, k, covariance):
+    """`(k, n)` float32 Gaussian rows whose mean square is exactly a covariance."""
+    white = np.linalg.qr(rng.normal(size=(k, len(covariance))))[0] * np.sqrt(k)
+    return (white @ np.linalg.cholesky(covariance).T).astype("float32")
+
+
+def off_diagonal(C):
+    """Sum of the squares off the diagonal."""
+    return np.sum(C**2) - np.sum(np.diag(C) ** 2)
+
+
 def relative_error(value, expected):
     return np.linalg.norm(value - expected) / np.linalg.norm(expected)

@@ -20,6 +20,37 @@ def decorrelated_backprop(M, X, U, eta, kappa):
     return M - eta * ((1 - kappa) * (C - np.diag(np.diag(C))) @ M + kappa * np.diag(v) @ M)
 
 
+def recurrent(L, X, whole, Z, U, eta):
+    """2407.10780, lateral: `L <- (L + eta mean(z u^T)) / g`, `g = mean_k(|x_k| / |u_k|)`.
+
+    `Z` and `U` are those of a group of features, `X` and `whole` the raw inputs and outputs of all.
+    """
+    g = np.mean([np.linalg.norm(x) / np.linalg.norm(u) for x, u in zip(X, whole, strict=True)])
+    return (L + eta * sum(np.outer(z, u) for z, u in zip(Z, U, strict=True)) / len(U)) / g
+
+
+def foldiak(L, U, eta):
+    """Foldiak 1990, linear: `u = z + W u`, `dW_ij = -eta u_i u_j` for `i != j`; here `L = I - W`."""
+    W = np.eye(len(L)) - L
+    for i in range(len(L)):
+        for j in range(len(L)):
+            if i != j:
+                W[i, j] -= eta * np.mean(U[:, i] * U[:, j])
+    return np.eye(len(L)) - W
+
+
+def inverse_root(A):
+    """`A^(-1/2)` of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh(A)
+    return vectors @ np.diag(values**-0.5) @ vectors.T
+
+
+def zca(Sigma, Z, eta, epsilon):
+    """1804.08450: the running covariance and `(Sigma + epsilon I)^(-1/2)`."""
+    Sigma = (1 - eta) * Sigma + eta * sum(np.outer(z, z) for z in Z) / len(Z)
+    return Sigma, inverse_root(Sigma + epsilon * np.eye(len(Sigma)))
+
+
 def contiguous(n, g):
     """`g` groups of neighbours."""
     return [list(part) for part in np.arange(n).reshape(g, -1)]

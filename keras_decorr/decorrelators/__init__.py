@@ -4,11 +4,17 @@ import keras
 
 from keras_decorr.decorrelators.decorrelated_backprop import DecorrelatedBackprop
 from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.foldiak import Foldiak
 from keras_decorr.decorrelators.norm_preserving import NormPreserving
+from keras_decorr.decorrelators.recurrent import Recurrent
+from keras_decorr.decorrelators.zca import ZCA
 
 DECORRELATORS: dict[str, type[Decorrelator]] = {
     "norm_preserving": NormPreserving,
     "decorrelated_backprop": DecorrelatedBackprop,
+    "recurrent": Recurrent,
+    "zca": ZCA,
+    "foldiak": Foldiak,
 }
 
 
@@ -16,8 +22,8 @@ def get(identifier):
     """A decorrelator of its own for one layer.
 
     Args:
-        identifier: A name (`"norm_preserving"`, `"decorrelated_backprop"`), a `Decorrelator`, the
-            dictionary of `serialize`, or `None`.
+        identifier: A name (`"norm_preserving"`, `"decorrelated_backprop"`, `"recurrent"`, `"zca"`,
+            `"foldiak"`), a `Decorrelator`, the dictionary of `serialize`, or `None`.
 
     Returns:
         A new `Decorrelator`, or `None`.
@@ -73,9 +79,12 @@ def deserialize(config):
 
 __all__ = [
     "DECORRELATORS",
+    "ZCA",
     "DecorrelatedBackprop",
     "Decorrelator",
+    "Foldiak",
     "NormPreserving",
+    "Recurrent",
     "deserialize",
     "get",
     "serialize",

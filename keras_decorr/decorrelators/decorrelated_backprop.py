@@ -44,7 +44,7 @@ class DecorrelatedBackprop(Decorrelator):
         super().__init__(**kwargs)
         self.kappa = check_number(type(self).__name__, "kappa", kappa, 0.0, 1.0)
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2):
+    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
         return decorrelated_backprop_step(M, U, self.kappa, eta, rows, row_axis)
 
     def get_config(self):

@@ -1,12 +1,13 @@
 """What every decorrelation rule shares: its rate, its sampling and the structure of its M."""
 
+import math
 from abc import ABC, abstractmethod
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.decorrelators.structures import STRUCTURES, Product
 
 
 class Decorrelator(ABC):
@@ -14,7 +15,9 @@ class Decorrelator(ABC):
 
     A decorrelator is given to a layer as an initializer is: by name, or as an object with its
     arguments. Each layer keeps a copy of its own, whose `learning_rate` can be set while the layer
-    trains. A new rule subclasses this and defines `step`, and `gain` if it has one.
+    trains. A new rule subclasses this and defines `step`, and `gain` if it has one; `product` if its
+    weights are not M itself, `memory` and `remember` if it keeps more than them, `report` if it has a
+    failure of its own to count.
 
     Args:
         learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
@@ -60,6 +63,12 @@ class Decorrelator(ABC):
 
     # The structures for which the rule makes sense.
     structures: tuple[str, ...] = (*STRUCTURES, "auto")
+    # What `report` counts: names of sums over the layers and steps of an epoch, in the logs.
+    reports: tuple[str, ...] = ()
+    # The highest rate that makes sense.
+    highest_rate = math.inf
+    # Whether `remember` takes a mean over the replicas of a `tf.distribute` strategy.
+    reduces = False
 
     def __init__(
         self,
@@ -77,7 +86,7 @@ class Decorrelator(ABC):
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
         if not isinstance(learning_rate, LearningRateSchedule):
-            check_number(owner, "learning_rate", learning_rate, 0.0)
+            check_number(owner, "learning_rate", learning_rate, 0.0, self.highest_rate)
         if structure not in self.structures:
             raise ValueError(
                 f"Argument `structure` of {owner} must be one of {sorted(self.structures)}. "
@@ -118,18 +127,62 @@ class Decorrelator(ABC):
         """
         return keras.ops.ones((x2.shape[0],), x2.dtype)
 
-    @abstractmethod
-    def step(self, M, U, g, eta, rows=None, row_axis=-2):
-        """The new M of one stage.
+    @property
+    def product(self):
+        """How the weights of a stage act on its inputs: a `structures.Product`."""
+        return Product()
+
+    def memory(self, identity):
+        """What the rule keeps beside the weights of a stage, that start as `identity`.
+
+        Returns:
+            A dictionary of arrays, each the start of a variable; none by default.
+        """
+        return {}
+
+    def remember(self, memory, Z, eta, row_axis=-2):
+        """The new memory of a stage, from its inputs. Called before `step`, if there is a memory.
 
         Args:
-            M: `(..., m, m)`.
+            memory: A list of tensors, in the order of `memory`.
+            Z: A function that gives the inputs, laid out as `U` in `step`.
+            eta: Scalar decorrelation rate; 0 for a step that is skipped.
+            row_axis: -2, or -1.
+        """
+        return memory
+
+    @abstractmethod
+    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
+        """The new weights of one stage; the old ones if `eta` is 0 and `g` is 1.
+
+        Args:
+            M: `(..., m, m)`, the weights: M itself, unless the rule has another `product`.
             U: `(..., k, m)`, or `(..., m, k)`: its outputs.
             g: Scalar gain.
             eta: Scalar decorrelation rate.
             rows: The number of rows to expect where `k` is not known when tracing.
             row_axis: The axis of `U` along which the `k` rows lie: -2, or -1.
+            Z: A function that gives the inputs of the stage, laid out as `U`.
+            memory: What `remember` gave.
         """
+
+    def report(self, matrices, inputs, stages, row_axis=-2):
+        """Counts for the logs, by the names in `reports`: of this step, before M moves.
+
+        Args:
+            matrices: The weights of every stage.
+            inputs: Inputs of every stage.
+            stages: Outputs of every stage, laid out as its inputs.
+            row_axis: -2, or -1.
+
+        Returns:
+            A dictionary of float32 scalars.
+        """
+        return {}
+
+    def step_cost(self, k, m):
+        """Multiply-adds of `step`, `remember` and `report` with `k` rows, for a matrix `(m, m)`."""
+        return min(2 * k * m**2, k * m**2 + m**3)
 
     # --- the rate -----------------------------------------------------------------------------
 
@@ -149,7 +202,9 @@ class Decorrelator(ABC):
                 f"The `learning_rate` of this {owner} follows a LearningRateSchedule and cannot be "
                 f"set. Build it with a float to change the rate by hand. Received: {value!r}"
             )
-        self._learning_rate = check_number(owner, "learning_rate", float(value), 0.0)
+        self._learning_rate = check_number(
+            owner, "learning_rate", float(value), 0.0, self.highest_rate
+        )
         if self._rate_variable is not None:
             self._rate_variable.assign(self._learning_rate)
 

@@ -35,5 +35,5 @@ class NormPreserving(Decorrelator):
     def gain(self, x2, u2):
         return norm_preserving.gain(x2, u2)
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2):
+    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
         return norm_preserving.norm_preserving_step(M, U, g, eta, rows, row_axis)

@@ -12,7 +12,7 @@ from keras_decorr import decorrelators
 from keras_decorr.experiments.config import Net
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
-DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates")
+DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates", "unsettled_updates")
 
 
 @dataclass(frozen=True)

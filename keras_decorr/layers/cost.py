@@ -62,7 +62,9 @@ def cost(operator, work, decorrelator, batch=USUAL_BATCH):
     once = (work.columns if folds else rows) * operator.row_cost
     k = sample_count(batch, decorrelator.sample_fraction) * work.rows
     k = min(k, decorrelator.max_samples or k)
-    update = operator.update_cost(k) + (k * operator.row_cost if folds else 0)
+    update = operator.update_cost(k, decorrelator.step_cost) + (
+        k * operator.row_cost if folds else 0
+    )
     update += k * operator.n * min(k, operator.n // work.parts)  # the decorrelation loss
     return Cost(3 * plain, 2 * once, update // decorrelator.update_every, plain, once)
 
@@ -70,14 +72,15 @@ def cost(operator, work, decorrelator, batch=USUAL_BATCH):
 def operator_of(decorrelator, n, work):
     """The operator for `n` features that a decorrelator asks for."""
     if work.parts > 1:
-        return BlockDiagonal.of_parts(n, work.parts)
+        return BlockDiagonal.of_parts(n, work.parts, decorrelator.product)
     structure = decorrelator.structure
+    arguments = (decorrelator.groups, decorrelator.rank, decorrelator.product)
     if structure == "channel" and not work.pixels:  # there are no positions to leave out
         structure = "auto"
     if structure != "auto":
-        return STRUCTURES[structure](n, decorrelator.groups, decorrelator.rank)
+        return STRUCTURES[structure](n, *arguments)
     for name in AUTO:
-        operator = STRUCTURES[name](n, decorrelator.groups, decorrelator.rank)
+        operator = STRUCTURES[name](n, *arguments)
         counted = cost(operator, work, decorrelator)
         if counted.extra_step <= AUTO_BUDGET * counted.plain_step:
             break

@@ -1,26 +1,20 @@
 """A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
 
 import math
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import keras
 from keras import ops
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
-from keras_decorr.decorrelators.replicas import replica_mean
+from keras_decorr.decorrelators.replicas import replica_count, replica_mean
 from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.collection import Sample
 from keras_decorr.layers.cost import USUAL_BATCH, Work, operator_of
 from keras_decorr.maths.correlation import off_diagonal_energy, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows
-
-
-class Progress(NamedTuple):
-    """What one decorrelation step reports: two scalars."""
-
-    loss: object
-    finite: object
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -87,6 +81,13 @@ class Decorrelation(keras.layers.Layer):
         self.operator = operator_of(self.decorrelator, n, self.work)
         self.matrices = [
             self._state(f"decorrelation_matrix_{stage}", identity.shape, identity)
+            for stage, identity in enumerate(self.operator.identities())
+        ]
+        self.memory = [
+            [
+                self._state(f"{name}_{stage}", start.shape, start)
+                for name, start in self.decorrelator.memory(identity).items()
+            ]
             for stage, identity in enumerate(self.operator.identities())
         ]
         if self.decorrelator.center:
@@ -241,8 +242,8 @@ class Decorrelation(keras.layers.Layer):
             sample: A `Sample`.
 
         Returns:
-            A `Progress`: the decorrelation loss before the step, and 1.0 or 0.0 for a step that was
-            taken or skipped.
+            Float32 scalars by name, for the logs: `decorrelation_loss`, that before the step;
+            `skipped_updates`, 1 if the step was skipped; what the decorrelator reports.
         """
         d = self.decorrelator
         X, mean, stages, rows = sample
@@ -260,6 +261,7 @@ class Decorrelation(keras.layers.Layer):
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
         gains = replica_mean(ops.where(finite, gains, 1.0))
+        reports = self._reports(matrices, lambda: X if mean is None else X - mean, stages)
         stages = [ops.where(finite, U, 0.0) for U in stages]
 
         def centred():
@@ -268,14 +270,24 @@ class Decorrelation(keras.layers.Layer):
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
 
-            def step(M, U, g, row_axis):
-                return d.step(M, U, g, eta, rows, row_axis)
+            memory = [[ops.convert_to_tensor(v) for v in stage] for stage in self.memory]
 
-            return self.operator.moved(matrices, centred, stages, gains, eta, step)
+            def step(stage, M, U, g, row_axis, Z=None):
+                if memory[stage]:
+                    memory[stage] = d.remember(memory[stage], Z, eta, row_axis)
+                return d.step(M, U, g, eta, rows, row_axis, Z, memory[stage])
 
+            new = self.operator.moved(matrices, centred, stages, gains, eta, step)
+            return (*new, *chain(*memory))
+
+        variables = [*self.matrices, *chain(*self.memory)]
         if d.update_every > 1:
             due = ops.equal(self.steps % d.update_every, 0)
-            new = ops.cond(due, moved, lambda: tuple(matrices))
+            old = tuple(ops.convert_to_tensor(v) for v in variables)
+            if d.reduces and replica_count() > 1:  # replicas cannot meet inside a condition
+                new = [ops.where(due, a, b) for a, b in zip(moved(), old, strict=True)]
+            else:
+                new = ops.cond(due, moved, lambda: old)
         else:
             new = moved()
         parts = self.work.parts
@@ -283,8 +295,8 @@ class Decorrelation(keras.layers.Layer):
         energy = off_diagonal_energy(stages[-1], rows, row_axis, joint=parts == 1)
         loss = replica_mean(energy / pairs)
 
-        for variable, M in zip(self.matrices, new, strict=True):
-            variable.assign(M)
+        for variable, value in zip(variables, new, strict=True):
+            variable.assign(value)
         if mean is not None:
             t = ops.cast(self.steps - self.skipped_updates, "float32")
             momentum = ops.minimum(d.momentum, t / (t + 1.0))
@@ -292,7 +304,18 @@ class Decorrelation(keras.layers.Layer):
             self.moving_mean.assign(self.moving_mean + (1.0 - momentum) * change)
         self.skipped_updates.assign_add(ops.cast(ops.logical_not(finite), "int32"))
         self.steps.assign_add(1)
-        return Progress(loss, ops.cast(finite, "float32"))
+        skipped = 1.0 - ops.cast(finite, "float32")
+        return {"decorrelation_loss": loss, "skipped_updates": skipped, **reports}
+
+    def _reports(self, matrices, Z, stages):
+        if not self.decorrelator.reports:
+            return {}
+        inputs = [give() for give in self.operator.inputs(Z, stages)]
+        counts = self.decorrelator.report(matrices, inputs, stages, self.operator.row_axis)
+        # What one replica sees, all report.
+        return {
+            name: ops.cast(replica_mean(count) > 0.0, "float32") for name, count in counts.items()
+        }
 
     # --- to Keras's own layers ----------------------------------------------------------------
 

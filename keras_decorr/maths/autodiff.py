@@ -42,6 +42,77 @@ def vjp(function, x, upstream):
     return tape.gradient(y, x, upstream)
 
 
+def implicit(multiply, outer, solve, L, Z, flip=False):
+    """`U` with `multiply(L, U) = Z`, differentiable as the solution and not as the way to it.
+
+    The gradient `E` of `U` gives `V`, the solution of the transposed equation, as that of `Z`, and
+    `-outer(V, U)` as that of `L`. Forward mode solves for `dZ - multiply(dL, U)`.
+
+    Args:
+        multiply: `multiply(L, U, flip)`, linear in both; with `flip` by the transpose of `L`.
+        outer: `outer(V, U, flip)`, the gradient of `<multiply(L, U, flip), V>` with respect to `L`.
+        solve: `solve(L, Z, flip)`. Need not be differentiable.
+        L: A tensor.
+        Z: A tensor.
+        flip: Solve the transposed equation.
+
+    Returns:
+        A tensor like `Z`.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.lax.custom_linear_solve(
+            lambda U: multiply(L, U, flip),
+            Z,
+            solve=lambda _, Z: solve(L, Z, flip),
+            transpose_solve=lambda _, E: solve(L, E, not flip),
+        )
+    if backend == "torch":
+        return _implicit_torch(multiply, outer, solve, L, Z, flip)
+
+    @keras.ops.custom_gradient
+    def solved(L, Z):
+        U = solve(L, Z, flip)
+
+        def gradient(*upstream_, upstream=None):
+            E = upstream_[0] if upstream is None else upstream
+            V = implicit(multiply, outer, solve, L, E, not flip)
+            return -outer(V, U, flip), V
+
+        return U, gradient
+
+    return solved(read(L), read(Z))
+
+
+def _implicit_torch(multiply, outer, solve, L, Z, flip):
+    # Not `ops.custom_gradient`, which has no forward mode here.
+    import torch
+
+    class Solved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, L, Z):
+            U = solve(L, Z, flip)
+            ctx.save_for_backward(L, U)
+            ctx.save_for_forward(L, U)
+            return U
+
+        @staticmethod
+        def backward(ctx, E):
+            L, U = ctx.saved_tensors
+            V = _implicit_torch(multiply, outer, solve, L, E, not flip)
+            return -outer(V, U, flip) if ctx.needs_input_grad[0] else None, V
+
+        @staticmethod
+        def jvp(ctx, dL, dZ):
+            L, U = ctx.saved_tensors
+            change = torch.zeros_like(U) if dZ is None else dZ
+            return solve(L, change if dL is None else change - multiply(dL, U, flip), flip)
+
+    return Solved.apply(L, Z)
+
+
 def derivative(function):
     """`(f(0), f'(0))` of a function of one scalar, by forward-mode differentiation.
 

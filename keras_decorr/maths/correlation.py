@@ -36,6 +36,21 @@ def row_count(U, row_axis=-2):
     return ops.cast(ops.shape(U)[row_axis], U.dtype)
 
 
+def mean_outer_product(A, B, row_axis=-2):
+    """`A^T B / k`: the mean of `a b^T` over the rows.
+
+    Args:
+        A: `(..., k, m)`, or `(..., m, k)`.
+        B: Laid out as `A`.
+        row_axis: -2, or -1.
+
+    Returns:
+        `(..., m, m)`.
+    """
+    left, right = (A, transpose(B)) if row_axis == -1 else (transpose(A), B)
+    return ops.matmul(left, right) / row_count(A, row_axis)
+
+
 def scaled_correlation_product(scale, U, A, rows=None, row_axis=-2):
     """`scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
 

@@ -4,7 +4,9 @@ Keras's trainers for TensorFlow, JAX and PyTorch all call `Model.compute_loss` i
 differentiate, and keep the variables it updates. So one override of it serves the three.
 """
 
+from collections.abc import Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -23,9 +25,11 @@ class DecorrelationStep(keras.Model):
             step, averaged over the layers.
         skipped_updates: layers' updates of M that were skipped in this epoch because a batch held
             NaN or infinity.
+        What its decorrelators count besides, in `Decorrelator.reports`.
     """
 
     optimizer: Any
+    _reports: Mapping[str, Any]
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -37,6 +41,7 @@ class DecorrelationStep(keras.Model):
             keras.metrics.Mean(name="decorrelation_loss"),
             keras.metrics.Sum(name="skipped_updates"),
         ]
+        self._keep_reports({})
 
     def compile(self, *args, learning_rule="backprop", **kwargs):
         """Configure the model for training.
@@ -64,6 +69,16 @@ class DecorrelationStep(keras.Model):
         # same, as it saves every attribute that is a layer.
         object.__setattr__(self, "learning_rule_state", state)
 
+    def _keep_reports(self, metrics):
+        # Past Keras's tracking, too: a built model takes no more metrics, and a file of an older
+        # version has none of these.
+        object.__setattr__(self, "_reports", MappingProxyType(metrics))
+
+    @property
+    def metrics(self):
+        """All metrics, those of what the decorrelators report included."""
+        return [*super().metrics, *getattr(self, "_reports", {}).values()]
+
     def _symbolic_build(self, *args, **kwargs):
         if not self._rule_is_built:
             # The optimizer comes last: it must know the rule's variables, and these the layers.
@@ -76,9 +91,11 @@ class DecorrelationStep(keras.Model):
         super()._symbolic_build(*args, **kwargs)
 
     def build_rule(self):
-        """Make what the learning rule keeps for the built model, unless that is done."""
+        """Make what the learning rule and the logs keep for the built model, unless that is done."""
         if not self._rule_is_built:
             self._keep_rule_state(self._learning_rule.build(self))
+            names = {name for d in self.decorrelation_layers for name in d.decorrelator.reports}
+            self._keep_reports({name: keras.metrics.Sum(name=name) for name in sorted(names)})
             self._rule_is_built = True
 
     @property
@@ -140,10 +157,13 @@ class DecorrelationStep(keras.Model):
         progress = [layer.update(sample) for layer, sample in samples.flush()]
         if not progress:
             return
-        finite = ops.stack([p.finite for p in progress])
-        tracker, skipped = self._decorrelation_metrics
-        tracker.update_state(ops.stack([p.loss for p in progress]), sample_weight=finite)
-        skipped.update_state(1.0 - finite)
+        loss, *counters = [*self._decorrelation_metrics, *self._reports.values()]
+        taken = 1.0 - ops.stack([p["skipped_updates"] for p in progress])
+        loss.update_state(ops.stack([p[loss.name] for p in progress]), sample_weight=taken)
+        for counter in counters:
+            counter.update_state(
+                ops.stack([p[counter.name] for p in progress if counter.name in p])
+            )
 
     def evaluate(self, *args, **kwargs):
         with self._without_decorrelation_metrics():
@@ -156,7 +176,7 @@ class DecorrelationStep(keras.Model):
     def get_metrics_result(self):
         results = super().get_metrics_result()
         if self._evaluating:
-            for metric in self._decorrelation_metrics:
+            for metric in (*self._decorrelation_metrics, *self._reports.values()):
                 results.pop(metric.name, None)
         return results
 

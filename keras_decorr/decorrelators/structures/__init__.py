@@ -5,6 +5,7 @@ from keras_decorr.decorrelators.structures.channel import Channel
 from keras_decorr.decorrelators.structures.full import Full
 from keras_decorr.decorrelators.structures.low_rank import LowRank
 from keras_decorr.decorrelators.structures.monarch import Monarch
+from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.decorrelators.structures.structure import Structure
 
 STRUCTURES: dict[str, type[Structure]] = {
@@ -22,5 +23,6 @@ __all__ = [
     "Full",
     "LowRank",
     "Monarch",
+    "Product",
     "Structure",
 ]

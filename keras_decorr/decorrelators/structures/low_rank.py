@@ -36,8 +36,8 @@ class LowRank(Structure):
     33025
     """
 
-    def __init__(self, n, groups=32, rank=None):
-        super().__init__(n, groups, rank)
+    def __init__(self, n, groups=32, rank=None, product=None):
+        super().__init__(n, groups, rank, product)
         if rank is not None and rank > n:
             raise ValueError(
                 f"Argument `rank` of a decorrelator must be at most the number of features, {n} here. "
@@ -77,14 +77,14 @@ class LowRank(Structure):
         rest = ops.sqrt(ops.maximum(left, 0.0) / max(self.n - self.r, 1))
         return (
             ops.where(eta > 0.0, oja_step(V, Z()), V),
-            step(S, T, gains[0], -2),
-            step(s, ops.expand_dims(rest, -1), gains[0], -2),
+            step(0, S, T, gains[0], -2),
+            step(0, s, ops.expand_dims(rest, -1), gains[0], -2),
         )
 
     @property
     def row_cost(self):
         return 2 * self.n * self.r + self.r**2
 
-    def update_cost(self, k):
+    def update_cost(self, k, step_cost):
         n, r = self.n, self.r
-        return 3 * k * n * r + 2 * n * r**2 + min(2 * k * r**2, k * r**2 + r**3)
+        return 3 * k * n * r + 2 * n * r**2 + step_cost(k, r)

@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths import blocks
-from keras_decorr.maths.correlation import transpose
 
 
 class Monarch(Structure):
@@ -27,8 +26,8 @@ class Monarch(Structure):
 
     row_axis = -1
 
-    def __init__(self, n, groups=32, rank=None):
-        super().__init__(n, groups, rank)
+    def __init__(self, n, groups=32, rank=None, product=None):
+        super().__init__(n, groups, rank, product)
         self.g, self.m = blocks.choose_groups(n, groups, power=2)
 
     def identities(self):
@@ -39,13 +38,16 @@ class Monarch(Structure):
         ]
 
     def stages(self, matrices, Z):
-        first = ops.matmul(matrices[0], blocks.split(Z, self.g, self.m))
-        return [first, ops.matmul(matrices[1], blocks.exchange(first))]
+        first = self.product.apply(matrices[0], blocks.split(Z, self.g, self.m), -1)
+        return [first, self.product.apply(matrices[1], blocks.exchange(first), -1)]
+
+    def inputs(self, Z, stages):
+        return [lambda: blocks.split(Z(), self.g, self.m), lambda: blocks.exchange(stages[0])]
 
     def rows(self, U):
         return blocks.join(blocks.exchange(U), self.n)
 
     def fold(self, matrices, K):
         K = blocks.split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
-        K = blocks.exchange(ops.matmul(transpose(matrices[1]), blocks.exchange(K)))
-        return ops.transpose(blocks.join(ops.matmul(transpose(matrices[0]), K), self.n))
+        K = blocks.exchange(self.product.fold(matrices[1], blocks.exchange(K)))
+        return ops.transpose(blocks.join(self.product.fold(matrices[0], K), self.n))

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 
 from keras import ops
 
+from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.maths.correlation import squared_norms
 
 
@@ -18,6 +19,7 @@ class Structure(ABC):
         n: Number of features.
         groups: Number of groups to cut them into, where the structure has groups.
         rank: Rank, where the structure has one; `None` for its usual one.
+        product: How the weights of a stage act. Default: as a matrix, M itself.
 
     Example:
 
@@ -32,8 +34,9 @@ class Structure(ABC):
     # The axis of the outputs of `stages` along which the rows lie.
     row_axis = -2
 
-    def __init__(self, n, groups=32, rank=None):
+    def __init__(self, n, groups=32, rank=None, product=None):
         self.n = n
+        self.product = product or Product()
 
     @abstractmethod
     def identities(self):
@@ -65,6 +68,15 @@ class Structure(ABC):
         """`(stages + 1, k)`: squared norms of the rows of the raw inputs and of every stage."""
         return ops.stack([squared_norms(X), *(squared_norms(U, self.row_axis) for U in stages)])
 
+    def inputs(self, Z, stages):
+        """The inputs of every stage, laid out as its outputs: a function that gives them, for each.
+
+        Args:
+            Z: A function that gives the centred rows `(k, n)`.
+            stages: Outputs of every stage for these rows.
+        """
+        return [Z]
+
     def moved(self, matrices, Z, stages, gains, eta, step):
         """The matrices after one decorrelation step.
 
@@ -74,10 +86,12 @@ class Structure(ABC):
             stages: Outputs of every stage for these rows.
             gains: `(stages,)`.
             eta: Scalar decorrelation rate; 0 for a step that is skipped.
-            step: `step(M, U, g, row_axis)`, the rule for one stage.
+            step: `step(stage, M, U, g, row_axis, Z)`, the rule for the stage of that number; `Z` is a
+                function that gives its inputs.
         """
+        inputs = self.inputs(Z, stages)
         return tuple(
-            step(M, U, gains[i], self.row_axis)
+            step(i, M, U, gains[i], self.row_axis, inputs[i])
             for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
         )
 
@@ -91,13 +105,17 @@ class Structure(ABC):
     @property
     def row_cost(self):
         """Multiply-adds to apply M to one row, or to fold it into one column of a kernel."""
-        return self.weights
+        return self.product.passes * self.weights
 
-    def update_cost(self, k):
-        """Multiply-adds of an update from `k` rows whose stages are at hand."""
+    def update_cost(self, k, step_cost):
+        """Multiply-adds of an update from `k` rows whose stages are at hand.
+
+        Args:
+            k: Number of rows.
+            step_cost: `step_cost(k, m)`: those of the rule, for a matrix of `(m, m)`.
+        """
         cost = 0
         for identity in self.identities():
-            *_, m, _ = identity.shape
-            each = math.prod(identity.shape)
-            cost += min(2 * k * each, k * each + m * each)
+            *groups, m, _ = identity.shape
+            cost += math.prod(groups) * step_cost(k, m)
         return cost

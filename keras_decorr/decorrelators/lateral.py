@@ -1,0 +1,103 @@
+"""What the rules share whose units inhibit each other: M is the inverse of their weights."""
+
+import numpy as np
+from keras import ops
+
+from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.structures import Product
+from keras_decorr.maths.lateral import fixed_point, unsettled
+
+
+class Settling(Product):
+    """`M = L^-1` for weights `L`: the fixed point of `tau du/dt = z - L u`, in float32 or wider.
+
+    Args:
+        step_size: As in `maths.lateral.settle`.
+        steps: As in `maths.lateral.settle`.
+        tolerance: As in `maths.lateral.settle`.
+    """
+
+    def __init__(self, step_size, steps, tolerance):
+        self._dynamics = {"step_size": step_size, "steps": steps, "tolerance": tolerance}
+        self.passes = steps + 1
+
+    def apply(self, M, X, row_axis):
+        return self._settle(M, X, row_axis, transposed=False)
+
+    def fold(self, M, K):
+        # M^T K = L^-T K: the same dynamics, on the columns of the kernel, with L^T.
+        return self._settle(M, K, row_axis=-1, transposed=True)
+
+    def _settle(self, L, X, row_axis, transposed):
+        given = X.dtype
+        if "16" in str(given):  # half precision would never come to rest
+            L, X = ops.cast(L, "float32"), ops.cast(X, "float32")
+        U = fixed_point(L, X, row_axis, transposed, **self._dynamics)
+        return ops.cast(U, given)
+
+
+class Lateral(Decorrelator):
+    """Base class of the rules that learn lateral weights `L`, where `M = L^-1`.
+
+    `matrices` of a layer hold `L`. The decorrelated inputs are where the activities come to rest:
+
+        tau du/dt = z - L u,    u <- u + a (z - L u) with a = dt / tau, from u = z
+
+    Args:
+        learning_rate: As in `Decorrelator`.
+        step_size: Euler's step `a`, positive. It must stay below `2 / l` for the largest eigenvalue `l`
+            of `L`, which grows with learning. Default: `None`, for `1 / min(||L||_1, ||L||_inf)`,
+            which does.
+        steps: The most steps of the integration. Defaults to 100.
+        tolerance: The activities are at rest when `||z - L u|| <= tolerance ||z||` for every row.
+            Defaults to 1e-4. What is left of the error of `u` is up to `l_max / l_min` times that.
+        **kwargs: As in `Decorrelator`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    # A low-rank M would learn its directions from the outputs of a stage, not from its own weights.
+    structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
+    reports = ("unsettled_updates",)
+
+    def __init__(self, learning_rate=5e-5, step_size=None, steps=100, tolerance=1e-4, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        owner = type(self).__name__
+        if step_size is not None:
+            check_number(owner, "step_size", step_size, 0.0, open_low=True)
+        self.step_size = step_size
+        self.steps = check_count(owner, "steps", steps)
+        self.tolerance = check_number(owner, "tolerance", tolerance, 0.0, 1.0, open_low=True)
+
+    @property
+    def product(self):
+        return Settling(self.step_size, self.steps, self.tolerance)
+
+    def report(self, matrices, inputs, stages, row_axis=-2):
+        """`unsettled_updates`: 1 if the activities of a stage were not at rest, 0 if they were.
+
+        Beside the sampled rows a column of signs is tried with `L^T`, as kernels and gradients are:
+        unlike the inputs it lies in no direction in particular, so it settles last.
+        """
+        count = 0.0
+        for L, Z, U in zip(matrices, inputs, stages, strict=True):
+            signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(L.shape[-1], 1))
+            # Zero in the padding, where L is.
+            diagonal = ops.expand_dims(ops.diagonal(L, axis1=-2, axis2=-1), -1)
+            K = ops.cast(diagonal != 0.0, L.dtype) * ops.convert_to_tensor(signs, L.dtype)
+            V = self.product.fold(L, K)
+            # Twice the tolerance: the residual is computed anew, and rounded otherwise.
+            rest = unsettled(L, Z, U, 2 * self.tolerance, row_axis)
+            rest = ops.logical_or(rest, unsettled(L, K, V, 2 * self.tolerance, transposed=True))
+            count = ops.maximum(count, ops.cast(rest, "float32"))
+        return {"unsettled_updates": count}
+
+    def step_cost(self, k, m):
+        # The rule; the check of the sampled rows and of one column.
+        return 2 * k * m**2 + (self.steps + 2) * m**2
+
+    def get_config(self):
+        own = {"step_size": self.step_size, "steps": self.steps, "tolerance": self.tolerance}
+        return {**own, **super().get_config()}

@@ -1,0 +1,20 @@
+"""How the weights of one stage of M act on its inputs."""
+
+from keras import ops
+
+from keras_decorr.maths.correlation import transpose
+
+
+class Product:
+    """The weights are M itself. A rule whose weights are not brings a product of its own."""
+
+    # Products with the weights, at most, for one with M.
+    passes = 1
+
+    def apply(self, M, X, row_axis):
+        """`M x` for every row `x` of `X`: `(..., m, k)` with `row_axis=-1`, `(..., k, m)` with -2."""
+        return ops.matmul(M, X) if row_axis == -1 else ops.matmul(X, transpose(M))
+
+    def fold(self, M, K):
+        """`M^T K` for `K` of `(..., m, columns)`."""
+        return ops.matmul(transpose(M), K)

@@ -1,0 +1,31 @@
+"""The recurrent, local form of the norm-preserving decorrelation rule.
+
+N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2, 2024).
+"""
+
+from keras_decorr.maths.correlation import mean_outer_product
+
+
+def recurrent_step(L, Z, U, g, eta, row_axis=-2):
+    """`L <- (L + eta mean_k(z_k u_k^T)) / g`.
+
+    Where the linear rule takes `M = L^-1` to `g (I - eta C) M`, its inverse is
+
+        (1 / g) L (I - eta C)^-1 = (1 / g) (L + eta L C) + O(eta^2),
+
+    and `L C = L mean(u u^T) = mean(z u^T)`, as `L u = z` at rest. Left at first order, `M` becomes
+    `g (I + eta C)^-1 M`: it differs from the linear rule by `g eta^2 C^2 M`, and does not overshoot at
+    any rate.
+
+    Args:
+        L: `(..., n, n)`.
+        Z: `(..., k, n)`, or `(..., n, k)`: inputs.
+        U: Activities at rest, laid out as `Z`.
+        g: Scalar gain.
+        eta: Scalar decorrelation rate.
+        row_axis: -2, or -1.
+
+    Returns:
+        The new `L`.
+    """
+    return (L + eta * mean_outer_product(Z, U, row_axis)) / g

@@ -1,0 +1,52 @@
+"""ZCA whitening from a running covariance.
+
+L. Huang, D. Yang, B. Lang, J. Deng, "Decorrelated Batch Normalization", arXiv 1804.08450 (2018). The
+iteration: L. Huang et al., "Iterative Normalization", arXiv 1904.03441 (2019), in its coupled form,
+which rounding errors do not destroy: N. Higham, "Functions of Matrices" (2008), section 6.3.
+"""
+
+from keras import ops
+
+from keras_decorr.maths.correlation import transpose
+
+
+def inverse_root_newton_schulz(A, iterations):
+    """`A^(-1/2)` of a symmetric positive definite matrix, by the Newton-Schulz iteration.
+
+    With `Y = A / ||A||_F` and `P = I` at the start:
+
+        T = (3 I - P Y) / 2,    Y <- Y T,    P <- T P,    at last A^(-1/2) = P / sqrt(||A||_F)
+
+    An eigenvalue `p` of `P` goes to `p (3 - l p^2) / 2`, `l` that of `A / ||A||_F`: it grows by 1.5 an
+    iteration until it nears `1 / sqrt(l)`, and then doubles its digits. After `iterations` the
+    directions with `l` above about `2.25^(4 - iterations)` are done; those below are amplified less.
+
+    Args:
+        A: `(..., n, n)`.
+        iterations: Number of iterations.
+
+    Returns:
+        `(..., n, n)`.
+    """
+    norm = ops.sqrt(ops.sum(ops.square(A), axis=(-2, -1), keepdims=True))
+    eye = ops.eye(A.shape[-1], dtype=A.dtype)
+    Y, P = A / norm, eye + ops.zeros_like(A)
+    for _ in range(iterations):
+        T = 1.5 * eye - 0.5 * ops.matmul(P, Y)
+        Y, P = ops.matmul(Y, T), ops.matmul(T, P)
+    return P / ops.sqrt(norm)
+
+
+def inverse_root_eigh(A):
+    """`A^(-1/2) = D diag(l)^(-1/2) D^T` from the eigenvalues `l` and eigenvectors `D` of `A`.
+
+    Args:
+        A: `(..., n, n)`, symmetric and positive definite.
+
+    Returns:
+        `(..., n, n)`.
+    """
+    values, D = ops.linalg.eigh(A)
+    least = 1e-7 * ops.max(values, axis=-1, keepdims=True)  # the rounding of float32
+    scale = 1.0 / ops.sqrt(ops.maximum(values, least))
+    return ops.matmul(D * ops.expand_dims(scale, -2), transpose(D))
