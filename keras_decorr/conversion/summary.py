@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr.layers.cost import USUAL_BATCH, cost
-from keras_decorr.training import decorrelation_layers
+from keras_decorr.training.step import decorrelation_layers, name_within
 
 
 class Row(NamedTuple):
@@ -71,7 +71,7 @@ def costs(model, batch_size=USUAL_BATCH):
 def _row(layer, model, batch):
     counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
     return Row(
-        name=_within(layer, model),
+        name=name_within(layer, model),
         features=layer.operator.n,
         structure=to_snake_case(type(layer.operator).__name__),
         weights=sum(math.prod(v.shape) for v in layer.variables),
@@ -81,12 +81,6 @@ def _row(layer, model, batch):
         inference=counted.inference // batch,
         plain_inference=counted.plain_inference // batch,
     )
-
-
-def _within(layer, model):
-    """Path of the layer that holds a `Decorrelation`, without the model's own name."""
-    path = (layer.path or layer.name).removesuffix("/decorrelation")
-    return path.removeprefix(f"{model.name}/")
 
 
 def summary(model, batch_size=USUAL_BATCH, console=None):

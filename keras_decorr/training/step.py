@@ -188,3 +188,9 @@ def decorrelation_layers(model):
         for layer in model._flatten_layers(include_self=False)
         if isinstance(layer, Decorrelation) and layer.decorrelator is not None
     ]
+
+
+def name_within(layer, model):
+    """Path of the layer that holds a `Decorrelation`, without the model's own name."""
+    path = (layer.path or layer.name).removesuffix("/decorrelation")
+    return path.removeprefix(f"{model.name}/")
