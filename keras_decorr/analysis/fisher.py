@@ -113,8 +113,8 @@ def exact_block(calls, bias):
     """The sum over samples of `g g^T` for one term of the expectation.
 
     Args:
-        calls: A pair for each call of the layer: rows `(samples, t, n)`, centred if there is a bias, and
-            scores `(samples, t, m)`.
+        calls: A pair for each call of the layer: rows `(samples, t, n)`, centred if there is a bias,
+            and scores `(samples, t, m)`.
         bias: Whether the rows get a 1.
     """
     g: Any = 0.0

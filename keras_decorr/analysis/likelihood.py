@@ -56,7 +56,7 @@ def _softmax_of_logits(f, v):
 
 
 def _softmax(f, v):
-    # The score of class c is e_c / p_c, and it comes with probability p_c. Keras normalises the outputs.
+    # The score of class c is e_c / p_c, and it comes with probability p_c.
     return v / np.sqrt(np.maximum(f, _TINY))
 
 

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_decorr.analysis.fisher import Moments, exact_block
 from keras_decorr.analysis.likelihood import likelihood
-from keras_decorr.analysis.passes import Passes, is_measured, numpy64
+from keras_decorr.analysis.passes import Passes, numpy64
 from keras_decorr.conversion.with_wiring import with_wiring
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.metrics import angle
@@ -94,9 +94,9 @@ def natural_gradient_alignment(
     - the natural gradient is `F^-1 D`. With `F = A (x) G`, `A = E[z^T z]`, `G = E[d^T d]`, it is
       `A^-1 D G^-1`.
 
-    White `u = M z` means `M A M^T = c I`, so `M^T M = c A^-1`: the update of a layer whose M whitens is
-    `A^-1 D`, the natural gradient by the input factor, and `G^-1` is what it lacks. The angle to each is
-    measured here. The signs of update and gradient go together.
+    White `u = M z` means `M A M^T = c I`, so `M^T M = c A^-1`: the update of a layer whose M whitens
+    is `A^-1 D`, the natural gradient by the input factor, and `G^-1` is what it lacks. The angle to
+    each is measured here. The signs of update and gradient go together.
 
     A bias that learns adds the homogeneous coordinate, `(x, 1)`; what that does to the kernel's part of
     a natural gradient is to centre `x`, in whatever way the layer does (see `analysis.fisher.Fisher`).
@@ -128,8 +128,8 @@ def natural_gradient_alignment(
         A list of `LayerAlignment`, for each layer one for each damping.
 
     Raises:
-        ValueError: If the model is not compiled and built, has several outputs, or has no such layer; if
-            its loss is no known likelihood with `fisher="true"`; if an argument is out of its range.
+        ValueError: If the model is not compiled and built, has several outputs, or has no such layer;
+            if its loss is no known likelihood with `fisher="true"`; if an argument is out of range.
 
     Example:
 
@@ -157,10 +157,7 @@ def natural_gradient_alignment(
     d_loss = passes.loss_cotangent(y)
     at_loss = passes.pull(d_loss)
     gathered = {key: _Layer(model, passes.calls, of, at_loss) for key, of in calls.items()}
-    if root is None:
-        cotangents = [d_loss]
-    else:
-        cotangents = _cotangents(root, passes.outputs, samples, seed)
+    cotangents = [d_loss] if root is None else _cotangents(root, passes.outputs, samples, seed)
     for cotangent in cotangents:
         scores = passes.pull(cotangent)
         for layer in gathered.values():
@@ -168,9 +165,7 @@ def natural_gradient_alignment(
     rule = None if isinstance(model, DecorrelationStep) else "backprop"
     updates = {
         id(v): update
-        for v, update in zip(
-            model.trainable_variables, gradients(model, x, y, rule), strict=True
-        )
+        for v, update in zip(model.trainable_variables, gradients(model, x, y, rule), strict=True)
     }
     return [
         layer.alignment(updates[id(layer.layer.kernel)], each)
@@ -199,11 +194,6 @@ def _checked(model, damping, fisher, samples, exact_parameters):
 
 def _calls(model, passes, names):
     """The indices of the calls of each layer to measure, by the id of the layer."""
-    if not ops.is_tensor(passes.outputs):
-        raise ValueError(
-            "Argument `model` of natural_gradient_alignment must have one output. "
-            f"Received: {model.name!r} with {len(keras.tree.flatten(passes.outputs))}"
-        )
     found: dict = {}
     for i, call in enumerate(passes.calls):
         found.setdefault(id(call.layer), []).append(i)

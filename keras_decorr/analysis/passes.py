@@ -56,7 +56,9 @@ class Call:
             return
         images, windows = self.layer._channels_last(x), self.layer.windows
         positions = int(
-            np.prod([w.positions(size) for w, size in zip(windows, images.shape[1:-1], strict=True)])
+            np.prod(
+                [w.positions(size) for w, size in zip(windows, images.shape[1:-1], strict=True)]
+            )
         )
         at_a_time = max(_NUMBERS // (positions * self.layer.taps * images.shape[-1]), 1)
         for start in range(0, samples, at_a_time):
@@ -102,7 +104,12 @@ class Passes:
     def __post_init__(self):
         seen = _Seen()
         with _nothing_moves(), wiring.opened(seen):
-            self._run()
+            outputs = self._run()
+        if not ops.is_tensor(outputs):
+            raise ValueError(
+                "Argument `model` of natural_gradient_alignment must have one output. "
+                f"Received: {self.model.name!r} with {len(keras.tree.flatten(outputs))}"
+            )
         self.calls = seen.calls
 
         def shifted(probes):
@@ -125,7 +132,9 @@ class Passes:
             with keras.StatelessScope():
                 return keras.Model.compute_loss(self.model, self.x, y, outputs[0])
 
-        value, pull = pullback(loss, [self.outputs])
+        # A softmax's outputs remember their logits, past which Keras would take the gradient; a copy
+        # does not.
+        value, pull = pullback(loss, [self.outputs + 0])
         return pull(ops.ones_like(value))[0]
 
 

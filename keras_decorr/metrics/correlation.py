@@ -185,8 +185,7 @@ def gain(x, u):
     x, u = _rows("gain", x), _rows("gain", u)
     if len(x) != len(u):
         raise ValueError(
-            "`gain` needs the same rows before and after. "
-            f"Received: shapes {x.shape} and {u.shape}"
+            f"`gain` needs the same rows before and after. Received: shapes {x.shape} and {u.shape}"
         )
     before, after = (np.linalg.norm(rows, axis=1) for rows in (x, u))
     # What is not finite is kept, and shows.

@@ -143,5 +143,8 @@ def _figures(rows, parts):
     found = [correlation.figures(piece) for piece in np.split(rows, parts, axis=1)]
     energy, whiteness, condition, rank = zip(*found, strict=True)
     return correlation.Figures(
-        float(np.mean(energy)), float(np.mean(whiteness)), float(np.max(condition)), float(sum(rank))
+        float(np.mean(energy)),
+        float(np.mean(whiteness)),
+        float(np.max(condition)),
+        float(sum(rank)),
     )

@@ -88,9 +88,7 @@ def test_figures_are_those_of_the_patches(model, rng):
         assert state.rank_after == pytest.approx(metrics.effective_rank(U), rel=1e-4)
         assert state.gain == pytest.approx(metrics.gain(X, U), rel=1e-4)
         assert state.condition == pytest.approx(np.linalg.cond(M), rel=1e-4)
-        assert state.correlation_condition_after == pytest.approx(
-            np.linalg.cond(U.T @ U), rel=1e-3
-        )
+        assert state.correlation_condition_after == pytest.approx(np.linalg.cond(U.T @ U), rel=1e-3)
     finally:
         layer.matrices[0].assign(start)
 

@@ -54,8 +54,7 @@ class Monarch(Structure):
         largest = largest_singular_value(self._gram_product(*matrices), start)
         # An identity on the padding, which the start does not touch.
         padded = [
-            M + np.eye(self.m) - identity
-            for M, identity in zip(matrices, identities, strict=True)
+            M + np.eye(self.m) - identity for M, identity in zip(matrices, identities, strict=True)
         ]
         try:
             first, second = map(np.linalg.inv, padded)
