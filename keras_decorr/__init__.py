@@ -4,6 +4,7 @@ After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.107
 """
 
 from keras_decorr import (
+    analysis,
     callbacks,
     conversion,
     datasets,
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Model",
     "Sequential",
+    "analysis",
     "callbacks",
     "conversion",
     "datasets",

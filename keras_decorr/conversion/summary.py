@@ -10,9 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from keras_decorr.conversion.walk import walk
-from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.cost import USUAL_BATCH, cost
+from keras_decorr.training.step import decorrelation_layers, name_within
 
 
 class Row(NamedTuple):
@@ -67,24 +66,19 @@ def costs(model, batch_size=USUAL_BATCH):
             "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
             f"batch. Received: {model!r}"
         )
-    places = {id(p.layer): p for p in walk(model, lambda layer: True) if _has_matrix(p.layer)}
-    if not places:
+    layers = decorrelation_layers(model)
+    if not layers:
         raise ValueError(
             "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
             f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
         )
-    return [_row(place, batch_size) for place in places.values()]
+    return [_row(layer, model, batch_size) for layer in layers]
 
 
-def _has_matrix(layer):
-    return isinstance(layer, Decorrelation) and layer.decorrelator is not None
-
-
-def _row(place, batch):
-    layer = place.layer
+def _row(layer, model, batch):
     counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
     return Row(
-        name=_holder(place),
+        name=name_within(layer, model),
         features=layer.operator.n,
         structure=to_snake_case(type(layer.operator).__name__),
         weights=sum(math.prod(v.shape) for v in layer.variables),
@@ -94,13 +88,6 @@ def _row(place, batch):
         inference=counted.inference // batch,
         plain_inference=counted.plain_inference // batch,
     )
-
-
-def _holder(place):
-    """Path of the layer that holds a `Decorrelation`, or its own where it stands alone."""
-    *_, above, own = ((None, None), *place.chain)
-    alone = above[1] is None or isinstance(above[1], keras.Model)
-    return own[0] if alone else above[0]
 
 
 def summary(model, batch_size=USUAL_BATCH, console=None):

@@ -18,7 +18,7 @@ def compare(config, out, progress=None):
     Args:
         config: The `Config`.
         out: Folder for the results. It gets `config.json`, `summary.json`, `curves.png` and
-            `runs/<run>/epochs.csv`.
+            `runs/<run>/epochs.csv`, with the first seed also `runs/<run>/model.keras`.
         progress: A `Progress` to report to, or `None`.
 
     Returns:
@@ -36,7 +36,8 @@ def compare(config, out, progress=None):
         def trained(*run):
             run = Run.of(config, *run)
             callbacks = [] if progress is None else [progress.of(run, config, images)]
-            return train(config, run, images, out, callbacks)
+            kept = run.seed == 0 and run.epochs == config.epochs
+            return train(config, run, images, out, callbacks, keep_model=kept)
 
         rates = {net: _tuned(config, net, trained) for net in config.nets}
         results: dict = {net: {} for net in config.nets}

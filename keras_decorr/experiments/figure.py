@@ -2,10 +2,8 @@
 
 from keras_decorr import plots
 from keras_decorr.experiments.report import column
+from keras_decorr.plots.style import COLORS, MARKERS
 
-# M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FILLS = ("full", "none", "left")
 _DASHES = {"plain": "--", "batch_normalization": ":"}
 

@@ -40,10 +40,35 @@ def prepare_folder(out, config):
     return out
 
 
+def prepare_file(out):
+    """The path of a file to write, its folder made, or fail before any work.
+
+    Raises:
+        PermissionError: If it cannot be written.
+    """
+    out = Path(out)
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(f"{str(out)!r} is a folder")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"Option --out must be a file that can be written. Received: {str(out)!r} ({error})"
+        ) from error
+    return out
+
+
 def write_json(path, content):
     """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path, text):
+    """Write a file, whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.write_text(text)
     os.replace(partial, path)
 
 

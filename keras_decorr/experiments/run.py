@@ -12,6 +12,7 @@ from keras_decorr import decorrelators
 from keras_decorr.experiments.config import Net
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
+MODEL = "model.keras"
 DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates", "unsettled_updates")
 
 
@@ -90,7 +91,7 @@ def build(config, run, images):
     return model
 
 
-def train(config, run, images, folder, callbacks=()):
+def train(config, run, images, folder, callbacks=(), keep_model=False):
     """Train a run to its last epoch, from where it stopped if it was begun before.
 
     Args:
@@ -99,6 +100,8 @@ def train(config, run, images, folder, callbacks=()):
         images: The `Images`.
         folder: Folder of the comparison; the run writes to a folder of its own inside.
         callbacks: Keras callbacks.
+        keep_model: Save the trained model, without what its optimizer has gathered, to `model.keras`
+            in the run's folder.
 
     Returns:
         One dictionary an epoch: `epoch` (from 1), `seconds` of training, and the metrics.
@@ -138,7 +141,17 @@ def train(config, run, images, folder, callbacks=()):
         model.save_weights(partial, overwrite=True)
         os.replace(partial, checkpoint)
         write(table, rows)
+    if keep_model:
+        save(model, folder / MODEL)
     return rows
+
+
+def save(model, path):
+    """Save a model without the state of its optimizer, whole or not at all."""
+    model.optimizer = None
+    partial = path.with_name("partial.keras")
+    model.save(partial)
+    os.replace(partial, path)
 
 
 def read(table):

@@ -12,6 +12,45 @@ def read(x):
     return tf.convert_to_tensor(x)
 
 
+def pullback(function, xs):
+    """`function(xs)`, and the gradient through it of as many cotangents as are asked for.
+
+    Args:
+        function: A pure function of a list of tensors.
+        xs: The tensors.
+
+    Returns:
+        `(value, pull)`: `pull(upstream)`, with a tensor like the value, is the list of the gradients of
+        `<function(xs), upstream>` with respect to each of `xs`.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        value, pull = jax.vjp(function, list(xs))
+        return value, lambda upstream: pull(upstream)[0]
+    if backend == "torch":
+        import torch
+
+        with torch.enable_grad():
+            xs = [x.detach().requires_grad_() for x in xs]
+            value = function(xs)
+
+        def gradients(upstream):
+            return torch.autograd.grad(
+                value, xs, upstream, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+
+        return value.detach(), gradients
+    import tensorflow as tf
+
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(xs)
+        value = function(xs)
+    zero = tf.UnconnectedGradients.ZERO
+    return value, lambda upstream: tape.gradient(value, xs, upstream, unconnected_gradients=zero)
+
+
 def vjp(function, x, upstream):
     """The gradient of `<function(x), upstream>` with respect to `x`.
 
@@ -23,23 +62,8 @@ def vjp(function, x, upstream):
     Returns:
         A tensor like `x`.
     """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.vjp(function, x)[1](upstream)[0]
-    if backend == "torch":
-        import torch
-
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(function(x), x, upstream)[0]
-    import tensorflow as tf
-
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(x)
-        y = function(x)
-    return tape.gradient(y, x, upstream)
+    _, pull = pullback(lambda xs: function(xs[0]), [x])
+    return pull(upstream)[0]
 
 
 def implicit(multiply, outer, solve, L, Z, flip=False):

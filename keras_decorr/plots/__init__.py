@@ -1,5 +1,16 @@
-"""Plots of what decorrelation does. They need the extra `plots`."""
+"""Plots of what decorrelation does: arrays in, a Matplotlib figure out. They need the extra `plots`."""
 
+from keras_decorr.plots.alignment_angles import alignment_angles
 from keras_decorr.plots.learning_curves import learning_curves
+from keras_decorr.plots.matrices import correlation_matrices, decorrelation_matrices
+from keras_decorr.plots.rate_sensitivity import rate_sensitivity
+from keras_decorr.plots.spectra import correlation_spectra
 
-__all__ = ["learning_curves"]
+__all__ = [
+    "alignment_angles",
+    "correlation_matrices",
+    "correlation_spectra",
+    "decorrelation_matrices",
+    "learning_curves",
+    "rate_sensitivity",
+]

@@ -223,3 +223,25 @@ def _in_order(layer):
     for part in layer._layers:
         yield part
         yield from _in_order(part)
+
+
+def name_within(layer, model):
+    """Names of the models and layers that a layer of `model` is in and its own, joined by `/`.
+
+    A `Decorrelation` inside a layer goes by the name of that layer.
+    """
+    chain = _chain(layer, model) or [layer]
+    if len(chain) > 1 and chain[-1].name == "decorrelation":
+        *above, holder, _ = chain
+        if not isinstance(holder, keras.Model):
+            chain = [*above, holder]
+    return "/".join(part.name for part in chain)
+
+
+def _chain(layer, owner):
+    """What `layer` is in, from the outside, and itself; `None` if it is not inside `owner`."""
+    for part in owner._layers:
+        below = [] if part is layer else _chain(layer, part)
+        if below is not None:
+            return [part, *below]
+    return None

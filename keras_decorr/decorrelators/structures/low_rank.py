@@ -81,6 +81,13 @@ class LowRank(Structure):
             step(0, s, ops.expand_dims(rest, -1), gains[0], -2),
         )
 
+    def singular_range(self, matrices):
+        _, S, s = matrices
+        values = np.linalg.svd(S, compute_uv=False)
+        if self.r < self.n:
+            values = np.append(values, abs(s))
+        return float(values.max()), float(values.min())
+
     @property
     def row_cost(self):
         return 2 * self.n * self.r + self.r**2

@@ -4,10 +4,12 @@ T. Dao et al., "Monarch: Expressive Structured Matrices for Efficient and Accura
 arXiv 2204.00595 (2022).
 """
 
+import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths import blocks
+from keras_decorr.maths.singular_values import largest_singular_value
 
 
 class Monarch(Structure):
@@ -51,3 +53,35 @@ class Monarch(Structure):
         K = blocks.split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
         K = blocks.exchange(self.product.fold(matrices[1], blocks.exchange(K)))
         return ops.transpose(blocks.join(self.product.fold(matrices[0], K), self.n))
+
+    def singular_range(self, matrices):
+        # Each by an iteration: the map has no blocks, but it is cheap to apply, and so is its inverse.
+        identities = self.identities()
+        start = np.random.default_rng(0).normal(size=(self.g, self.m, 1))
+        start *= identities[0].max(-1)[..., None]
+        largest = largest_singular_value(self._gram_product(*matrices), start)
+        # An identity on the padding, which the start does not touch.
+        padded = [
+            M + np.eye(self.m) - identity for M, identity in zip(matrices, identities, strict=True)
+        ]
+        try:
+            first, second = map(np.linalg.inv, padded)
+        except np.linalg.LinAlgError:
+            return largest, 0.0
+        # M = E S2 E S1 with the exchange E = E^-1 = E^T, so M^-T = E S2^-T E S1^-T is of the same form.
+        inverse = self._gram_product(first.swapaxes(-1, -2), second.swapaxes(-1, -2))
+        smallest = largest_singular_value(inverse, start)
+        return largest, 1.0 / smallest if smallest > 0.0 else 0.0
+
+    def _gram_product(self, first, second):
+        """The function `v -> M^T M v` for two stages, `v` of shape `(g, m, 1)`."""
+
+        def exchange(v):
+            g, m = self.g, self.m
+            return v.reshape(g, g, m // g, 1).swapaxes(0, 1).reshape(g, m, 1)
+
+        def product(v):
+            u = second @ exchange(first @ v)
+            return first.swapaxes(-1, -2) @ exchange(second.swapaxes(-1, -2) @ u)
+
+        return product

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.maths.correlation import squared_norms
+from keras_decorr.maths.singular_values import range_of_blocks
 
 
 class Structure(ABC):
@@ -94,6 +95,17 @@ class Structure(ABC):
             step(i, M, U, gains[i], self.row_axis, inputs[i])
             for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
         )
+
+    # --- what it looks like -------------------------------------------------------------------
+
+    def singular_range(self, matrices):
+        """`(largest, smallest)` singular value of M, padding left out.
+
+        Args:
+            matrices: float64 arrays, all finite.
+        """
+        (M,), (identity,) = matrices, self.identities()
+        return range_of_blocks(M, identity.max(-1) > 0)
 
     # --- what it costs ------------------------------------------------------------------------
 

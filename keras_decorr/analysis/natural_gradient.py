@@ -1,0 +1,315 @@
+"""Does decorrelation turn the update of a layer towards the natural gradient?
+
+N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780, claims so.
+"""
+
+import math
+import numbers
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_decorr.analysis.fisher import Moments, exact_block
+from keras_decorr.analysis.likelihood import likelihood
+from keras_decorr.analysis.passes import Passes, numpy64
+from keras_decorr.conversion.with_wiring import with_wiring
+from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.metrics import angle
+from keras_decorr.training import gradients
+from keras_decorr.training.step import DecorrelationStep, name_within
+
+FISHERS = ("true", "empirical")
+_MOST_OUTPUTS = 1000
+
+
+class Angles(NamedTuple):
+    """Angles of one direction, in degrees, to the natural gradients of a layer.
+
+    Attributes:
+        input_factor: To `A^-1 D`, by the input factor alone.
+        both_factors: To `A^-1 D G^-1`, by both Kronecker factors.
+        exact: To `F^-1 D`, by the exact Fisher block of the layer; NaN for a layer with too many
+            parameters.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.analysis.Angles(60.0, 75.0, 71.0).both_factors
+    75.0
+    """
+
+    input_factor: float
+    both_factors: float
+    exact: float
+
+
+class LayerAlignment(NamedTuple):
+    """The angles of one layer; see `natural_gradient_alignment`.
+
+    Attributes:
+        name: Path of the layer within the model.
+        inputs: Inputs `n` of its linear map (of a convolution: values in a patch).
+        outputs: Outputs `m`.
+        rows: Rows that `A` is from.
+        damping: Damping of the natural gradients.
+        update: Angles of the update that a training step makes.
+        centred: Angles of the gradient from centred inputs without M; of a layer that does not
+            centre, `plain`.
+        plain: Angles of the gradient with respect to the effective kernel, which the same net would
+            follow without decorrelation. Of a plain layer, `update`.
+        input_to_both: Angle between the natural gradients by the input factor and by both: what is
+            left to the output factor when the inputs are white.
+        both_to_exact: Angle between those by both factors and by the exact block; NaN without it.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.analysis.LayerAlignment._fields[:4]
+    ('name', 'inputs', 'outputs', 'rows')
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    rows: int
+    damping: float
+    update: Angles
+    centred: Angles
+    plain: Angles
+    input_to_both: float
+    both_to_exact: float
+
+
+def natural_gradient_alignment(
+    model,
+    x,
+    y,
+    damping=1e-2,
+    fisher="true",
+    samples=None,
+    exact_parameters=1024,
+    layers=None,
+    seed=0,
+):
+    """The angle between each layer's update and its natural gradient. Nothing moves.
+
+    A dense layer or convolution that decorrelates computes `a = (x - mean) M^T W + b`, that is
+    `a = z K + b` for centred rows `z` and the effective kernel `K = M^T W`. Directions are compared in
+    the space of `K`, the kernel that acts on raw inputs, which is the same for a plain and a
+    decorrelated model. There, with `D = E[z^T d]` the gradient of the loss with respect to `K` (`d`:
+    that with respect to `a`):
+
+    - the plain update is `D` (with `x` for `z` where the layer does not centre);
+    - M gives `dW = E[(z M^T)^T d] = M D`, a step of `M^T dW = M^T M D` on `K`;
+    - the natural gradient is `F^-1 D`. With `F = A (x) G`, `A = E[z^T z]`, `G = E[d^T d]`, it is
+      `A^-1 D G^-1`.
+
+    White `u = M z` means `M A M^T = c I`, so `M^T M = c A^-1`: the update of a layer whose M whitens
+    is `A^-1 D`, the natural gradient by the input factor, and `G^-1` is what it lacks. The angle to
+    each is measured here. The signs of update and gradient go together.
+
+    A bias that learns adds the homogeneous coordinate, `(x, 1)`; what that does to the kernel's part of
+    a natural gradient is to centre `x`, in whatever way the layer does (see `analysis.fisher.Fisher`).
+    The angles are those of the kernel.
+
+    The update is what a training step hands to the optimizer: of the model's learning rule, with the
+    gradient through the mean of the batch, and with regularisers. `F` and `D` hold that mean, as M,
+    constant, so that each sample stands for itself; where other layers mix the samples of a batch
+    (BatchNormalization in training) they are an approximation.
+
+    Args:
+        model: A built and compiled Keras model with one output: plain, decorrelated, or mixed.
+        x: Inputs of a batch, as arrays or tensors. Take a few thousand rows for layers of a thousand
+            inputs: of directions that no row has, the damping alone decides.
+        y: Targets.
+        damping: Positive; what is added to `A`, `G` and `F` before they are inverted, as a multiple of
+            each one's mean eigenvalue. Several give a result for each. Defaults to 1e-2.
+        fisher: `"true"` (default): scores are expected over labels from the model's own distribution,
+            in closed form for softmax, sigmoid and Gaussian (mean squared error) outputs.
+            `"empirical"`: over the given labels, which is no curvature (Kunstner et al., 2019).
+        samples: `None` (default) for the exact sum over the model's outputs, one backward pass each;
+            an integer for that many random backward passes with the same expectation.
+        exact_parameters: The most parameters of a layer for its exact Fisher block. Defaults to 1024.
+        layers: Names of the layers to measure. Default: every trainable dense layer and (ungrouped)
+            convolution.
+        seed: Seed of the random backward passes. Defaults to 0.
+
+    Returns:
+        A list of `LayerAlignment`, for each layer one for each damping.
+
+    Raises:
+        ValueError: If the model is not compiled and built, has several outputs, or has no such layer;
+            if its loss is no known likelihood with `fisher="true"`; if an argument is out of range.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_decorr
+    >>> model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, name="out")])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.random.rand(64, 6).astype("float32"), np.random.rand(64, 3).astype("float32")
+    >>> (layer,) = keras_decorr.analysis.natural_gradient_alignment(model, x, y)
+    >>> layer.name, layer.inputs, layer.outputs, layer.rows
+    ('out', 6, 3, 64)
+
+    Reference:
+        N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780. J. Martens,
+        R. Grosse, arXiv 1503.05671. F. Kunstner et al., "Limitations of the empirical Fisher
+        approximation for natural gradient descent", arXiv 1905.12558.
+    """
+    dampings = _checked(model, damping, fisher, samples, exact_parameters)
+    root = likelihood(model) if fisher == "true" else None
+    model = with_wiring(model)
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+    x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
+    passes = Passes(model, x)
+    calls = _calls(model, passes, layers)
+    d_loss = passes.loss_cotangent(y)
+    at_loss = passes.pull(d_loss)
+    gathered = {key: _Layer(model, passes.calls, of, at_loss) for key, of in calls.items()}
+    cotangents = [d_loss] if root is None else _cotangents(root, passes.outputs, samples, seed)
+    for cotangent in cotangents:
+        scores = passes.pull(cotangent)
+        for layer in gathered.values():
+            layer.score(scores, exact_parameters)
+    rule = None if isinstance(model, DecorrelationStep) else "backprop"
+    updates = {
+        id(v): update
+        for v, update in zip(model.trainable_variables, gradients(model, x, y, rule), strict=True)
+    }
+    return [
+        layer.alignment(updates[id(layer.layer.kernel)], each)
+        for layer in gathered.values()
+        for each in dampings
+    ]
+
+
+def _checked(model, damping, fisher, samples, exact_parameters):
+    owner = "natural_gradient_alignment"
+    if not isinstance(model, keras.Model) or not model.built or not model.compiled:
+        raise ValueError(
+            "Argument `model` must be a built and compiled Keras model: its loss is differentiated. "
+            f"Received: {model!r}"
+        )
+    if fisher not in FISHERS:
+        raise ValueError(
+            f"Argument `fisher` of {owner} must be one of {list(FISHERS)}. Received: {fisher!r}"
+        )
+    if samples is not None:
+        check_count(owner, "samples", samples)
+    check_count(owner, "exact_parameters", exact_parameters, 0)
+    dampings = [damping] if isinstance(damping, numbers.Real) else list(damping)
+    return [check_number(owner, "damping", each, 0.0, open_low=True) for each in dampings]
+
+
+def _calls(model, passes, names):
+    """The indices of the calls of each layer to measure, by the id of the layer."""
+    found: dict = {}
+    for i, call in enumerate(passes.calls):
+        found.setdefault(id(call.layer), []).append(i)
+    known = {id(passes.calls[of[0]].layer): passes.calls[of[0]].layer for of in found.values()}
+    paths = {key: name_within(layer, model) for key, layer in known.items()}
+    if names is not None:
+        names = [names] if isinstance(names, str) else list(names)
+        unknown = [n for n in names if n not in paths.values()]
+        if unknown:
+            raise ValueError(
+                "Argument `layers` of natural_gradient_alignment must name dense layers or "
+                f"convolutions of the model: {sorted(paths.values())}. Received: {unknown}"
+            )
+        found = {key: of for key, of in found.items() if paths[key] in names}
+    if not found:
+        raise ValueError(
+            "natural_gradient_alignment finds no trainable dense layer or convolution (without groups) "
+            f"in the model. Received: {model.name!r}"
+        )
+    return found
+
+
+def _cotangents(root, outputs, samples, seed):
+    """Cotangents of the outputs whose outer products sum to their Fisher information."""
+    f = numpy64(outputs)
+    units = math.prod(f.shape[1:])
+    if samples is None and units > _MOST_OUTPUTS:
+        raise ValueError(
+            f"The exact sum would take a backward pass for each of {units} outputs. Give `samples`, "
+            "such as samples=10, for random ones. Received: samples=None"
+        )
+
+    def cotangent(v):
+        return ops.cast(root(f, v.reshape(f.shape)), outputs.dtype)
+
+    if samples is None:
+        for unit in range(units):
+            v = np.zeros((len(f), units))
+            v[:, unit] = 1.0
+            yield cotangent(v)
+        return
+    rng = np.random.default_rng(seed)
+    for _ in range(samples):
+        yield cotangent(rng.choice([-1.0, 1.0], (len(f), units)) / math.sqrt(samples))
+
+
+class _Layer:
+    """One layer, its calls, and what it has seen."""
+
+    def __init__(self, model, calls, of, at_loss):
+        self.calls, self.of = [calls[i] for i in of], of
+        self.layer = self.calls[0].layer
+        self.name = name_within(self.layer, model)
+        m = self.layer.kernel.shape[-1]
+        n = math.prod(self.layer.kernel.shape[:-1])
+        bias = self.layer.bias is not None and self.layer.bias.trainable
+        self.moments = Moments(n, m, bias)
+        self.raw = np.zeros((n, m))  # the gradient from raw inputs
+        for call, d in zip(self.calls, (at_loss[i] for i in of), strict=True):
+            d, centre = call.deltas(d), call.centre(n)
+            for part, rows in call.rows():
+                self.moments.see(rows - centre, d[part])
+                self.raw += np.tensordot(rows, d[part], ((0, 1), (0, 1)))
+        self._exact = None
+        self._parameters = (n + bias) * m
+
+    def score(self, scores, exact_parameters):
+        """Take in the scores of all calls for one term of the expectation."""
+        deltas = [call.deltas(scores[i]) for call, i in zip(self.calls, self.of, strict=True)]
+        for d in deltas:
+            self.moments.score(d)
+        if self._parameters > exact_parameters:
+            return
+        centre, pairs = self.moments.centre, []
+        for call, d in zip(self.calls, deltas, strict=True):
+            off = call.centre(len(centre)) + centre
+            pairs.append((np.concatenate([rows - off for _, rows in call.rows()]), d))
+        block = exact_block(pairs, self.moments.bias)
+        self._exact = block if self._exact is None else self._exact + block
+
+    def alignment(self, update, damping):
+        """The `LayerAlignment` for an update of the layer's kernel."""
+        n, m = self.raw.shape
+        if self.layer.decorrelation is not None:
+            update = ops.convert_to_numpy(self.layer.fold(ops.convert_to_tensor(update)))
+        fisher = self.moments.fisher(self._exact)
+        references = (
+            fisher.by_input_factor(damping),
+            fisher.by_both_factors(damping),
+            fisher.by_exact(damping),
+        )
+        centres = self.layer.decorrelation is not None and self.layer.decorrelator.center
+        directions = (update, fisher.gradient if centres else self.raw, self.raw)
+        return LayerAlignment(
+            self.name,
+            n,
+            m,
+            self.moments.rows,
+            float(damping),
+            *(Angles(*(_angle(direction, r) for r in references)) for direction in directions),
+            _angle(references[0], references[1]),
+            _angle(references[1], references[2]),
+        )
+
+
+def _angle(a, b):
+    return math.nan if b is None else angle(a, b)

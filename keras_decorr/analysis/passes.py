@@ -1,0 +1,190 @@
+"""What the dense layers and convolutions of a model see on a batch, forward and backward."""
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_decorr.layers import (
+    DecorConv1D,
+    DecorConv2D,
+    DecorConv3D,
+    DecorDense,
+    collection,
+    wiring,
+)
+from keras_decorr.layers.wiring import Wiring
+from keras_decorr.maths.autodiff import pullback
+from keras_decorr.maths.patches import patches_at
+
+_CONVOLUTIONS = (DecorConv1D, DecorConv2D, DecorConv3D)
+_NUMBERS = 2**24  # of the rows that are cut out at a time
+
+
+def is_measured(layer):
+    """Whether a layer is a trainable linear map of rows: one kernel that all of its rows meet."""
+    if type(layer) is DecorDense:
+        return layer.kernel.trainable and not layer.layer.lora_enabled
+    return type(layer) in _CONVOLUTIONS and layer.kernel.trainable and layer.layer.groups == 1
+
+
+@dataclass
+class Call:
+    """One call of a layer.
+
+    Attributes:
+        layer: The layer.
+        x: Its raw inputs.
+        mean: What it centres by, or `None`.
+        shape: Shape of its pre-activation.
+    """
+
+    layer: Any
+    x: Any
+    mean: Any = None
+    shape: tuple = ()
+
+    def rows(self):
+        """Raw rows in float64, `(samples, rows a sample, n)`, a slice of the samples at a time."""
+        x = self.x
+        samples = x.shape[0]
+        if type(self.layer) is DecorDense:
+            yield slice(0, samples), numpy64(x).reshape(samples, -1, x.shape[-1])
+            return
+        images, windows = self.layer._channels_last(x), self.layer.windows
+        positions = int(
+            np.prod(
+                [w.positions(size) for w, size in zip(windows, images.shape[1:-1], strict=True)]
+            )
+        )
+        at_a_time = max(_NUMBERS // (positions * self.layer.taps * images.shape[-1]), 1)
+        for start in range(0, samples, at_a_time):
+            part = slice(start, min(start + at_a_time, samples))
+            index = ops.arange((part.stop - part.start) * positions, dtype="int32")
+            patches = numpy64(patches_at(images[part], index, windows))
+            yield part, patches.reshape(part.stop - part.start, positions, -1)
+
+    def centre(self, n):
+        """`(n,)`: what the layer takes off its rows."""
+        if self.mean is None:
+            return np.zeros(n)
+        return np.resize(self.mean, n)  # where it is one of channels, each position's
+
+    def deltas(self, gradient):
+        """A gradient with respect to the pre-activation in float64, `(samples, rows a sample, m)`."""
+        gradient = numpy64(gradient)
+        if getattr(self.layer.layer, "data_format", None) == "channels_first":
+            gradient = np.moveaxis(gradient, 1, -1)
+        return gradient.reshape(len(gradient), -1, gradient.shape[-1])
+
+
+@dataclass
+class Passes:
+    """A forward pass of a model on a batch, as in training, and what pulls back through it.
+
+    The means by which layers centre are those of the batch, held constant: with them, as with M, each
+    sample's output is a function of that sample alone.
+
+    Attributes:
+        calls: A `Call` for each call of a layer that `is_measured`.
+        outputs: The model's outputs.
+        pull: A function from a cotangent of the outputs to the gradient with respect to the
+            pre-activation of each of the calls.
+    """
+
+    model: Any
+    x: Any
+    calls: list = field(init=False)
+    outputs: Any = field(init=False)
+    pull: Any = field(init=False)
+
+    def __post_init__(self):
+        seen = _Seen()
+        with _nothing_moves(), wiring.opened(seen):
+            outputs = self._run()
+        if not ops.is_tensor(outputs):
+            raise ValueError(
+                "Argument `model` of natural_gradient_alignment must have one output. "
+                f"Received: {self.model.name!r} with {len(keras.tree.flatten(outputs))}"
+            )
+        self.calls = seen.calls
+
+        def shifted(probes):
+            with _nothing_moves(), wiring.opened(_Shifted(seen.calls, probes)):
+                return self._run()
+
+        probes = [ops.zeros(call.shape, call.layer.compute_dtype) for call in self.calls]
+        self.outputs, self.pull = pullback(shifted, probes)
+
+    def _run(self):
+        if self.model._call_has_training_arg:
+            return self.model(self.x, training=True)
+        return self.model(self.x)
+
+    def loss_cotangent(self, y):
+        """The gradient of the compiled loss, without regularisers, with respect to the outputs."""
+        y = keras.tree.map_structure(ops.convert_to_tensor, y)
+
+        def loss(outputs):
+            with keras.StatelessScope():
+                return keras.Model.compute_loss(self.model, self.x, y, outputs[0])
+
+        # A softmax's outputs remember their logits, past which Keras would take the gradient; a copy
+        # does not.
+        value, pull = pullback(loss, [self.outputs + 0])
+        return pull(ops.ones_like(value))[0]
+
+
+class _Seen(Wiring):
+    """Keeps the calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def inputs(self, layer, x):
+        if is_measured(layer):
+            self.calls.append(Call(layer, x))
+            moving = layer.decorrelation is not None and layer.decorrelator.center
+            if moving and not layer.decorrelation.learns(True):  # frozen
+                self.calls[-1].mean = numpy64(layer.decorrelation.moving_mean)
+        return x
+
+    def mean(self, layer, batch_mean):
+        value = ops.stop_gradient(batch_mean())
+        if self.calls and self.calls[-1].layer.decorrelation is layer:
+            self.calls[-1].mean = numpy64(value)
+        return value
+
+    def pre_activation(self, layer, a):
+        if is_measured(layer):
+            self.calls[-1].shape = tuple(a.shape)
+        return a
+
+
+class _Shifted(Wiring):
+    """Adds a probe to every pre-activation, whose gradient is that of the pre-activation."""
+
+    def __init__(self, calls, probes):
+        self._probes = iter(probes)
+
+    def mean(self, layer, batch_mean):
+        return ops.stop_gradient(batch_mean())
+
+    def pre_activation(self, layer, a):
+        return a + next(self._probes) if is_measured(layer) else a
+
+
+@contextmanager
+def _nothing_moves():
+    with ExitStack() as stack:
+        stack.enter_context(keras.StatelessScope())
+        stack.enter_context(collection.collect())
+        yield
+
+
+def numpy64(x):
+    """A tensor as a float64 array."""
+    return ops.convert_to_numpy(x).astype("float64")

@@ -1,0 +1,150 @@
+"""How far each decorrelation of a model has come.
+
+N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+from keras.src.utils.naming import to_snake_case
+
+from keras_decorr.metrics import correlation
+from keras_decorr.metrics.condition_number import ratio
+from keras_decorr.metrics.sampled_inputs import sampled_inputs
+
+
+class DecorrelationState(NamedTuple):
+    """Figures of one `Decorrelation`; see `decorrelation_state`.
+
+    "Before" is of the centred raw inputs `z`, "after" of the decorrelated ones `u = M z`.
+
+    Attributes:
+        name: Path of the layer within the model.
+        features: Features `n` that M decorrelates.
+        structure: Structure of M.
+        rate: Decorrelation rate per step.
+        steps: Decorrelation steps taken.
+        skipped_updates: Steps of these that were skipped, for a NaN or an infinity in the batch.
+        rows: Rows that the figures below are from; 0 for a layer that is frozen or was not called, for
+            which they are NaN.
+        energy_before: `metrics.off_diagonal_energy`.
+        energy_after: The same.
+        whiteness_before: `metrics.whiteness`.
+        whiteness_after: The same.
+        condition: Condition number of M: `sigma_max / sigma_min`.
+        correlation_condition_before: `metrics.correlation_condition`.
+        correlation_condition_after: The same.
+        gain: `metrics.gain` of the raw inputs and the decorrelated ones.
+        rank_before: `metrics.effective_rank`.
+        rank_after: The same.
+    """
+
+    name: str
+    features: int
+    structure: str
+    rate: float
+    steps: int
+    skipped_updates: int
+    rows: int
+    energy_before: float
+    energy_after: float
+    whiteness_before: float
+    whiteness_after: float
+    condition: float
+    correlation_condition_before: float
+    correlation_condition_after: float
+    gain: float
+    rank_before: float
+    rank_after: float
+
+
+def decorrelation_state(model, x, max_rows=1024):
+    """How correlated the inputs of every layer are before and after M, and what M looks like.
+
+    The model runs on `x` as in training, but nothing moves. With few rows everything looks correlated:
+    give at least as many samples as the widest dense layer has features, if you want the figures of one
+    net by themselves; to compare nets or epochs, any fixed batch will do.
+
+    The features of a grouped or depthwise convolution meet in their own part only: energy and whiteness
+    are then means over the parts, the condition is that of the worst part, and ranks are summed.
+
+    Args:
+        model: A built Keras model with decorrelating layers.
+        x: Inputs of a batch, an array or tensor or a structure of them.
+        max_rows: The most rows (samples, steps, patches) a layer. Defaults to 1024.
+
+    Returns:
+        A list of `DecorrelationState`, one for each `Decorrelation` with an M.
+
+    Raises:
+        ValueError: If the model is not built, or has no decorrelating layer, or `max_rows` is not a
+            positive integer.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_decorr
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(3)])
+    >>> x = np.random.rand(32, 6).astype("float32")
+    >>> (state,) = keras_decorr.metrics.decorrelation_state(model, x)
+    >>> state.name, state.condition
+    ('decor_dense', 1.0)
+    """
+    return [_state(seen) for seen in sampled_inputs(model, x, max_rows)]
+
+
+def matrix_condition(layer):
+    """Condition number of the M of a `Decorrelation`.
+
+    Exact, but for a Monarch M that is larger than the steps of the iteration (32): there to about one
+    in a hundred.
+
+    Args:
+        layer: A built `keras_decorr.layers.Decorrelation`.
+
+    Returns:
+        A float from 1 upwards; infinite for a singular M, NaN for one that is not all finite.
+    """
+    matrices = [ops.convert_to_numpy(M).astype("float64") for M in layer.matrices]
+    if not all(np.isfinite(M).all() for M in matrices):
+        return math.nan
+    return ratio(*layer.operator.singular_range(matrices))
+
+
+def _state(seen):
+    layer, d = seen.layer, seen.layer.decorrelator
+    parts = layer.work.parts
+    before, after = (_figures(rows, parts) for rows in (seen.centred, seen.decorrelated))
+    return DecorrelationState(
+        name=seen.name,
+        features=layer.operator.n,
+        structure=to_snake_case(type(layer.operator).__name__),
+        rate=float(ops.convert_to_numpy(d.learning_rate)),
+        steps=int(ops.convert_to_numpy(layer.steps)),
+        skipped_updates=int(ops.convert_to_numpy(layer.skipped_updates)),
+        rows=0 if seen.raw is None else len(seen.raw),
+        energy_before=before.energy,
+        energy_after=after.energy,
+        whiteness_before=before.whiteness,
+        whiteness_after=after.whiteness,
+        condition=matrix_condition(layer),
+        correlation_condition_before=before.condition,
+        correlation_condition_after=after.condition,
+        gain=math.nan if seen.raw is None else correlation.gain(seen.raw, seen.decorrelated),
+        rank_before=before.rank,
+        rank_after=after.rank,
+    )
+
+
+def _figures(rows, parts):
+    if rows is None:
+        return correlation.Figures(*[math.nan] * 4)
+    found = [correlation.figures(piece) for piece in np.split(rows, parts, axis=1)]
+    energy, whiteness, condition, rank = zip(*found, strict=True)
+    return correlation.Figures(
+        float(np.mean(energy)),
+        float(np.mean(whiteness)),
+        float(np.max(condition)),
+        float(sum(rank)),
+    )

@@ -1,0 +1,127 @@
+"""The rows that each decorrelation of a model sees of a batch, before and after M. Nothing moves."""
+
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.layers import collection
+from keras_decorr.training.step import decorrelation_layers, name_within
+
+
+class SampledInputs(NamedTuple):
+    """The rows that one `Decorrelation` saw: samples, steps of a sequence, or patches.
+
+    Attributes:
+        name: Path of the layer within the model.
+        layer: The `Decorrelation`.
+        raw: `(k, n)` float32 inputs; `None` for a layer that is frozen, or that the model did not call.
+        centred: `(k, n)` the same less the mean of the batch, or with `center=False` as they are.
+        decorrelated: `(k, n)` what M makes of the centred ones.
+    """
+
+    name: str
+    layer: Any
+    raw: Any
+    centred: Any
+    decorrelated: Any
+
+
+def sampled_inputs(model, x, max_rows=1024):
+    """Run a model on a batch as in training, and keep the rows that each decorrelation sees.
+
+    No weight, M, moving mean or seed moves. All samples of `x` count, not the fraction of them that a
+    decorrelator takes in training.
+
+    Args:
+        model: A built Keras model with decorrelating layers.
+        x: Inputs of a batch, an array or tensor or a structure of them.
+        max_rows: The most rows a layer; where there are more (steps, patches) they are spread evenly.
+            Defaults to 1024.
+
+    Returns:
+        A list of `SampledInputs` of arrays, one for each `Decorrelation` with an M.
+
+    Raises:
+        ValueError: If the model is not built, or has no decorrelating layer, or `max_rows` is not a
+            positive integer.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_decorr
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(3)])
+    >>> (seen,) = keras_decorr.metrics.sampled_inputs(model, np.random.rand(8, 6).astype("float32"))
+    >>> seen.name, seen.decorrelated.shape
+    ('decor_dense', (8, 6))
+    """
+    check_count("sampled_inputs", "max_rows", max_rows)
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
+            f"batch. Received: {model!r}"
+        )
+    layers = decorrelation_layers(model)
+    if not layers:
+        raise ValueError(
+            "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
+            f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
+        )
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+    x = keras.tree.map_structure(ops.convert_to_tensor, x)
+    with ExitStack() as stack:
+        stack.enter_context(_no_gradient())
+        stack.enter_context(keras.StatelessScope())  # what the layers assign stays in it
+        for layer in layers:
+            stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
+        samples = stack.enter_context(collection.collect())
+        if model._call_has_training_arg:
+            model(x, training=True)
+        else:
+            model(x)
+        found = {id(layer): _before_and_after(layer, s) for layer, s in samples.flush()}
+    nothing = (None, None, None)
+    return [
+        SampledInputs(name, layer, *found.get(id(layer), nothing))
+        for name, layer in zip(_names(layers, model), layers, strict=True)
+    ]
+
+
+def _before_and_after(layer, sample):
+    X, mean, _, _ = sample
+    Z = X if mean is None else X - mean
+    U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
+    return tuple(ops.convert_to_numpy(rows) for rows in (X, Z, U))
+
+
+def _names(layers, model):
+    """A name for each, of its own even where a user's class gives two parts one name."""
+    names: list[str] = []
+    for layer in layers:
+        name = name_within(layer, model)
+        again = sum(other == name or other.startswith(f"{name}#") for other in names)
+        names.append(f"{name}#{again + 1}" if again else name)
+    return names
+
+
+@contextmanager
+def _sampling_all(decorrelator, max_rows):
+    was = decorrelator.sample_fraction, decorrelator.max_samples
+    decorrelator.sample_fraction, decorrelator.max_samples = 1.0, max_rows
+    try:
+        yield
+    finally:
+        decorrelator.sample_fraction, decorrelator.max_samples = was
+
+
+@contextmanager
+def _no_gradient():
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield

@@ -1,0 +1,60 @@
+"""What the plots share. Every curve and bar is told apart without colour, too."""
+
+from pathlib import Path
+
+# M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", ":", "-.")
+# From light to dark, so that neighbours differ in print.
+GREYS = ("#FFFFFF", "#B0B0B0", "#606060", "#E0E0E0", "#888888", "#303030")
+HATCHES = ("", "//", "..", "xx", "\\\\", "")
+DPI = 120
+
+
+def panels(count, columns, size, **kwargs):
+    """A figure with a grid of axes, those that are too many taken away.
+
+    Args:
+        count: Number of axes.
+        columns: The most in a row.
+        size: `(width, height)` of each, in inches.
+        **kwargs: Those of `Figure.subplots`.
+
+    Returns:
+        `(figure, axes)`, the axes as a list.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(min(columns, count), 1)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+    for extra in axes[count:]:
+        extra.remove()
+    return figure, list(axes[:count])
+
+
+def finish(figure, path, title):
+    """Give a figure its title, save it if there is a path, and return it."""
+    if title:
+        figure.suptitle(title)
+    if path is not None:
+        figure.savefig(Path(path), dpi=DPI)
+    return figure
+
+
+def check_entries(owner, name, entries):
+    """Raise unless there is something to draw.
+
+    Raises:
+        ValueError: If `entries` is no dictionary, or empty.
+    """
+    if not isinstance(entries, dict) or not entries:
+        raise ValueError(
+            f"Argument `{name}` of {owner} must be a dictionary with an entry for each thing to draw. "
+            f"Received: {entries!r}"
+        )
+    return entries
