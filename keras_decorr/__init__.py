@@ -14,6 +14,7 @@ from keras_decorr import (
     plots,
     rules,
     tapes,
+    tuning,
 )
 from keras_decorr.conversion import decorrelate, fold
 from keras_decorr.training import Model, Sequential
@@ -34,4 +35,5 @@ __all__ = [
     "plots",
     "rules",
     "tapes",
+    "tuning",
 ]

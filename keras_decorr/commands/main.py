@@ -7,6 +7,7 @@ import typer
 from keras_decorr.commands import shared
 from keras_decorr.commands.compare import compare
 from keras_decorr.commands.several import CommandWithLists
+from keras_decorr.commands.tune import tune
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command(cls=CommandWithLists)(compare)
+app.command(cls=CommandWithLists)(tune)
 
 
 @app.callback()
