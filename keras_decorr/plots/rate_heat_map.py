@@ -24,7 +24,8 @@ def rate_heat_map(
         accuracies: `(trials,)` accuracies; NaN for a trial that failed.
         title: Title of the figure.
         label: What the accuracies are.
-        marked: `(learning_rate, decorrelation_rate)` to mark with a dashed frame, such as the default.
+        marked: `(learning_rate, decorrelation_rate)` of the default, which gets a thin frame. Where no
+            trial has such a rate, the nearest cell gets it.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
@@ -104,54 +105,84 @@ def _best(rows, columns, accuracy):
 
 
 def _draw(rows, columns, best, title, label, marked):
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
-    size = 2.2 + 0.75 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
-    figure = Figure(figsize=(max(size[0], 5), max(size[1], 3)), layout="constrained")
+    width, height = 2.2 + 0.85 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
+    figure = Figure(figsize=(max(width, 5), max(height, 3)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     known = [value for value in best.values() if np.isfinite(value)]
-    norm = Normalize(min(known, default=0.0), max(known, default=1.0))
-    colors = ScalarMappable(norm, "Greys")
-
-    def frame(row, column, **style):
-        (left, right), (bottom, top) = columns.spans[column], rows.spans[row]
-        axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, **style))
-
-    for (row, column), value in best.items():
-        x, y = columns.centres[column], rows.centres[row]
-        if np.isnan(value):
-            frame(row, column, facecolor="white", edgecolor="0.5", hatch="////", linewidth=0.5)
-            axes.text(x, y, "failed", ha="center", va="center", fontsize=8,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
-            continue
-        color = colors.to_rgba(value)
-        frame(row, column, facecolor=color, edgecolor="0.5", linewidth=0.5)
-        dark = np.mean(color[:3]) < 0.5
-        axes.text(x, y, f"{value:.3f}", ha="center", va="center", fontsize=9,
-                  color="white" if dark else "black")  # fmt: skip
-    if known:
-        top = max(best, key=lambda cell: np.nan_to_num(best[cell], nan=-np.inf))
-        frame(*top, fill=False, edgecolor="#D55E00", linewidth=3, zorder=4)
-    if marked is not None:
-        cell = (rows.cells_of(np.array([marked[0]]))[0], columns.cells_of(np.array([marked[1]]))[0])
-        frame(*cell, fill=False, edgecolor="#0072B2", linewidth=2, linestyle="--", zorder=5)
+    # From light to dark grey: neither the paper's white nor the frames' black.
+    greys = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.08, 0.7, 256)))
+    colors = ScalarMappable(Normalize(min(known, default=0.0), max(known, default=1.0)), greys)
+    cells = _Cells(axes, rows, columns)
+    notes = _notes(rows, columns, best, marked)
+    for cell in itertools.product(range(len(rows.spans)), range(len(columns.spans))):
+        value, note = best.get(cell), notes.get(cell, "")
+        if value is None:
+            cells.fill(cell, "white", edgecolor="0.8", linestyle=":")
+            cells.write(cell, note, "black")
+        elif np.isnan(value):
+            cells.fill(cell, "white", hatch="////", edgecolor="0.5")
+            cells.write(cell, f"failed\n{note}".strip(), "black", background="white")
+        else:
+            color = colors.to_rgba(value)
+            cells.fill(cell, color, edgecolor="0.4")
+            text = "white" if np.mean(color[:3]) < 0.55 else "black"
+            cells.write(cell, f"{value:.3f}\n{note}".strip(), text)
+    for cell, note in notes.items():
+        cells.frame(cell, 3 if "best" in note else 1.5)
     for axis, named in ((axes.xaxis, columns), (axes.yaxis, rows)):
         axis.set_ticks(named.centres, named.labels)
-    axes.set(
-        xlim=(columns.spans[0][0], columns.spans[-1][1]),
-        ylim=(rows.spans[0][0], rows.spans[-1][1]),
-        xlabel="decorrelation rate (0: without decorrelation)",
-        ylabel="forward rate",
-    )
-    axes.set_title(title)
+        axis.set_tick_params(length=0)
+    axes.set(xlabel="decorrelation rate (0: without)", ylabel="forward rate", title=title)
+    axes.autoscale_view()
     for side in axes.spines.values():
         side.set_visible(False)
-    frames = "thick frame: best" + (", dashed: default" if marked is not None else "")
     figure.colorbar(colors, ax=axes, label=label)
-    figure.supxlabel(frames, fontsize=8)
     return figure
+
+
+def _notes(rows, columns, best, marked):
+    """`{(row, column): what stands in the cell below the accuracy}`."""
+    notes: dict = {}
+    if any(np.isfinite(value) for value in best.values()):
+        top = max(best, key=lambda cell: np.nan_to_num(best[cell], nan=-np.inf))
+        notes[top] = "best"
+    if marked is not None:
+        row, column = (
+            axis.cells_of(np.array([rate], "float64"))[0]
+            for axis, rate in zip((rows, columns), marked, strict=True)
+        )
+        cell = int(row), int(column)
+        notes[cell] = "best, default" if cell in notes else "default"
+    return notes
+
+
+class _Cells:
+    """Draws the cells of two axes."""
+
+    def __init__(self, axes, rows, columns):
+        self._axes, self._rows, self._columns = axes, rows, columns
+
+    def _add(self, cell, **style):
+        from matplotlib.patches import Rectangle
+
+        (bottom, top), (left, right) = self._rows.spans[cell[0]], self._columns.spans[cell[1]]
+        patch = Rectangle((left, bottom), right - left, top - bottom, clip_on=False, **style)
+        self._axes.add_patch(patch)
+
+    def fill(self, cell, color, **style):
+        self._add(cell, facecolor=color, linewidth=0.6, **style)
+
+    def frame(self, cell, width):
+        self._add(cell, fill=False, edgecolor="black", linewidth=width, zorder=4)
+
+    def write(self, cell, text, color, background=None):
+        box = background and {"facecolor": background, "edgecolor": "none", "pad": 1}
+        x, y = self._columns.centres[cell[1]], self._rows.centres[cell[0]]
+        self._axes.text(x, y, text, color=color, bbox=box, ha="center", va="center", fontsize=8.5)

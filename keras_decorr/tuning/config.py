@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -136,7 +137,11 @@ class TuningConfig:
     @classmethod
     def from_dict(cls, saved):
         """The configuration that `to_dict` gave, by way of a JSON file."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
+        arguments: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in saved.items()
+        }
+        return cls(**arguments)
 
     def description(self):
         """What the results folder says of the search."""

@@ -166,7 +166,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
 
     @property
     def starts(self):
-        """What the first trials change in the defaults: nothing, then the decorrelation, for a control."""
+        """What the first trials change in the defaults: nothing, then no decorrelation, a control."""
         rates, name = self._of_all["decorrelation_rate"], "decorrelation_rate"
         if rates[0] > 0 or not self.defaults.get(name, rates[0]):
             return ({},)

@@ -84,19 +84,18 @@ class ImagesHyperModel(DecorHyperModel):
             **{name: value for name, value in chosen.items() if value is not None},
         )
 
-    def fit(self, hp, model, epochs, initial_epoch=0, callbacks=(), verbose=0):
+    def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Train a trial's model on the training part, and validate it on the rest."""
-        seed = 1000 * self.config.seed + initial_epoch  # Hyperband goes on with a trial
+        # Hyperband goes on with a trial, which is not to see the same batches again.
+        seed = 1000 * self.config.seed + kwargs.get("initial_epoch", 0)
         return super().fit(
             hp,
             model,
             self.images.train(self.config.batch_size, self.config.augment, seed=seed),
             validation_data=self.images.test(1024),
-            epochs=epochs,
-            initial_epoch=initial_epoch,
             callbacks=[Clock(), *callbacks],
-            verbose=verbose,
             shuffle=False,
+            **kwargs,
         )
 
 

@@ -24,7 +24,7 @@ def write_whole(path, state):
     os.replace(partial, path)
 
 
-class Resumable:
+class Resumable(keras_tuner.Oracle):
     """Goes before an oracle of KerasTuner. A trial that was killed is run again, from its start.
 
     The first trials take the default of every hyperparameter, but for what `starts` says.

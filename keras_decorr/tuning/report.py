@@ -106,8 +106,15 @@ def heat_map(rows, title, marked=None):
     from keras_decorr.plots import rate_heat_map
 
     ended = [row for row in rows if row["status"] in ("completed", "failed")]
-    columns = (
+    forward, decorrelation, accuracy = (
         np.array([row[name] for row in ended], dtype="float64")
         for name in ("learning_rate", "decorrelation_rate", "accuracy")
     )
-    return rate_heat_map(*columns, title=title, label="validation accuracy", marked=marked)
+    return rate_heat_map(
+        forward,
+        decorrelation,
+        accuracy,
+        title=title,
+        label="validation accuracy",
+        marked=marked,
+    )
