@@ -15,6 +15,7 @@ from keras_decorr import (
     plots,
     rules,
     tapes,
+    tuning,
 )
 from keras_decorr.conversion import decorrelate, fold, summary
 from keras_decorr.training import Model, Sequential
@@ -37,4 +38,5 @@ __all__ = [
     "rules",
     "summary",
     "tapes",
+    "tuning",
 ]

@@ -8,6 +8,7 @@ from keras_decorr.commands import shared
 from keras_decorr.commands.compare import compare
 from keras_decorr.commands.inspect import inspect
 from keras_decorr.commands.several import CommandWithLists
+from keras_decorr.commands.tune import tune
 
 app = typer.Typer(
     add_completion=False,
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command(cls=CommandWithLists)(compare)
 app.command()(inspect)
+app.command(cls=CommandWithLists)(tune)
 
 
 @app.callback()

@@ -18,9 +18,9 @@ def compile_like(new, old):
     try:
         arguments = dict(old._compile_config.config)
         if old.optimizer is not None:  # with the learning rate of now
-            arguments["optimizer"] = _fresh(old.optimizer)
+            arguments["optimizer"] = fresh(old.optimizer)
         for name in ("metrics", "weighted_metrics"):
-            arguments[name] = keras.tree.map_structure(_fresh, arguments[name])
+            arguments[name] = keras.tree.map_structure(fresh, arguments[name])
         if isinstance(old, DecorrelationStep) and isinstance(new, DecorrelationStep):
             rule = keras.saving.serialize_keras_object(old.learning_rule)
             arguments["learning_rule"] = rules.get(rule)
@@ -33,7 +33,7 @@ def compile_like(new, old):
         )
 
 
-def _fresh(part):
+def fresh(part):
     """A metric or optimizer like another, without its state; anything else as it is."""
     if isinstance(part, keras.metrics.Metric | keras.optimizers.Optimizer):
         return type(part).from_config(part.get_config())

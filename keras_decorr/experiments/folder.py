@@ -20,6 +20,24 @@ def prepare_folder(out, config):
         PermissionError: If the folder cannot be written to.
         ValueError: If it holds a comparison with another configuration.
     """
+    out = writable_folder(out)
+    path = out / "config.json"
+    mine = json.loads(json.dumps(_description(config)))
+    if path.exists() and (changed := _differences(mine, _of_now(json.loads(path.read_text())))):
+        raise ValueError(
+            f"The folder holds a comparison with another {changed}. Choose another "
+            f"--out, or delete it. Received: --out {str(out)!r}"
+        )
+    write_json(path, mine)
+    return out
+
+
+def writable_folder(out):
+    """Make a folder for results.
+
+    Raises:
+        PermissionError: If it cannot be written to.
+    """
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -29,14 +47,6 @@ def prepare_folder(out, config):
         raise PermissionError(
             f"Option --out must be a folder that can be written to. Received: {str(out)!r} ({error})"
         ) from error
-    path = out / "config.json"
-    mine = json.loads(json.dumps(_description(config)))
-    if path.exists() and (changed := _differences(mine, _of_now(json.loads(path.read_text())))):
-        raise ValueError(
-            f"The folder holds a comparison with another {changed}. Choose another "
-            f"--out, or delete it. Received: --out {str(out)!r}"
-        )
-    write_json(path, mine)
     return out
 
 
@@ -88,7 +98,7 @@ def _description(config):
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -124,11 +134,12 @@ def _differences(mine, theirs):
     return sorted(changed)
 
 
-def _versions():
-    versions: dict[str, str | None] = {}
+def versions():
+    """The versions of the packages that decide a result; `None` for one that is not installed."""
+    found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+            found[package] = None
+    return found

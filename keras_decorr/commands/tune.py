@@ -1,0 +1,141 @@
+"""`keras-decorr tune`: the search over the forward rate and the decorrelation rate."""
+
+from typing import Annotated
+
+import typer
+
+from keras_decorr.commands.shared import console, different, errors_in_a_line, use_backend
+
+
+def tune(
+    dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
+    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
+    net: Annotated[str, typer.Option(help="dense, conv, resnet18 or vit")] = "dense",
+    width: Annotated[
+        int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
+    ] = None,
+    tuner: Annotated[str, typer.Option(help="random, bayesian, hyperband or grid")] = "bayesian",
+    trials: Annotated[
+        int | None,
+        typer.Option(help="most trials; default: 20, all of a grid; hyperband decides for itself"),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="epochs of a trial; of hyperband's longest")] = 5,
+    batch_size: Annotated[int, typer.Option(help="samples a batch")] = 0,
+    learning_rates: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="lowest and highest forward rate; default: a tenth of the net's usual one to ten "
+            "times that"
+        ),
+    ] = None,
+    decorrelation_rates: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="lowest and highest rate of M beside 0; default: in the same way"),
+    ] = None,
+    per_decade: Annotated[
+        int, typer.Option(help="rates in a factor of ten: 1, 2 (1, 3, 10) or 3 (1, 2, 5, 10)")
+    ] = 2,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="learning rule; give several to search them, too")
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(help="adam, adamw, nadam, rmsprop, sgd or lion; several to search them"),
+    ] = None,
+    decorrelator: Annotated[
+        str, typer.Option(help="norm_preserving or decorrelated_backprop")
+    ] = "norm_preserving",
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="full, block_diagonal, monarch, low_rank, channel or auto; several to search them"
+        ),
+    ] = None,
+    groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
+    rank: Annotated[
+        int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")
+    ] = None,
+    max_samples: Annotated[
+        list[int] | None,
+        typer.Option(help="rows or patches per update; several to search them"),
+    ] = None,
+    initializer: Annotated[
+        str, typer.Option(help="glorot_uniform or fan_in_uniform; default: as in compare")
+    ] = "",
+    augment: Annotated[bool, typer.Option(help="random crops and flips (CIFAR)")] = True,
+    validation: Annotated[
+        float, typer.Option(help="share of the training images to tune on, in (0, 0.9]")
+    ] = 0.1,
+    images: Annotated[
+        int | None, typer.Option(help="use so many of the training images; default: all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the proposals, the weights and the batches")] = 0,
+    workers: Annotated[int, typer.Option(help="processes that run trials at the same time")] = 1,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
+    out: Annotated[str, typer.Option(help="folder for the results")] = "",
+):
+    """Search the forward rate and the decorrelation rate of a net together.
+
+    Trials are scored by the accuracy on a part of the training images that is held out of training;
+    the test images are not used. The first trial has the net's default rates, the second these without
+    decorrelation. A trial that diverges is ended and counts as failed. A search that was stopped or
+    killed goes on when the same command is given again; the trial that was running begins anew.
+
+    With `--workers` several processes of this machine run trials. For several machines start the same
+    command, without it, once as the chief and once for each worker, with KerasTuner's variables:
+    KERASTUNER_TUNER_ID (chief, worker0, worker1, ...), KERASTUNER_ORACLE_IP (the chief's address) and
+    KERASTUNER_ORACLE_PORT (a free port of its). The chief trains nothing and writes the results. The
+    folder `--out` of hyperband must be one that all of them share. The connection is not encrypted: use
+    it inside a network you trust.
+
+    Examples:
+
+    **keras-decorr tune --dataset cifar10 --net dense --trials 12 --epochs 2**
+
+    **keras-decorr tune --tuner grid --per-decade 1 --structure full monarch --workers 2**
+    """
+    use_backend(backend)
+    small = dataset == "digits"
+    out = out or f"results/tune-{dataset}-{net}"
+    with errors_in_a_line():
+        from keras_decorr import tuning
+        from keras_decorr.decorrelators.arguments import check_count
+
+        tuning.check_installed()
+        from keras_decorr.tuning.config import TuningConfig
+        from keras_decorr.tuning.display import Display, comparison, verdict
+        from keras_decorr.tuning.search import search
+
+        check_count("tune", "--workers", workers)
+        config = TuningConfig(
+            dataset=dataset,
+            data_dir=data_dir,
+            net=net,
+            width=width,
+            tuner=tuner,
+            trials=trials if trials or tuner not in ("random", "bayesian") else 20,
+            epochs=epochs,
+            batch_size=batch_size or (64 if small else 256),
+            learning_rates=learning_rates,
+            decorrelation_rates=decorrelation_rates,
+            per_decade=per_decade,
+            rule=different(rule or ["backprop"]),
+            optimizer=different(optimizer or ["adam"]),
+            decorrelator=decorrelator,
+            structure=different(structure or ["monarch"]),
+            groups=groups,
+            rank=rank,
+            max_samples=different(max_samples),
+            initializer=initializer,
+            augment=augment,
+            validation=validation,
+            images=images,
+            seed=seed,
+        )
+        found = search(config, out, Display(console, config.trials), workers)
+    if found is None:
+        return  # a worker: its chief has the results
+    summary, _rows = found
+    console.print(comparison(summary))
+    console.print(verdict(summary))
+    console.print(f"Trials, best rates and heat map: {out}")

@@ -1,0 +1,120 @@
+"""Live table of a search."""
+
+from rich.live import Live
+from rich.table import Table
+
+_STATUS = {"completed": "done", "running": "runs", "failed": "[red]failed[/red]"}
+_SHORT = {"learning_rate": "rate", "decorrelation_rate": "rate of M", "learning_rule": "rule"}
+_NOT_SETTINGS = ("trial", "status", "accuracy", "loss", "epoch", "seconds", "message")
+
+
+class Display(Live):
+    """The trials of a search while it goes on, and the best of them so far.
+
+    Args:
+        console: A rich console.
+        trials: Number of trials to come, or `None` where the tuner decides.
+    """
+
+    def __init__(self, console, trials=None):
+        super().__init__(console=console, auto_refresh=False)
+        self._trials = trials
+
+    def show(self, rows):
+        """Show the rows of `report.rows`; those of running trials may have figures, too."""
+        self.update(table(rows, self._trials, self.console.height - 8), refresh=True)
+
+
+def table(rows, trials=None, height=None):
+    """The table of trials.
+
+    Args:
+        rows: Of `report.rows`.
+        trials: Number of trials to come, if it is known.
+        height: Most trials to show: the last ones. Default: all.
+    """
+    ended = sum(row["status"] in ("completed", "failed") for row in rows)
+    of = "" if trials is None else f" of {trials}"
+    shown = Table(title=f"trials: {ended}{of} ended", caption=_best_so_far(rows))
+    names = _settings(rows)
+    for name in ("trial", *(_SHORT.get(n, n.replace("_", " ")) for n in names)):
+        shown.add_column(name, justify="right")
+    for name in ("accuracy", "epoch", "seconds", ""):
+        shown.add_column(name, justify="right")
+    for row in rows if height is None else rows[-max(height, 3) :]:
+        shown.add_row(
+            row["trial"],
+            *(_text(row.get(name)) for name in names),
+            *_figures(row),
+            _STATUS.get(row["status"], row["status"]),
+        )
+    return shown
+
+
+def comparison(summary):
+    """The best rates beside the net's default ones and the best without decorrelation."""
+    shown = Table(title="best rates (accuracy on validation images)")
+    for name in ("", "rate", "rate of M", "others", "accuracy", "epoch", "seconds"):
+        shown.add_column(name)
+    for title, row in (
+        ("best", summary["best"]),
+        ("default rates", summary["default"]),
+        ("best without decorrelation", summary["control"]),
+    ):
+        if row is None:
+            shown.add_row(title, *[""] * 3, "failed or not trained", "", "")
+            continue
+        others = [
+            n for n in row if n not in (*_NOT_SETTINGS, "learning_rate", "decorrelation_rate")
+        ]
+        shown.add_row(
+            title,
+            f"{row['learning_rate']:g}",
+            f"{row['decorrelation_rate']:g}",
+            " ".join(_text(row[name]) for name in others),
+            *_figures(row),
+        )
+    return shown
+
+
+def verdict(summary):
+    """What came of the defaults, in a sentence."""
+    best, default, gain = (summary[n] for n in ("best", "default", "gain_over_default"))
+    if best is None:
+        return "Every trial failed: choose lower rates."
+    if default is None:
+        return "The net's default rates failed, so there is nothing to compare with."
+    if best["trial"] == default["trial"]:
+        return "No pair that was tried does better than the net's default rates."
+    return (
+        f"The best rates gain {gain:.2f} points of validation accuracy over the net's default ones."
+    )
+
+
+def _settings(rows):
+    names = dict.fromkeys(name for row in rows for name in row if name not in _NOT_SETTINGS)
+    # Those that no trial differs in only take room.
+    rates = ("learning_rate", "decorrelation_rate")
+    return [n for n in names if n in rates or len({str(r[n]) for r in rows if n in r}) > 1]
+
+
+def _best_so_far(rows):
+    scores = [row for row in rows if row["status"] == "completed"]
+    if not scores:
+        return None
+    best = max(scores, key=lambda row: row["accuracy"])
+    return (
+        f"best: {best['accuracy']:.4f} with {best['learning_rate']:g} and, of M, "
+        f"{best['decorrelation_rate']:g}"
+    )
+
+
+def _text(value):
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _figures(row):
+    forms = {"accuracy": ".4f", "epoch": ".0f", "seconds": ".1f"}
+    return ["" if row[name] is None else format(row[name], form) for name, form in forms.items()]

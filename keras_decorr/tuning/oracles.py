@@ -1,0 +1,131 @@
+"""KerasTuner's oracles, made to survive a kill at any moment and to learn from failed trials.
+
+What KerasTuner 1.4.8 does by itself: it sends a trial that was running for another run, but it writes
+its files in place, so that a kill may leave half of one; it loses a trial killed between its two files;
+grid search forgets where it was; and Bayesian optimization leaves failed trials out, so that it may
+propose the same diverging rates again and again.
+"""
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import keras_tuner
+import numpy as np
+from keras_tuner.src.tuners.gridsearch import LinkedList
+
+
+def write_whole(path, state):
+    """Write a JSON file, whole or not at all."""
+    path = Path(path)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(state))
+    os.replace(partial, path)
+
+
+class Resumable(keras_tuner.Oracle):
+    """Goes before an oracle of KerasTuner. A trial that was killed is run again, from its start.
+
+    The first trials take the default of every hyperparameter, but for what `starts` says.
+    """
+
+    starts: tuple[dict, ...] = ({},)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._max_collisions = 1000  # random draws before a small grid counts as searched whole
+
+    def save(self):
+        write_whole(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self, trial):
+        write_whole(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def reload(self):
+        super().reload()
+        for trial_id, trial in sorted(self.trials.items()):
+            if trial_id not in self.start_order:  # killed before the oracle's own file was written
+                self.start_order.append(trial_id)
+                self._record_values(trial)
+            done = trial.status in ("COMPLETED", "FAILED") and trial_id in self.end_order
+            if done and trial_id in self._retry_queue:  # killed after its end was written
+                self._retry_queue.remove(trial_id)
+            elif not done and trial_id not in self._retry_queue:
+                self._retry_queue.append(trial_id)
+        for trial_id in self._retry_queue:  # what a run has left that was killed at its end
+            self.trials[trial_id].metrics = type(self.trials[trial_id].metrics)()
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        super().end_trial(trial)
+        self.save()  # KerasTuner saves before it takes the trial off those that run
+
+    def _random_values(self):
+        begun = len(self.start_order)
+        if begun < len(self.starts):
+            return self._default_values(self.starts[begun])
+        return super()._random_values()
+
+    def _default_values(self, changes):
+        hps = keras_tuner.HyperParameters()
+        for hp in self.hyperparameters.space:
+            hps.merge([hp])
+            if hps.is_active(hp):
+                hps.values[hp.name] = changes.get(hp.name, hp.default)
+        return hps.values
+
+
+class RandomSearchOracle(Resumable, keras_tuner.oracles.RandomSearchOracle):
+    """Draws at random what was not tried yet."""
+
+
+class HyperbandOracle(Resumable, keras_tuner.oracles.HyperbandOracle):
+    """Trains many for few epochs, and the best of them for more."""
+
+
+class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Models the score by a Gaussian process; a failed trial counts as the worst that was completed.
+
+    Values that were tried already are replaced by random ones that were not.
+    """
+
+    def populate_space(self, trial_id):
+        # The state is not saved. So it depends on the number of the trial, and a search that goes on
+        # proposes what it would have.
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        response = super().populate_space(trial_id)
+        values = response["values"]
+        if values is not None and self.start_order and self._duplicate(values):
+            return self._random_populate_space()
+        return response
+
+    def _vectorize_trials(self):
+        trials = self.trials.values()
+        scores = [trial.score for trial in trials if trial.status == "COMPLETED"]
+        worst = (min if self.objective.direction == "max" else max)(scores)
+        failed = [trial for trial in trials if trial.status == "FAILED"]
+        for trial in failed:
+            trial.status, trial.score = "COMPLETED", worst
+        try:
+            return super()._vectorize_trials()
+        finally:
+            for trial in failed:
+                trial.status, trial.score = "FAILED", None
+
+
+class GridSearchOracle(Resumable, keras_tuner.oracles.GridSearchOracle):
+    """Tries every combination."""
+
+    def reload(self):
+        super().reload()
+        # KerasTuner walks along the trials in the order of their values, which it does not save.
+        values = {trial_id: t.hyperparameters.values for trial_id, t in self.trials.items()}
+
+        def compare(a, b):
+            return self._compare(values[a], values[b])
+
+        self._ordered_ids = LinkedList()
+        for trial_id in sorted(values, key=functools.cmp_to_key(compare)):
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = list(self.start_order)

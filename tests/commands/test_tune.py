@@ -1,0 +1,149 @@
+"""The command `keras-decorr tune`."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_decorr.commands.main import app
+
+# Nets of the digits are small, and so is this part of them.
+SMALL = ["--images", "120", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
+
+
+def in_process(*arguments):
+    done = CliRunner().invoke(app, ["tune", *arguments])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def started(out, *arguments, **environment):
+    """The command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "keras_decorr.commands.main", "tune", *SMALL, *arguments,
+         "--out", str(out)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "150", **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def trials(out):
+    with open(out / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
+    out = tmp_path / "out"
+    arguments = [*SMALL, "--tuner", "random", "--structure", "full", "monarch", "--out", str(out)]
+    code, said = in_process(*arguments, "--trials", "2")
+    assert code == 0, said
+    assert "2 of 2 ended" in said
+    assert "best without decorrelation" in said
+    rows = trials(out)
+    assert [row["status"] for row in rows] == ["completed"] * 2
+    assert [float(row["learning_rate"]) for row in rows] == [3e-4] * 2
+    assert [float(row["decorrelation_rate"]) for row in rows] == [2e-3, 0]  # default and control
+    assert [row["structure"] for row in rows] == ["full", ""]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["default"]["trial"] == "0" and summary["control"]["trial"] == "1"
+    assert summary["trials"] == {"completed": 2, "failed": 0, "running": 0}
+    assert (out / "heat_map.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(out.glob("search/*/*.h5"))
+    saved = json.loads((out / "config.json").read_text())
+    assert saved["config"]["validation"] == 0.2
+    assert saved["decorrelation_rates"][0] == "0"
+
+    code, said = in_process(*arguments, "--trials", "3")  # more of them
+    assert code == 0, said
+    assert trials(out)[:2] == rows
+    assert len(trials(out)) == 3
+
+    code, said = in_process(*arguments, "--trials", "3", "--seed", "1")
+    assert code == 2
+    assert "another search with another seed" in said.replace("holds a search", "another search")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["--tuner", "annealing"], "Option --tuner must be one of ['random', 'bayesian'"),
+        (["--net", "deep"], "Option --net must be one of"),
+        (["--structure", "round"], "Option --structure must be one of"),
+        (["--optimizer", "downhill"], "Option --optimizer must be one of"),
+        (["--learning-rates", "1e-2", "1e-3"], "Options --learning-rates and --per-decade must"),
+        (["--decorrelation-rates", "4e-4", "6e-4"], "must leave something to search"),
+        (["--decorrelation-rates", "-1e-5", "1e-3"], "Received: -1e-05"),
+        (["--per-decade", "7"], "must be 1, 2 or 3. Received: 7"),
+        (["--tuner", "hyperband", "--trials", "5"], "Option --trials is not for --tuner hyperband"),
+        (["--validation", "0"], "`--validation` of tune"),
+        (["--workers", "0"], "`--workers` of tune"),
+        (["--trials", "0"], "`--trials` of tune"),
+        (["--images", "50"], "must leave a batch of training images"),
+        (["--dataset", "cifar10", "--data-dir", "/none/such"], "must be an existing folder"),
+    ],
+)
+def test_it_refuses_in_a_line(tmp_path, written, said):
+    code, output = in_process(*written, "--out", str(tmp_path / "out"))
+    assert code == 2, output
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_the_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"config": {"epochs": 3}}')
+    code, output = in_process("--out", str(tmp_path))
+    assert code == 2
+    assert "Choose another --out" in output
+
+
+@pytest.mark.slow
+def test_a_search_killed_in_mid_trial_goes_on_to_the_same_end(tmp_path):
+    arguments = ["--tuner", "random", "--trials", "3"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert started(whole, *arguments).wait() == 0
+    process = started(killed, *arguments)
+    second = killed / "search" / "trial_1" / "trial.json"
+    while not second.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert json.loads(second.read_text())["status"] == "RUNNING"
+    assert not (killed / "trials.csv").exists()
+    process = started(killed, *arguments)
+    assert process.wait() == 0, process.stdout.read()
+    clock = {"seconds"}
+    for mine, theirs in zip(trials(killed), trials(whole), strict=True):
+        for name in mine.keys() - clock:
+            if name == "loss":
+                assert float(mine[name]) == pytest.approx(float(theirs[name]), rel=1e-4)
+            else:
+                assert mine[name] == theirs[name]
+
+
+@pytest.mark.slow
+def test_two_workers_do_the_search_of_one(tmp_path):
+    arguments = [
+        "--tuner", "grid", "--per-decade", "1", "--learning-rates", "1e-4", "1e-3",
+        "--decorrelation-rates", "1e-3", "1e-3",
+    ]  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert started(one, *arguments).wait() == 0
+    process = started(two, *arguments, "--workers", "2")
+    assert process.wait() == 0, process.stdout.read()
+
+    def told(out):
+        names = ("learning_rate", "decorrelation_rate", "status", "accuracy")
+        return sorted(tuple(row[name] for name in names) for row in trials(out))
+
+    assert [t[:3] for t in told(two)] == [t[:3] for t in told(one)]
+    for mine, theirs in zip(told(two), told(one), strict=True):
+        assert float(mine[3]) == pytest.approx(float(theirs[3]), abs=0.05)
+    assert len(told(two)) == 9
+    logs = list((two / "workers").glob("*.log"))
+    assert len(logs) == 2

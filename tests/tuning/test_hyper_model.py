@@ -1,0 +1,244 @@
+"""The models of a search, and their training by KerasTuner."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import keras_decorr
+from keras_decorr.tuning import DecorHyperModel, make_tuner
+
+EAGER = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "run_eagerly": True}
+
+
+def plain():
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(5, activation="relu", use_bias=False),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def net(decorrelator, learning_rule):
+    return keras_decorr.Sequential(
+        [
+            keras.Input((6,)),
+            keras_decorr.layers.DecorDense(4, activation="relu", decorrelator=decorrelator),
+            keras_decorr.layers.DecorDense(2, activation="softmax", decorrelator=decorrelator),
+        ]
+    )
+
+
+def chosen(hyper_model, **values):
+    """Hyperparameters with these values."""
+    hp = keras_tuner.HyperParameters()
+    hyper_model.settings(hp)
+    hp.values |= values
+    hp.ensure_active_values()
+    return hp
+
+
+@pytest.fixture
+def data(rng):
+    x = rng.normal(size=(32, 6)).astype("float32")
+    return x, (x[:, 0] > 0).astype("int32")
+
+
+def rate_of(model):
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+
+
+def test_a_plain_model_is_converted_with_its_weights(data):
+    model = plain()
+    hyper_model = DecorHyperModel(
+        model, learning_rates=(1e-3, 1e-2), decorrelation_rates=(0, 1e-5, 1e-4), **EAGER
+    )
+    new = hyper_model.build(chosen(hyper_model, learning_rate="0.01", decorrelation_rate="1e-05"))
+    assert isinstance(new, keras_decorr.Sequential)
+    assert rate_of(new) == pytest.approx(1e-2)
+    assert float(keras.ops.convert_to_numpy(new.decorrelation_rate)) == pytest.approx(1e-5)
+    control = hyper_model.build(chosen(hyper_model, learning_rate="0.001", decorrelation_rate="0"))
+    assert not isinstance(control, keras_decorr.Sequential)
+    for mine, theirs in zip(control.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    control.fit(*data, verbose=0)
+    for mine, theirs in zip(control.get_weights(), model.get_weights(), strict=True):
+        assert not np.array_equal(mine, theirs)  # the model itself stays as it is
+
+
+def test_the_control_of_a_rule_has_an_m_that_stays_the_identity(data):
+    hyper_model = DecorHyperModel(
+        plain(), decorrelation_rates=(0,), learning_rules=("feedback_alignment",), **EAGER
+    )
+    model = hyper_model.build(chosen(hyper_model))
+    before = model.predict(data[0], verbose=0)
+    layers = model.decorrelation_layers
+    start = [[keras.ops.convert_to_numpy(M).copy() for M in layer.matrices] for layer in layers]
+    model.fit(*data, verbose=0)
+    for layer, matrices in zip(layers, start, strict=True):
+        for M, identity in zip(layer.matrices, matrices, strict=True):
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(M), identity)
+    assert not np.allclose(before, model.predict(data[0], verbose=0))
+
+
+def test_a_function_gets_what_it_asks_for():
+    hyper_model = DecorHyperModel(
+        net,
+        learning_rates=(1e-3,),
+        decorrelation_rates=(0, 1e-4),
+        structures=("full", "monarch"),
+        sample_fractions=(0.1, 0.5),
+        max_samples=(64, 256),
+        optimizers={
+            "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+            "adam": None,
+        },
+        learning_rules=("backprop", "node_perturbation"),
+        **EAGER,
+    )
+    hp = chosen(
+        hyper_model, decorrelation_rate="0.0001", structure="monarch", sample_fraction="0.5",
+        max_samples="256", optimizer="momentum", learning_rule="node_perturbation",
+    )  # fmt: skip
+    assert "learning_rate" not in hp.values  # there is nothing to choose
+    model = hyper_model.build(hp)
+    decorrelator = model.layers[0].decorrelator
+    assert (decorrelator.structure, decorrelator.max_samples) == ("monarch", 256)
+    assert decorrelator.sample_fraction == 0.5
+    assert model.optimizer.momentum == 0.9
+    assert model.learning_rule.get_config() is not None
+    assert type(model.learning_rule).__name__ == "NodePerturbation"
+    control = chosen(hyper_model, decorrelation_rate="0")
+    assert "structure" not in control.values  # M's own are not searched without M
+    assert "structure" not in hyper_model.settings(control)
+    assert hyper_model.build(control).layers[0].decorrelator is None
+
+
+def test_a_function_with_further_hyperparameters():
+    def wide(hp):
+        return keras.Sequential(
+            [keras.Input((6,)), keras.layers.Dense(hp.Int("units", 3, 4), activation="softmax")]
+        )
+
+    hyper_model = DecorHyperModel(wide, decorrelation_rates=(1e-4,), **EAGER)
+    hp = keras_tuner.HyperParameters()
+    assert type(hyper_model.build(hp).layers[0]).__name__ == "DecorDense"
+    assert hp.values["units"] == 3
+
+
+def test_the_compiled_model_gives_loss_metrics_and_optimizer():
+    model = plain()
+    model.compile(keras.optimizers.SGD(0.5, momentum=0.8), "sparse_categorical_crossentropy")
+    hyper_model = DecorHyperModel(model, learning_rates=(1e-3,), decorrelation_rates=(0, 1e-4))
+    for rate in ("0", "0.0001"):
+        new = hyper_model.build(chosen(hyper_model, decorrelation_rate=rate))
+        assert (type(new.optimizer).__name__, new.optimizer.momentum) == ("SGD", 0.8)
+        assert rate_of(new) == pytest.approx(1e-3)
+        assert new.loss == "sparse_categorical_crossentropy"
+
+
+def test_a_seed_gives_every_trial_the_same_weights():
+    hyper_model = DecorHyperModel(net, decorrelation_rates=(1e-4,), seed=3, **EAGER)
+    first, second = (hyper_model.build(chosen(hyper_model)).get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"learning_rates": ()}, "`learning_rates` of DecorHyperModel must hold a rate"),
+        ({"decorrelation_rates": (-1e-5,)}, "`decorrelation_rates` of DecorHyperModel.*-1e-05"),
+        ({"structures": ("round",)}, "must be one of.*'round'"),
+        ({"max_samples": (0,)}, "`max_samples`"),
+        ({"learning_rules": ("hebb",)}, "must be one of.*'hebb'"),
+        ({"optimizers": ("downhill",)}, "downhill"),
+        ({"defaults": {"learning_rate": 7.0}}, "must name values of the search.*learning_rate=7.0"),
+        ({"decorrelator": None}, "must name a rule"),
+        ({"divergence": 0.5}, "`divergence` of DecorHyperModel"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        DecorHyperModel(net, **arguments, **EAGER)
+
+
+def test_what_makes_no_model_is_refused():
+    with pytest.raises(TypeError, match="a Keras model or a function"):
+        DecorHyperModel("net")
+    with pytest.raises(TypeError, match=r"others need a default. Received: \['width'\]"):
+        DecorHyperModel(lambda width: None)
+    with pytest.raises(ValueError, match="needs a loss"):
+        hyper_model = DecorHyperModel(plain())
+        hyper_model.build(chosen(hyper_model))
+    with pytest.raises(ValueError, match=r"needs a keras_decorr\.Model"):
+        hyper_model = DecorHyperModel(
+            lambda decorrelator: plain(), learning_rules=("node_perturbation",), **EAGER
+        )
+        hyper_model.build(chosen(hyper_model))
+
+
+def small_search():
+    return DecorHyperModel(
+        net, learning_rates=(1e-3, 1e30), decorrelation_rates=(0, 1e-3), seed=0, **EAGER
+    )
+
+
+def ended(tuner, data, **arguments):
+    x, y = data
+    tuner.search(x, y, validation_data=(x, y), batch_size=8, verbose=0, **arguments)
+    return {
+        (t.hyperparameters.get("learning_rate"), t.status) for t in tuner.oracle.trials.values()
+    }
+
+
+@pytest.mark.parametrize("name", ["random", "bayesian", "grid", "hyperband"])
+def test_tuners_run_and_diverging_trials_fail(name, data, tmp_path):
+    limit = {"epochs": 3} if name == "hyperband" else {"trials": 4}
+    tuner = make_tuner(name, small_search(), "val_accuracy", tmp_path / "search", **limit)
+    found = ended(tuner, data, **({} if name == "hyperband" else {"epochs": 1}))
+    assert found == {("0.001", "COMPLETED"), ("1e+30", "FAILED")}
+    assert tuner.get_best_hyperparameters()[0].get("learning_rate") == "0.001"
+    for trial in tuner.oracle.trials.values():
+        assert (trial.message or "").startswith("The trial diverges") == (trial.status == "FAILED")
+    again = make_tuner(name, small_search(), "val_accuracy", tmp_path / "search", **limit)
+    again.run_trial = None  # there is nothing left to run
+    assert ended(again, data) == found
+
+
+@pytest.mark.parametrize(
+    "kind", ["RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch"]
+)
+def test_keras_tuners_own_tuners_take_it(kind, data, tmp_path):
+    limit = {"max_epochs": 2} if kind == "Hyperband" else {"max_trials": 2}
+    tuner = getattr(keras_tuner, kind)(
+        small_search(), objective="val_accuracy", directory=tmp_path, seed=1,
+        max_consecutive_failed_trials=None, **limit,
+    )  # fmt: skip
+    found = ended(tuner, data, **({} if kind == "Hyperband" else {"epochs": 1}))
+    assert found <= {("0.001", "COMPLETED"), ("1e+30", "FAILED")}
+    assert ("0.001", "COMPLETED") in found
+
+
+def test_another_error_stops_the_search(data, tmp_path):
+    tuner = make_tuner("random", small_search(), "val_accuracy", tmp_path / "search", trials=3)
+    with pytest.raises(ValueError):
+        tuner.search(data[0], data[1][:5], verbose=0)
+    assert len(tuner.oracle.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "annealing"}, "`name` must be one of.*'annealing'"),
+        ({"name": "hyperband"}, "plans its trials from the most `epochs`"),
+        ({"name": "hyperband", "epochs": 3, "trials": 3}, "plans its trials"),
+        ({"name": "random", "epochs": 3}, "epochs in `search`"),
+    ],
+)
+def test_a_tuner_that_cannot_be_is_refused(arguments, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        make_tuner(
+            hypermodel=small_search(), objective="val_accuracy", directory=tmp_path, **arguments
+        )
