@@ -6,6 +6,7 @@ import typer
 
 from keras_decorr.commands import shared
 from keras_decorr.commands.compare import compare
+from keras_decorr.commands.reproduce import reproduce
 from keras_decorr.commands.several import CommandWithLists
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command(cls=CommandWithLists)(compare)
+app.command()(reproduce)
 
 
 @app.callback()

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_decorr.datasets.augment import centre_crop, crop_and_flip
 
-_PART = 1000  # images to take statistics of at once, or those of a large data set need its size in floats
+# Images to take statistics of at once; all at once would need four times the memory of the data set.
+_PART = 1000
 
 
 @dataclass(frozen=True)

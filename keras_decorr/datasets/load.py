@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_decorr.datasets.images import Images
 
-# What is not as in `Images` by default; the test split, if it has another name.
-_DATASETS = {
+# Of `Images`; and the name of the test images, where they are called otherwise.
+_DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"augmentable": False},
     "mnist": {"augmentable": False},
     "cifar10": {"augmentable": True},
@@ -48,13 +49,13 @@ def load(name, data_dir=None):
     import tensorflow_datasets as tfds
 
     builder = _prepared(name, data_dir)
-    options = dict(_DATASETS[name])
     (x_train, y_train), (x_test, y_test) = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
-        for split in ("train", options.pop("test", "test"))
+        for split in _splits(name)
     )
     labels = [y.astype("int32") for y in (y_train, y_test)]
     classes = builder.info.features["label"].num_classes
+    options = {option: value for option, value in _DATASETS[name].items() if option != "test"}
     return Images(name, x_train, labels[0], x_test, labels[1], classes, **options)
 
 
@@ -65,13 +66,24 @@ def prepare(name, data_dir=None):
         name: As for `load`.
         data_dir: As for `load`.
 
+    Returns:
+        Its numbers of training and test images.
+
     Raises:
         ValueError: If the name is unknown.
         FileNotFoundError: If the data set is not there and cannot be downloaded.
     """
     _check(name)
-    if name != "digits":
-        _prepared(name, data_dir)
+    if name == "digits":
+        digits = _digits()
+        return len(digits.x_train), len(digits.x_test)
+    splits = _prepared(name, data_dir).info.splits
+    return tuple(splits[split].num_examples for split in _splits(name))
+
+
+def _splits(name):
+    """The names of the training and the test images."""
+    return "train", _DATASETS[name].get("test", "test")
 
 
 def _check(name):

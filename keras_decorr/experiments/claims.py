@@ -1,12 +1,12 @@
 """What the paper claims of decorrelation, held against the runs of a grid.
 
-N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780: with decorrelated inputs a
-net learns in fewer epochs and to a better accuracy, by backpropagation and by rules that hardly learn
-without, to the point where feedback alignment does as well as backpropagation does. Whether it takes less
-time, too, is what this package adds.
+N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780: with decorrelated inputs
+a net learns in fewer epochs and to a better accuracy, by backpropagation and by rules that hardly
+learn without, to the point where feedback alignment does as well as backpropagation does. Whether it
+takes less time, too, is what this package adds.
 
-Nets with the same seed start with the same weights and see the same batches. So every claim is about the
-differences between two nets with the same seed, tested one-sidedly by the paired t-test (Student 1908).
+Nets with the same seed start with the same weights and see the same batches. So every claim is about
+the differences between two nets with the same seed, tested one-sidedly by the paired t-test.
 """
 
 from typing import NamedTuple

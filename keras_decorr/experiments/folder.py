@@ -72,7 +72,7 @@ def _description(config):
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -109,11 +109,12 @@ def _differences(mine, theirs):
     return sorted(changed)
 
 
-def _versions():
-    versions: dict[str, str | None] = {}
+def versions():
+    """The versions of the packages that results may depend on."""
+    found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+            found[package] = None
+    return found

@@ -177,7 +177,7 @@ def _typed(grid, key, value):
     several = key in _PANELS or isinstance(_DEFAULTS[key], tuple)
     if several:
         values = tuple(value) if isinstance(value, list) else (value,)
-        wanted = (int, float) if key in _NUMBERS else str
+        wanted: Any = (int, float) if key in _NUMBERS else str
         if not values or len(set(map(str, values))) < len(values):
             raise ValueError(
                 f"Key `{key}` of the grid {grid} must have one or several different values. "

@@ -19,7 +19,7 @@ HEARTBEAT = 10.0  # seconds between two touches
 STALE = 120.0  # seconds after which an untouched file is nobody's
 
 
-class Lost(Exception):
+class LostLockError(Exception):
     """The lock went to another process, because this one slept for too long."""
 
 
@@ -77,9 +77,9 @@ class Lock:
                 os.utime(path, (0, 0))
 
     def check(self):
-        """Raise `Lost` if another process has taken the lock."""
+        """Raise `LostLockError` if another process has taken the lock."""
         if not self.held or _newest(self.folder) != self.number:
-            raise Lost(f"Another process has taken over {self.folder}.")
+            raise LostLockError(f"Another process has taken over {self.folder}.")
 
     def _beat(self):
         path = _path(self.folder, self.number)

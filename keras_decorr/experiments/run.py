@@ -146,19 +146,24 @@ def train(config, run, images, folder, callbacks=()):
         )
         seconds = time.perf_counter() - start
         logs = {name: values[-1] for name, values in history.history.items()}
-        tested = model.evaluate(
-            test, verbose=0, return_dict=True, callbacks=list(callbacks)
-        )
+        tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
         logs |= {f"test_{name}": value for name, value in tested.items()}
         rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
         # First the weights, then the table that says that they are there, and only then are those of
         # the epoch before not needed any more.
-        partial = folder / "partial.weights.h5"
-        model.save_weights(partial, overwrite=True)
-        os.replace(partial, _checkpoint(folder, epoch + 1))
+        _save(model, _checkpoint(folder, epoch + 1))
         write(table, rows)
         _checkpoint(folder, epoch).unlink(missing_ok=True)
     return rows
+
+
+def _save(model, checkpoint):
+    partial = checkpoint.with_name("partial.weights.h5")
+    try:
+        model.save_weights(partial, overwrite=True)
+        os.replace(partial, checkpoint)
+    finally:  # on a full disk, leave nothing behind
+        partial.unlink(missing_ok=True)
 
 
 def _checkpoint(folder, epochs):

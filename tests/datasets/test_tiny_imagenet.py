@@ -85,9 +85,7 @@ def test_crops_are_of_56_pixels_from_inside_and_the_middle_in_tests(rng):
     assert 115 < len(found) <= 162
     assert {i for i, _, _ in found} == {j for _, j, _ in found} == set(range(9))
     ((middle, _),) = images.test(10)
-    np.testing.assert_allclose(
-        middle, (x[:7, 4:60, 4:60] - mean) / deviation, rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(middle, (x[:7, 4:60, 4:60] - mean) / deviation, rtol=1e-4, atol=1e-4)
     ((middle, labels),) = images.train(300, augment=False)
     np.testing.assert_allclose(
         middle, (x[labels.numpy(), 4:60, 4:60] - mean) / deviation, rtol=1e-4, atol=1e-4
@@ -102,7 +100,9 @@ def test_real_images(tmp_path):
     manual.mkdir(parents=True)
     (manual / ARCHIVE).symlink_to(ZIP)
     images = datasets.load("tiny_imagenet", tmp_path)
-    train, test = (np.bincount(y, minlength=images.classes) for y in (images.y_train, images.y_test))
+    train, test = (
+        np.bincount(y, minlength=images.classes) for y in (images.y_train, images.y_test)
+    )
     assert len(train) == images.classes >= 200
     assert len(set(train)) == len(set(test)) == 1  # every class has as many
     x, _ = next(iter(images.train(512, augment=False)))

@@ -1,5 +1,7 @@
 """The builder of Tiny ImageNet, by the checks that tensorflow-datasets has for its own."""
 
+from typing import ClassVar
+
 import pytest
 
 pytest.importorskip("tensorflow_datasets")
@@ -21,4 +23,4 @@ def dummy(request, tmp_path_factory):
 @pytest.mark.usefixtures("dummy")
 class TestBuilder(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Builder
-    SPLITS = {"train": 6, "validation": 3}
+    SPLITS: ClassVar = {"train": 6, "validation": 3}

@@ -4,6 +4,8 @@ tensorflow-datasets has no builder of it. The name of this file and of its class
 it, are as tensorflow-datasets wants them. Nothing of the package loads it but `datasets.load`.
 """
 
+from typing import ClassVar
+
 import tensorflow_datasets as tfds
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -18,7 +20,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The labelled images: train and validation."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "The labelled images: train and validation."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Without a network, put {ARCHIVE} there; an archive that is there is not downloaded."
     )
