@@ -176,7 +176,7 @@ def grid_tables(report):
             words(claim.net.rule),
             words(claim.net.variant),
             claim.text,
-            f"{claim.mean:+.2f}",
+            f"{claim.mean:+.1f} {claim.unit}",
             "" if claim.p is None else f"{claim.p:.2g}",
             claim.verdict,
         )

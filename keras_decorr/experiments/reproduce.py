@@ -107,7 +107,7 @@ def _is_full(error):
 def _prepare_data(grid, out):
     """Fail now if a data set is missing or too small; download them, one process after the other."""
     for dataset, data_dir in dict.fromkeys((c.dataset, c.data_dir) for c in grid.panels):
-        folder = out / "data" / dataset
+        folder = out / ".locks" / dataset
         while True:
             with Lock(folder) as lock:
                 if lock.held:
