@@ -7,6 +7,7 @@ import typer
 from keras_decorr.commands import shared
 from keras_decorr.commands.compare import compare
 from keras_decorr.commands.inspect import inspect
+from keras_decorr.commands.reproduce import reproduce
 from keras_decorr.commands.several import CommandWithLists
 from keras_decorr.commands.tune import tune
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command(cls=CommandWithLists)(compare)
 app.command()(inspect)
 app.command(cls=CommandWithLists)(tune)
+app.command()(reproduce)
 
 
 @app.callback()

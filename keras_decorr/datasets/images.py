@@ -1,11 +1,15 @@
 """A set of labelled images, and the pipelines that feed it to a model."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from keras_decorr.datasets.augment import crop_and_flip
+from keras_decorr.datasets.augment import centre_crop, crop_and_flip
+
+# Images to take statistics of at once; all at once would need four times the memory of the data set.
+_PART = 1000
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,9 @@ class Images:
         y_test: Test labels.
         classes: Number of classes.
         augmentable: Whether crops and flips leave the label as it is.
+        margin: Pixels by which what the model sees is smaller than the image, in height and in
+            width: a crop from a random place in training, the middle in tests.
+        padding: Pixels of zeros around an image that a random crop may reach into.
 
     Example:
 
@@ -39,18 +46,48 @@ class Images:
     y_test: np.ndarray
     classes: int
     augmentable: bool
+    margin: int = 0
+    padding: int = 4
 
     @property
     def input_shape(self):
-        """`(height, width, channels)`."""
-        return self.x_train.shape[1:]
+        """`(height, width, channels)` of what the model sees."""
+        height, width, channels = self.x_train.shape[1:]
+        return (height - self.margin, width - self.margin, channels)
+
+    def first(self, train=None, test=None):
+        """The same with no more than so many training and test images, the first ones.
+
+        Args:
+            train: Number of training images, or `None` for all.
+            test: Number of test images, or `None` for all.
+
+        Returns:
+            An `Images`.
+
+        Raises:
+            ValueError: If there are not that many.
+        """
+        for part, number, images in (("train", train, self.x_train), ("test", test, self.x_test)):
+            if number is not None and not 1 <= number <= len(images):
+                raise ValueError(
+                    f"Argument `{part}` of the data set {self.name!r} must be between 1 and "
+                    f"{len(images)}, the images that it has. Received: {number}"
+                )
+        return dataclasses.replace(
+            self,
+            x_train=self.x_train[:train],
+            y_train=self.y_train[:train],
+            x_test=self.x_test[:test],
+            y_test=self.y_test[:test],
+        )
 
     def train(self, batch_size=256, augment=True, seed=0):
         """The training images as a `tf.data.Dataset`: shuffled anew every epoch.
 
         Args:
             batch_size: Samples a batch; the last batch may be smaller.
-            augment: Crop and flip at random, where the data set allows it (CIFAR).
+            augment: Crop and flip at random, where the data set allows it (CIFAR, Tiny ImageNet).
             seed: Seed of the order and the crops. The same seed gives the same batches.
 
         Returns:
@@ -65,7 +102,9 @@ class Images:
         def prepare(batch, number):
             x, y = batch
             if augment and self.augmentable:
-                x = crop_and_flip(x, tf.stack([number, number + 7]))
+                x = crop_and_flip(x, tf.stack([number, number + 7]), self.padding, self.margin)
+            else:
+                x = centre_crop(x, self.margin)
             return self._normalised(x), y
 
         return _fed(tf.data.Dataset.zip(data, seeds).map(prepare))
@@ -75,7 +114,7 @@ class Images:
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices((self.x_test, self.y_test)).batch(batch_size)
-        return _fed(data.map(lambda x, y: (self._normalised(x), y)))
+        return _fed(data.map(lambda x, y: (self._normalised(centre_crop(x, self.margin)), y)))
 
     def _normalised(self, x):
         import tensorflow as tf
@@ -87,8 +126,13 @@ class Images:
     def _statistics(self):
         """Mean and standard deviation of each channel of the training images."""
         axes = (0, 1, 2)
-        mean = self.x_train.mean(axes, dtype="float64")
-        square = np.square(self.x_train, dtype="float32").mean(axes, dtype="float64")
+        number = self.x_train[..., 0].size
+        total = square = np.float64(0)
+        for first in range(0, len(self.x_train), _PART):
+            part = self.x_train[first : first + _PART].astype("float32")
+            total = total + part.sum(axes, dtype="float64")
+            square = square + np.square(part).sum(axes, dtype="float64")
+        mean, square = total / number, square / number
         deviation = np.sqrt(square - mean**2)
         return mean.astype("float32"), np.maximum(deviation, 1e-6).astype("float32")
 

@@ -2,13 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_decorr.datasets.images import Images
 
-_AUGMENTABLE = {"digits": False, "mnist": False, "cifar10": True, "cifar100": True}
-NAMES = tuple(_AUGMENTABLE)
+# Of `Images`; and the name of the test images, where they are called otherwise.
+_DATASETS: dict[str, dict[str, Any]] = {
+    "digits": {"augmentable": False},
+    "mnist": {"augmentable": False},
+    "cifar10": {"augmentable": True},
+    "cifar100": {"augmentable": True},
+    "tiny_imagenet": {"augmentable": True, "margin": 8, "padding": 0, "test": "validation"},
+}
+NAMES = tuple(_DATASETS)
 
 
 def load(name, data_dir=None):
@@ -16,9 +24,10 @@ def load(name, data_dir=None):
 
     Args:
         name: `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no network),
-            `"mnist"`, `"cifar10"` or `"cifar100"`.
+            `"mnist"`, `"cifar10"`, `"cifar100"` or `"tiny_imagenet"`.
         data_dir: Folder of tensorflow-datasets. Default: the environment variable `TFDS_DATA_DIR`,
-            or its own default. What is not there is downloaded.
+            or its own default. What is not there is downloaded; but for the archive of Tiny ImageNet,
+            if `downloads/manual` in this folder holds it.
 
     Returns:
         An `Images`.
@@ -34,11 +43,52 @@ def load(name, data_dir=None):
     >>> digits.input_shape, digits.classes
     ((8, 8, 1), 10)
     """
-    if name not in _AUGMENTABLE:
-        raise ValueError(f"Argument `name` must be one of {list(NAMES)}. Received: {name!r}")
+    _check(name)
     if name == "digits":
         return _digits()
-    return _from_tfds(name, data_dir)
+    import tensorflow_datasets as tfds
+
+    builder = _prepared(name, data_dir)
+    (x_train, y_train), (x_test, y_test) = (
+        tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
+        for split in _splits(name)
+    )
+    labels = [y.astype("int32") for y in (y_train, y_test)]
+    classes = builder.info.features["label"].num_classes
+    options = {option: value for option, value in _DATASETS[name].items() if option != "test"}
+    return Images(name, x_train, labels[0], x_test, labels[1], classes, **options)
+
+
+def prepare(name, data_dir=None):
+    """Make sure that a data set is there, without reading it; download it if it is not.
+
+    Args:
+        name: As for `load`.
+        data_dir: As for `load`.
+
+    Returns:
+        Its numbers of training and test images.
+
+    Raises:
+        ValueError: If the name is unknown.
+        FileNotFoundError: If the data set is not there and cannot be downloaded.
+    """
+    _check(name)
+    if name == "digits":
+        digits = _digits()
+        return len(digits.x_train), len(digits.x_test)
+    splits = _prepared(name, data_dir).info.splits
+    return tuple(splits[split].num_examples for split in _splits(name))
+
+
+def _splits(name):
+    """The names of the training and the test images."""
+    return "train", _DATASETS[name].get("test", "test")
+
+
+def _check(name):
+    if name not in _DATASETS:
+        raise ValueError(f"Argument `name` must be one of {list(NAMES)}. Received: {name!r}")
 
 
 def _digits():
@@ -50,29 +100,31 @@ def _digits():
     return Images("digits", x[:1437], y[:1437], x[1437:], y[1437:], 10, False)
 
 
-def _from_tfds(name, data_dir):
+def _prepared(name, data_dir):
+    """The builder of a data set that is on the disk."""
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise FileNotFoundError(
             f"Argument `data_dir` must be an existing folder; create it to download {name} to it. "
             f"Received: data_dir={str(data_dir)!r}"
         )
-    import tensorflow_datasets as tfds
-
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = _builder(name, data_dir)
         builder.download_and_prepare()
-        parts = [
-            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
-            for split in ("train", "test")
-        ]
     except Exception as error:
         raise FileNotFoundError(
             f"The data set {name!r} is not in {data_dir or 'the default folder of TFDS'} and could "
             "not be downloaded. Pass `data_dir` (--data-dir), or set TFDS_DATA_DIR, to a folder of "
             f"tensorflow-datasets that holds it, or connect to the network. Cause: {error}"
         ) from error
-    (x_train, y_train), (x_test, y_test) = parts
-    labels = [y.astype("int32") for y in (y_train, y_test)]
-    classes = builder.info.features["label"].num_classes
-    return Images(name, x_train, labels[0], x_test, labels[1], classes, _AUGMENTABLE[name])
+    return builder
+
+
+def _builder(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    if name == "tiny_imagenet":
+        from keras_decorr.datasets.tiny_imagenet.tiny_imagenet_dataset_builder import Builder
+
+        return Builder(data_dir=data_dir)
+    return tfds.builder(name, data_dir=data_dir)

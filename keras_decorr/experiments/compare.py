@@ -2,11 +2,10 @@
 
 from contextlib import nullcontext
 
-from keras_decorr import datasets
 from keras_decorr.experiments import report
 from keras_decorr.experiments.figure import draw
 from keras_decorr.experiments.folder import prepare_folder, write_json
-from keras_decorr.experiments.run import Run, train
+from keras_decorr.experiments.run import Run, delete_checkpoints, load_images, train
 
 
 def compare(config, out, progress=None):
@@ -30,11 +29,11 @@ def compare(config, out, progress=None):
         ValueError: If it holds a comparison with another configuration.
     """
     out = prepare_folder(out, config)
-    images = datasets.load(config.dataset, config.data_dir)
+    images = load_images(config)
     with progress or nullcontext():
 
-        def trained(*run):
-            run = Run.of(config, *run)
+        def trained(*of):
+            run = Run.of(config, *of)
             callbacks = [] if progress is None else [progress.of(run, config, images)]
             kept = run.seed == 0 and run.epochs == config.epochs
             return train(config, run, images, out, callbacks, keep_model=kept)
@@ -44,8 +43,8 @@ def compare(config, out, progress=None):
         for seed in range(config.seeds):
             for net in config.nets:  # in turn, so that a slow spell hits all of them
                 results[net][seed] = trained(net, rates[net], seed, config.epochs)
-    for checkpoint in out.glob("runs/*/checkpoint.weights.h5"):
-        checkpoint.unlink()
+    for folder in out.glob("runs/*"):
+        delete_checkpoints(folder)
     summary = report.summarise(results)
     write_json(out / "summary.json", _readable(summary, rates))
     draw(summary, results, out / "curves.png", f"{config.dataset}, {config.net} net")

@@ -51,7 +51,7 @@ class Config:
     one for each structure of M. Without learning rates, or decorrelation rates, they are those known to
     do well. With several, every net is first trained with each of them (with each pair, if it
     decorrelates) for `tuning_epochs`, with the first seed, and then uses those that gave it the best
-    test accuracy.
+    test accuracy. With a `train_size` or a `test_size` only so many images are used, the first ones.
     """
 
     dataset: str = "digits"
@@ -73,6 +73,8 @@ class Config:
     batch_normalization: bool = False
     augment: bool = True
     seeds: int = 1
+    train_size: int | None = None
+    test_size: int | None = None
 
     def __post_init__(self):
         _choice("--dataset", self.dataset, NAMES)
@@ -90,9 +92,9 @@ class Config:
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
-        for name in ("width", "rank"):
+        for name in ("width", "rank", "train_size", "test_size"):
             if getattr(self, name) is not None:
-                check_count("compare", f"--{name}", getattr(self, name))
+                check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
         for rate in self.learning_rate:
             check_number("compare", "--learning-rate", rate, 0.0, math.inf, open_low=True)
         for rate in self.decorrelation_rate:

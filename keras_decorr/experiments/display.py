@@ -10,26 +10,9 @@ from keras_decorr.experiments.figure import words
 from keras_decorr.experiments.report import column, reference
 
 
-class Progress(RichProgress):
-    """One bar for the run in hand: its name, its batches and its metrics."""
+class Bar(keras.callbacks.Callback):
+    """The Keras callback that shows a run."""
 
-    def __init__(self, console):
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
-            console=console,
-        )
-
-    def of(self, run, config, images):
-        """The Keras callback that shows a run."""
-        batches = -(-len(images.x_train) // config.batch_size)
-        return _Bar(self, run, batches)
-
-
-class _Bar(keras.callbacks.Callback):
     def __init__(self, progress, run, batches):
         super().__init__()
         self.progress, self.run, self.batches, self.task = progress, run, batches, None
@@ -53,6 +36,27 @@ class _Bar(keras.callbacks.Callback):
         self.progress.update(
             self.task, metrics=" ".join(f"{name} {value:.3g}" for name, value in shown.items())
         )
+
+
+class Progress(RichProgress):
+    """One bar for the run in hand: its name, its batches and its metrics."""
+
+    bar = Bar
+
+    def __init__(self, console):
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+        )
+
+    def of(self, run, config, images):
+        """The callback that shows a run."""
+        batches = -(-len(images.x_train) // config.batch_size)
+        return self.bar(self, run, batches)
 
 
 def tables(summary, results, rates):

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import tempfile
+import uuid
 from pathlib import Path
 
 import keras
@@ -76,10 +77,13 @@ def write_json(path, content):
 
 
 def write_text(path, text):
-    """Write a file, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    """Write a file, whole or not at all, whoever else is writing it."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _description(config):
@@ -104,7 +108,8 @@ def _description(config):
 
 def _of_now(saved):
     """The description that a folder holds, as it would be written today."""
-    config = {"initializer": "", "width": None, "rank": None, **saved["config"]}
+    later = {"initializer": "", "width": None, "rank": None, "train_size": None, "test_size": None}
+    config = {**later, **saved["config"]}
     if "rule" in config:
         return {**saved, "config": config}
     # Before there were rules: one decorrelation rate for each structure, the same learning rates for

@@ -1,7 +1,8 @@
 """The nets that `compare` knows, with the rates that they are known to do well with."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_decorr import models
@@ -35,17 +36,21 @@ class Kind:
         return rates.get((structure, rule), usual)
 
 
+_DENSE = Kind(
+    models.dense_net,
+    {
+        "backprop": (3e-4, 3e-4),
+        "feedback_alignment": (1e-4, 3e-4),
+        "direct_feedback_alignment": (1e-4, 3e-4),
+        "node_perturbation": (1e-4, 3e-4),
+    },
+    {"full": 1e-5, "block_diagonal": 3e-5, "monarch": 5e-5},
+)
+
 NETS = {
-    "dense": Kind(
-        models.dense_net,
-        {
-            "backprop": (3e-4, 3e-4),
-            "feedback_alignment": (1e-4, 3e-4),
-            "direct_feedback_alignment": (1e-4, 3e-4),
-            "node_perturbation": (1e-4, 3e-4),
-        },
-        {"full": 1e-5, "block_diagonal": 3e-5, "monarch": 5e-5},
-    ),
+    "dense": _DENSE,
+    # With the rates of the deep one: none were sought for it.
+    "two_layer": replace(_DENSE, build=functools.partial(models.dense_net, hidden=(1000,))),
     "conv": Kind(
         models.conv_net,
         {

@@ -6,9 +6,12 @@ from keras_decorr.experiments.config import Net
 
 
 def reference(nets):
-    """The net that the others are measured by: the plain one with backpropagation, if it is there."""
+    """The net that the others are measured by: the plain one with backpropagation, if it is there.
+
+    Otherwise that of the first rule that has one; `None` if none has.
+    """
     plain = Net("backprop", "plain")
-    return plain if plain in nets else next(net for net in nets if net.variant == "plain")
+    return plain if plain in nets else next((net for net in nets if net.variant == "plain"), None)
 
 
 def summarise(results):
@@ -23,10 +26,11 @@ def summarise(results):
         `reference` had with the same seed; `None` if a seed never got there. Seconds are epochs times
         the median seconds per epoch, without the first epoch, which compiles. `gain_over_plain` is the
         best accuracy less that of the plain net with the same rule and seed, in points of a hundred.
+        What would need a run that is missing is `None`.
     """
-    target = _best(results[reference(results)])
+    target = _best(results.get(reference(results), {}))
     return {
-        net: _figures(seeds, target, _best(results[Net(net.rule, "plain")]))
+        net: _figures(seeds, target, _best(results.get(Net(net.rule, "plain"), {})))
         for net, seeds in results.items()
     }
 
@@ -39,13 +43,15 @@ def _figures(seeds, target, plain):
     best = _best(seeds)
     epochs, seconds, total = [], [], []
     for seed, rows in seeds.items():
-        reached = np.flatnonzero(column(rows, "test_accuracy") >= target[seed])
+        reached = np.flatnonzero(column(rows, "test_accuracy") >= target.get(seed, np.inf))
         epochs.append(reached[0] + 1 if len(reached) else np.nan)
         seconds.append(epoch_seconds(rows))
         total.append(epochs[-1] * seconds[-1])
     return {
         "best_accuracy": _spread(list(best.values())),
-        "gain_over_plain": _spread([100 * (best[seed] - plain[seed]) for seed in seeds]),
+        "gain_over_plain": _spread(
+            [100 * (best[seed] - plain[seed]) for seed in seeds if seed in plain]
+        ),
         "seconds_per_epoch": _spread(seconds),
         "epochs_to_plain": _spread(epochs),
         "seconds_to_plain": _spread(total),
@@ -66,6 +72,6 @@ def column(rows, name):
 
 
 def _spread(values):
-    if not np.isfinite(values).all():
+    if not values or not np.isfinite(values).all():
         return None
     return float(np.mean(values)), float(np.std(values, ddof=1) if len(values) > 1 else 0.0)

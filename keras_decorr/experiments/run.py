@@ -8,12 +8,20 @@ from pathlib import Path
 
 import keras
 
-from keras_decorr import decorrelators
+from keras_decorr import datasets, decorrelators
 from keras_decorr.experiments.config import Net
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
-DECORRELATION_FIELDS = ("decorrelation_loss", "skipped_updates", "unsettled_updates")
+TABLE = "epochs.csv"
+# Of data sets with more than ten classes, and of nets that decorrelate.
+FURTHER_FIELDS = (
+    "top_5_accuracy",
+    "test_top_5_accuracy",
+    "decorrelation_loss",
+    "skipped_updates",
+    "unsettled_updates",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,12 @@ class Run:
         return f"lr{self.learning_rate:g}{eta}-seed{self.seed}"
 
 
+def load_images(config):
+    """The `Images` that the runs of a configuration train and test with."""
+    images = datasets.load(config.dataset, config.data_dir)
+    return images.first(config.train_size, config.test_size)
+
+
 def build(config, run, images):
     """The compiled model of a run, with the weights its seed gives."""
     keras.utils.clear_session()
@@ -85,10 +99,16 @@ def build(config, run, images):
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        metrics=["accuracy", *_top_5(images)],
         **({"learning_rule": run.rule} if learns_by_a_rule else {}),
     )
     return model
+
+
+def _top_5(images):
+    """With this many classes one looks at the five best, too."""
+    if images.classes > 10:
+        yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
 
 
 def train(config, run, images, folder, callbacks=(), keep_model=False):
@@ -99,7 +119,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         run: The `Run`.
         images: The `Images`.
         folder: Folder of the comparison; the run writes to a folder of its own inside.
-        callbacks: Keras callbacks.
+        callbacks: Keras callbacks, of the training and of the test after every epoch.
         keep_model: Save the trained model, without what its optimizer has gathered, to `model.keras`
             in the run's folder.
 
@@ -108,14 +128,14 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
     """
     folder = Path(folder) / "runs" / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    table, checkpoint = folder / "epochs.csv", folder / "checkpoint.weights.h5"
+    table = folder / TABLE
     rows = read(table)
     if len(rows) >= run.epochs:
         return rows[: run.epochs]
     model = build(config, run, images)
-    if rows and checkpoint.exists():
+    if rows and _checkpoint(folder, len(rows)).exists():
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(checkpoint)
+        model.load_weights(_checkpoint(folder, len(rows)))
     else:
         rows = []
     test = images.test(1024)
@@ -133,17 +153,36 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         )
         seconds = time.perf_counter() - start
         logs = {name: values[-1] for name, values in history.history.items()}
-        tested = model.evaluate(test, verbose=0, return_dict=True)
+        tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
         logs |= {f"test_{name}": value for name, value in tested.items()}
         rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
-        # First the weights, then the table that says that they are there.
-        partial = folder / "partial.weights.h5"
-        model.save_weights(partial, overwrite=True)
-        os.replace(partial, checkpoint)
+        # First the weights, then the table that says that they are there, and only then are those of
+        # the epoch before not needed any more.
+        _save(model, _checkpoint(folder, epoch + 1))
         write(table, rows)
+        _checkpoint(folder, epoch).unlink(missing_ok=True)
     if keep_model:
         save(model, folder / MODEL)
     return rows
+
+
+def _save(model, checkpoint):
+    partial = checkpoint.with_name("partial.weights.h5")
+    try:
+        model.save_weights(partial, overwrite=True)
+        os.replace(partial, checkpoint)
+    finally:  # on a full disk, leave nothing behind
+        partial.unlink(missing_ok=True)
+
+
+def _checkpoint(folder, epochs):
+    return folder / f"checkpoint-{epochs}.weights.h5"
+
+
+def delete_checkpoints(folder):
+    """Delete the weights in the folder of a run: it is finished, or not to go on."""
+    for path in Path(folder).glob("*.weights.h5"):
+        path.unlink(missing_ok=True)
 
 
 def save(model, path):
@@ -165,7 +204,7 @@ def read(table):
 
 def write(table, rows):
     """Write a table of epochs, whole or not at all."""
-    names = [*FIELDS, *(name for name in DECORRELATION_FIELDS if name in rows[0])]
+    names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
     partial = table.with_suffix(".partial")
     with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")

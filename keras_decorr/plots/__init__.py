@@ -3,6 +3,7 @@
 from keras_decorr.plots.alignment_angles import alignment_angles
 from keras_decorr.plots.learning_curves import learning_curves
 from keras_decorr.plots.matrices import correlation_matrices, decorrelation_matrices
+from keras_decorr.plots.panels import panels
 from keras_decorr.plots.rate_heat_map import rate_heat_map
 from keras_decorr.plots.rate_sensitivity import rate_sensitivity
 from keras_decorr.plots.spectra import correlation_spectra
@@ -13,6 +14,7 @@ __all__ = [
     "correlation_spectra",
     "decorrelation_matrices",
     "learning_curves",
+    "panels",
     "rate_heat_map",
     "rate_sensitivity",
 ]

@@ -1,0 +1,55 @@
+"""`keras-decorr reproduce`: the experiments of the paper, and grids of one's own."""
+
+from typing import Annotated
+
+import typer
+
+from keras_decorr.commands.shared import console, errors_in_a_line, use_backend
+
+
+def reproduce(
+    grid: Annotated[
+        str, typer.Option(help="name of a grid (see --list) or path of a TOML file")
+    ] = "paper",
+    scale: Annotated[
+        str, typer.Option(help="paper, or small: few images and epochs, one seed")
+    ] = "paper",
+    seeds: Annotated[int | None, typer.Option(help="number of seeds; default: the grid's")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
+    out: Annotated[str, typer.Option(help="folder for the results")] = "",
+    retry: Annotated[bool, typer.Option("--retry", help="try failed runs again")] = False,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
+    list_grids: Annotated[bool, typer.Option("--list", help="show the grids and stop")] = False,
+):
+    """Train every run of a grid of experiments; draw its figures and check the paper's claims.
+
+    A grid that was stopped goes on when the same command is given again. Several processes or machines
+    share the work if they are given the same folder. A run that fails does not stop the others; the
+    command then ends with 1.
+
+    Examples:
+
+    **keras-decorr reproduce --scale small**
+
+    **keras-decorr reproduce --grid figure-backprop --seeds 3 --out /shared/figure**
+    """
+    use_backend(backend)
+    from keras_decorr.experiments.grid import names, read_grid
+    from keras_decorr.experiments.grid_display import GridProgress, grid_list, grid_tables
+    from keras_decorr.experiments.reproduce import reproduce as run
+
+    with errors_in_a_line():
+        if list_grids:
+            console.print(grid_list([read_grid(name) for name in names()]))
+            return
+        chosen = read_grid(grid, scale, data_dir, seeds)
+        out = out or f"results/{chosen.name}-{scale}"
+        report = run(chosen, out, GridProgress(console, chosen, out), retry)
+    for table in grid_tables(report):
+        console.print(table)
+    for folder, error in report.failed.items():
+        console.print(f"[red]failed[/red]: {folder}: ", end="")
+        console.print(error, highlight=False, markup=False)
+    console.print(f"Tables, figures and runs: {out}")
+    if report.failed:
+        raise typer.Exit(1)

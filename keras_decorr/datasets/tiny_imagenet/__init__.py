@@ -1,0 +1,1 @@
+"""Tiny ImageNet as a data set of tensorflow-datasets."""

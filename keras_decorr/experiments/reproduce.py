@@ -1,0 +1,158 @@
+"""Working through a grid, alone or with others that share its folder."""
+
+import errno
+import time
+from contextlib import nullcontext
+
+import keras
+
+from keras_decorr import datasets
+from keras_decorr.experiments.grid_folder import (
+    failure,
+    finished,
+    forget_failures,
+    prepare_grid_folder,
+    record_failure,
+)
+from keras_decorr.experiments.grid_report import write_report
+from keras_decorr.experiments.lock import Lock, LostLockError, delete_locks
+from keras_decorr.experiments.run import delete_checkpoints, load_images, train
+
+POLL = 3.0  # seconds between two looks at the runs of other processes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def reproduce(grid, out, progress=None, retry=False):
+    """Train every run of a grid, and write its tables and figures.
+
+    A grid that was stopped, by kill -9, too, goes on when it is started again with the same folder: at
+    the last whole epoch of the run in hand. Any number of processes, on any number of machines, may
+    work on one folder; every run is one process's at a time. A run that fails is written down with its
+    error and left behind.
+
+    Args:
+        grid: The `Grid`.
+        out: Folder for the results. It gets `table.csv`, `table.md`, `claims.csv`, `epochs.png`,
+            `seconds.png`, and for every panel a folder as `compare` writes it.
+        progress: A `GridProgress` to report to, or `None`.
+        retry: Try the runs again that failed in an earlier call.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        FileNotFoundError: If a data set is missing.
+        OSError: If the folder cannot be written to, at the start or, on a full disk, later on. What is
+            done stays done.
+        ValueError: If the folder holds something else, or the data sets have fewer images than the grid
+            asks for.
+    """
+    out = prepare_grid_folder(out, grid)
+    if retry:
+        forget_failures(out, grid)
+    _prepare_data(grid, out)
+    images = _Images()
+    with progress or nullcontext():
+        while left := [job for job in grid.jobs if not _settled(out, job)]:
+            worked = [_work(out, job, images, progress) for job in left]
+            if not any(worked):
+                time.sleep(POLL)
+                if progress is not None:
+                    progress.refresh_grid()
+    return write_report(out, grid)
+
+
+def _settled(out, job):
+    return finished(out, job) is not None or failure(out, job) is not None
+
+
+def _work(out, job, images, progress):
+    """Train a run unless another process has it, or had it; whether it was trained."""
+    folder = out / job.folder
+    with Lock(folder) as lock:
+        if not lock.held:
+            return False
+        if worked := not _settled(out, job):
+            callbacks = [_StillMine(lock)]
+            if progress is not None:
+                callbacks.append(progress.of(job.run, job.config, images.of(job.config)))
+            try:
+                train(job.config, job.run, images.of(job.config), folder.parent.parent, callbacks)
+            except LostLockError:
+                return False
+            except Exception as error:
+                if _is_full(error):
+                    raise OSError(
+                        f"The results could not be written to {out}: {error}. Make room and start "
+                        f"the command again: {job.folder} goes on after its last whole epoch."
+                    ) from error
+                record_failure(out, job, error)
+            if progress is not None:
+                progress.ended(job)
+        delete_checkpoints(folder)
+        delete_locks(folder)
+    return worked
+
+
+def _is_full(error):
+    """Whether an error, or one that it came from, is that there was no room to write."""
+    while error is not None:
+        said = str(error)
+        if getattr(error, "errno", None) in _FULL or any(f"errno = {n}," in said for n in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _prepare_data(grid, out):
+    """Fail now if a data set is missing or too small; download them, one process after the other."""
+    for dataset, data_dir in dict.fromkeys((c.dataset, c.data_dir) for c in grid.panels):
+        folder = out / ".locks" / dataset
+        while True:
+            with Lock(folder) as lock:
+                if lock.held:
+                    sizes = datasets.prepare(dataset, data_dir)
+                    break
+            time.sleep(POLL)
+        for config in grid.panels:
+            if config.dataset == dataset:
+                _check_sizes(config, sizes)
+
+
+def _check_sizes(config, sizes):
+    for name, there in zip(("train_size", "test_size"), sizes, strict=True):
+        wanted = getattr(config, name)
+        if wanted is not None and wanted > there:
+            raise ValueError(
+                f"Key `{name}` of the grid must be at most {there}, the images that {config.dataset} "
+                f"has. Received: {wanted}"
+            )
+
+
+class _Images:
+    """The images of the run in hand, kept for the next one if it has the same."""
+
+    def __init__(self):
+        self._key, self._images = None, None
+
+    def of(self, config):
+        key = (config.dataset, config.data_dir, config.train_size, config.test_size)
+        if key != self._key:
+            self._key = self._images = None  # not two data sets in memory at once
+            self._images = load_images(config)
+            self._key = key
+        return self._images
+
+
+class _StillMine(keras.callbacks.Callback):
+    """Stops a run that another process has taken over, before it writes anything."""
+
+    def __init__(self, lock):
+        super().__init__()
+        self.lock = lock
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.lock.check()
+
+    def on_test_end(self, logs=None):
+        self.lock.check()

@@ -1,0 +1,75 @@
+"""A figure of several panels, one for each experiment, with error bars."""
+
+from pathlib import Path
+
+import numpy as np
+
+_BARS = 10  # at most, on one curve
+
+
+def panels(curves, path, title="", styles=None, seconds=False):
+    """Draw test accuracy against epochs, or against seconds of training, in rows and columns.
+
+    Args:
+        curves: `{(row, column): {label: (seconds_per_epoch, accuracies)}}`, the names of the rows and
+            the columns of panels; accuracies are lists over seeds of lists over epochs. A line is their
+            mean, an error bar one standard deviation of the sample.
+        path: File to write, PNG or what its ending says.
+        title: Title of the figure.
+        styles: `{label: arguments}` of Matplotlib's `Line2D`.
+        seconds: Draw against seconds instead of epochs.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If there is no panel.
+    """
+    if not curves:
+        raise ValueError(f"Argument `curves` must have at least one panel. Received: {curves!r}")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows, columns = (list(dict.fromkeys(place[axis] for place in curves)) for axis in (0, 1))
+    figure = Figure(figsize=(3.8 * len(columns) + 3, 2.9 * len(rows) + 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    labels: dict = {}
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            axes = grid[i][j]
+            for label, (per_epoch, accuracies) in curves.get((row, column), {}).items():
+                labels.setdefault(label, _curve(axes, per_epoch if seconds else None, accuracies,
+                                                (styles or {}).get(label, {})))  # fmt: skip
+            axes.set(title=f"{column}, {row}" if len(curves) > 1 else "")
+            axes.grid(alpha=0.3)
+            axes.set_xlim(left=0)
+            if not seconds:
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        grid[i][0].set_ylabel("test accuracy")
+    for axes in grid[-1]:
+        axes.set_xlabel("seconds of training" if seconds else "epoch")
+    figure.legend(
+        labels.values(), labels, loc="outside right center", handlelength=3, frameon=False
+    )
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+    return Path(path)
+
+
+def _curve(axes, per_epoch, accuracies, style):
+    accuracies = np.asarray(accuracies)
+    mean = accuracies.mean(0)
+    deviation = accuracies.std(0, ddof=1) if len(accuracies) > 1 else np.zeros(len(mean))
+    epochs = np.arange(1, len(mean) + 1)
+    every = -(-len(mean) // _BARS)
+    return axes.errorbar(
+        epochs if per_epoch is None else per_epoch * epochs,
+        mean,
+        yerr=deviation if len(accuracies) > 1 else None,
+        errorevery=every,
+        markevery=every,
+        capsize=2,
+        **{"marker": "o", "markersize": 4, "linewidth": 1.3, **style},
+    )
