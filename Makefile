@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 EXTRAS_DEMO := tensorflow,data,plots
 EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
-EXTRAS_TEST := tensorflow,jax,torch,data,plots,tests
+EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
-NOT_CORE := --ignore tests/experiments --ignore tests/commands --ignore tests/datasets
+NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plots)
 
 .PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials benchmark clean
 
