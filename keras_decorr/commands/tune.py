@@ -101,7 +101,7 @@ def tune(
         from keras_decorr import tuning
         from keras_decorr.decorrelators.arguments import check_count
 
-        tuning.check_installed()
+        tuning.check_installed(plots=True)
         from keras_decorr.tuning.config import TuningConfig
         from keras_decorr.tuning.display import Display, comparison, verdict
         from keras_decorr.tuning.search import search
