@@ -101,7 +101,7 @@ def tune(
         from keras_decorr import tuning
         from keras_decorr.decorrelators.arguments import check_count
 
-        tuning.check_installed()
+        tuning.check_installed(plots=True)
         from keras_decorr.tuning.config import TuningConfig
         from keras_decorr.tuning.display import Display, comparison, verdict
         from keras_decorr.tuning.search import search
@@ -113,7 +113,7 @@ def tune(
             net=net,
             width=width,
             tuner=tuner,
-            trials=trials if trials or tuner not in ("random", "bayesian") else 20,
+            trials=20 if trials is None and tuner in ("random", "bayesian") else trials,
             epochs=epochs,
             batch_size=batch_size or (64 if small else 256),
             learning_rates=learning_rates,

@@ -26,17 +26,24 @@ def __dir__():
     return sorted([*globals(), *__all__])
 
 
-def check_installed():
-    """Raise an ImportError that names the extra, if a package that a search needs is missing."""
+def check_installed(*, plots=False):
+    """Raise an ImportError that names the extra, if a package that a search needs is missing.
+
+    Args:
+        plots: Whether it is to draw the heat map.
+    """
     # On TensorFlow every trial fails without TensorBoard; Bayesian optimization takes scikit-learn.
     packages = {
         "keras_tuner": "keras-tuner",
         "tensorboard": "tensorboard",
         "sklearn": "scikit-learn",
     }
+    if plots:
+        packages["matplotlib"] = "matplotlib"
+    extras = "tuner,plots" if plots else "tuner"
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            "keras_decorr.tuning needs the extra `tuner`: pip install 'keras-decorr[tuner]'. Missing: "
+            f"keras_decorr.tuning needs the extra: pip install 'keras-decorr[{extras}]'. Missing: "
             + ", ".join(packages[name] for name in missing)
         )

@@ -52,14 +52,14 @@ def table(rows, trials=None, height=None):
 
 
 def comparison(summary):
-    """The best rates beside the net's default ones and the best without decorrelation."""
+    """The best rates beside the net's default ones and those best for the plain net."""
     shown = Table(title="best rates (accuracy on validation images)")
     for name in ("", "rate", "rate of M", "others", "accuracy", "epoch", "seconds"):
         shown.add_column(name)
     for title, row in (
         ("best", summary["best"]),
         ("default rates", summary["default"]),
-        ("best without decorrelation", summary["control"]),
+        ("best plain", summary["control"]),
     ):
         if row is None:
             shown.add_row(title, *[""] * 3, "failed or not trained", "", "")
