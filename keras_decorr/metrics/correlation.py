@@ -1,7 +1,7 @@
 """How correlated rows of activations are: NumPy or tensors in, floats out.
 
 With `C = X^T X / k` for rows `X` of `(k, n)`, centred by whoever hands them over. All of these are
-functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`: the two have the same
+functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`, which has the same
 eigenvalues but for zeros.
 """
 
@@ -185,8 +185,7 @@ def gain(x, u):
     x, u = _rows("gain", x), _rows("gain", u)
     if len(x) != len(u):
         raise ValueError(
-            "`gain` needs the same rows before and after. "
-            f"Received: shapes {x.shape} and {u.shape}"
+            f"`gain` needs the same rows before and after. Received: shapes {x.shape} and {u.shape}"
         )
     before, after = (np.linalg.norm(rows, axis=1) for rows in (x, u))
     # What is not finite is kept, and shows.

@@ -51,10 +51,11 @@ def sampled_inputs(model, x, max_rows=1024):
     Example:
 
     >>> import keras, numpy as np, keras_decorr
-    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(3)])
+    >>> layer = keras_decorr.layers.DecorDense(3, name="out")
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), layer])
     >>> (seen,) = keras_decorr.metrics.sampled_inputs(model, np.random.rand(8, 6).astype("float32"))
     >>> seen.name, seen.decorrelated.shape
-    ('decor_dense', (8, 6))
+    ('out', (8, 6))
     """
     check_count("sampled_inputs", "max_rows", max_rows)
     if not isinstance(model, keras.Model) or not model.built:
