@@ -1,6 +1,7 @@
 """What every decorrelation rule shares: its rate, its sampling and the structure of its M."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -79,8 +80,8 @@ class Decorrelator(ABC):
                 f"Received: {momentum!r}"
             )
         self._learning_rate = learning_rate
-        self._rate_variable = None
-        self._step_variable = None
+        self._rate_variable: Any = None
+        self._step_variable: Any = None
         self.sample_fraction = check_number(
             owner, "sample_fraction", sample_fraction, 0.0, 1.0, open_low=True
         )
