@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics.decorrelation_state import DecorrelationState, decorrelation_state
+from keras_decorr.metrics.sampled_inputs import names_of
+from keras_decorr.training.step import decorrelation_layers
 
 FIGURES = DecorrelationState._fields[3:]  # those that change
 
@@ -124,6 +126,8 @@ class DecorrelationMonitor(keras.callbacks.Callback):
         elif (epoch + 1) % self.every == 0:
             self._measure(self._before + done)
         self._before += done
+        if not self._logged:  # nothing yet, but the columns must be there
+            self._log(names_of(decorrelation_layers(self.model), self.model), {})
         if logs is not None:
             logs.update(self._logged)
 
@@ -141,9 +145,7 @@ class DecorrelationMonitor(keras.callbacks.Callback):
     def _measure(self, step):
         states = decorrelation_state(self.model, self.x, self.max_rows)
         self.states.append((self._epoch, step, states))
-        for state in states:
-            for figure in self.figures:
-                self._logged[f"{figure}/{state.name}"] = getattr(state, figure)
+        self._log([state.name for state in states], {state.name: state for state in states})
         if self.path is not None:
             with open(self.path, "a", newline="") as file:
                 csv.writer(file).writerows((self._epoch, step, *state) for state in states)
@@ -154,6 +156,11 @@ class DecorrelationMonitor(keras.callbacks.Callback):
                         name = f"{figure}/{state.name}"
                         _tensorflow().summary.scalar(name, getattr(state, figure))
             self._writer.flush()
+
+    def _log(self, names, states):
+        for name in names:
+            for figure in self.figures:
+                self._logged[f"{figure}/{name}"] = getattr(states.get(name), figure, math.nan)
 
     def __getstate__(self):  # copies and pickles go without the model and the open file
         return {**self.__dict__, "_model": None, "_writer": None}

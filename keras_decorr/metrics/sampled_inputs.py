@@ -86,7 +86,7 @@ def sampled_inputs(model, x, max_rows=1024):
     nothing = (None, None, None)
     return [
         SampledInputs(name, layer, *found.get(id(layer), nothing))
-        for name, layer in zip(_names(layers, model), layers, strict=True)
+        for name, layer in zip(names_of(layers, model), layers, strict=True)
     ]
 
 
@@ -97,7 +97,7 @@ def _before_and_after(layer, sample):
     return tuple(ops.convert_to_numpy(rows) for rows in (X, Z, U))
 
 
-def _names(layers, model):
+def names_of(layers, model):
     """A name for each, of its own even where a user's class gives two parts one name."""
     names: list[str] = []
     for layer in layers:
