@@ -111,7 +111,7 @@ class DecorrelationMonitor(keras.callbacks.Callback):
             self._writer = _tensorflow().summary.create_file_writer(self.log_dir)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._begun = epoch, -1
+        self._epoch, self._begun = epoch, 0
         self._logged = dict.fromkeys(self._logged, math.nan)
 
     # At the beginning of the next step, not at the end of one: that leaves JAX free to run ahead.

@@ -127,11 +127,9 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
 
     def _of_epoch(self, epoch, rate):
         parameters = inspect.signature(self.schedule).parameters.values()
-        positional = [
-            p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-        several = len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        return self._checked(self.schedule(epoch, rate) if several else self.schedule(epoch))
+        needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        takes_rate = len(needed) > 1 or any(p.kind is p.VAR_POSITIONAL for p in needed)
+        return self._checked(self.schedule(epoch, rate) if takes_rate else self.schedule(epoch))
 
     def _checked(self, rate):
         rate = float(ops.convert_to_numpy(rate)) if ops.is_tensor(rate) else rate
