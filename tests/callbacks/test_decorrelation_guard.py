@@ -145,7 +145,7 @@ def test_batches_that_are_odd_but_finite(guarded, data, rng):
 
 def test_a_batch_out_of_all_proportion(guarded, data):
     model, guard = guarded
-    # The gain makes good what a batch of 1e8 does to M; of 1e25 the squares are no float32, and M waits.
+    # The gain makes good what 1e8 does to M. The squares of 1e25 are no float32, and M waits.
     for size, skipped in ((1e8, 0), (1e25, 1)):
         x = size * data[0][:BATCH]
         history = fit(model, spoiled(data, x=x), callbacks=[guard])
