@@ -1,5 +1,14 @@
 """Keras callbacks that look into the training."""
 
 from keras_decorr.callbacks.alignment_monitor import AlignmentMonitor
+from keras_decorr.callbacks.decorrelation_guard import DecorrelationGuard, GuardEvent
+from keras_decorr.callbacks.decorrelation_monitor import DecorrelationMonitor
+from keras_decorr.callbacks.decorrelation_rate_scheduler import DecorrelationRateScheduler
 
-__all__ = ["AlignmentMonitor"]
+__all__ = [
+    "AlignmentMonitor",
+    "DecorrelationGuard",
+    "DecorrelationMonitor",
+    "DecorrelationRateScheduler",
+    "GuardEvent",
+]

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -98,8 +99,8 @@ class Decorrelator(ABC):
                 f"Received: {momentum!r}"
             )
         self._learning_rate = learning_rate
-        self._rate_variable = None
-        self._step_variable = None
+        self._rate_variable: Any = None
+        self._step_variable: Any = None
         self.sample_fraction = check_number(
             owner, "sample_fraction", sample_fraction, 0.0, 1.0, open_low=True
         )
@@ -190,8 +191,9 @@ class Decorrelator(ABC):
     def learning_rate(self):
         """The decorrelation rate per step; of a schedule, its value at the present step."""
         if isinstance(self._learning_rate, LearningRateSchedule):
-            step = 0 if self._step_variable is None else self._step_variable
-            return self._learning_rate(step)
+            if self._step_variable is None:
+                return self._learning_rate(0)
+            return self._learning_rate(self._step_variable) * self._rate_variable
         return self._learning_rate if self._rate_variable is None else self._rate_variable
 
     @learning_rate.setter
@@ -208,15 +210,23 @@ class Decorrelator(ABC):
         if self._rate_variable is not None:
             self._rate_variable.assign(self._learning_rate)
 
+    def scale_rate(self, factor):
+        """Multiply the rate of a built layer by a number, or what its schedule gives from now on."""
+        factor = check_number(type(self).__name__, "factor", float(factor), 0.0)
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            self._rate_variable.assign(self._rate_variable * factor)
+        else:
+            self.learning_rate = float(keras.ops.convert_to_numpy(self.learning_rate)) * factor
+
     def bind(self, rate, step):
         """Connect to the variables in which a layer holds the rate and counts its steps."""
         self._rate_variable, self._step_variable = rate, step
 
     @property
     def initial_rate(self):
-        """Value with which the rate variable of a layer starts."""
+        """Value with which the rate variable of a layer starts: the rate, or a schedule's factor."""
         scheduled = isinstance(self._learning_rate, LearningRateSchedule)
-        return 0.0 if scheduled else float(self._learning_rate)
+        return 1.0 if scheduled else float(self._learning_rate)
 
     # --- serialisation ------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ integral operators", J. Research of the National Bureau of Standards 45 (1950).
 
 import numpy as np
 
+# Up to so many features a decomposition takes less time than an inverse and two iterations.
+SMALL = 256
+
 
 def largest_singular_value(gram_product, start, steps=32):
     """The square root of the largest eigenvalue of `A^T A`, by Lanczos iteration.
@@ -38,6 +41,30 @@ def largest_singular_value(gram_product, start, steps=32):
     return float(np.sqrt(max(np.linalg.eigvalsh(tridiagonal)[-1], 0.0)))
 
 
+def singular_range(gram_product, inverse_gram_product, start, steps=32):
+    """`(largest, smallest)` singular value of a map from two functions `largest_singular_value` takes.
+
+    Args:
+        gram_product: Gives `A^T A v`.
+        inverse_gram_product: The same for `A^-T`, or `None` if `A` has no inverse.
+        start: As in `largest_singular_value`.
+        steps: As there.
+    """
+    largest = largest_singular_value(gram_product, start, steps)
+    if inverse_gram_product is None:
+        return largest, 0.0
+    inverse = largest_singular_value(inverse_gram_product, start, steps)
+    return largest, 1.0 / inverse if inverse > 0.0 else 0.0
+
+
+def inverse_or_none(A):
+    """The inverse of a matrix or of each of a stack, `None` if one has none."""
+    try:
+        return np.linalg.inv(A)
+    except np.linalg.LinAlgError:
+        return None
+
+
 def range_of_blocks(blocks, real):
     """`(largest, smallest)` singular value of a block-diagonal matrix.
 
@@ -45,13 +72,18 @@ def range_of_blocks(blocks, real):
         blocks: `(..., m, m)` array.
         real: `(..., m)` booleans: which features are no padding.
     """
-    largest, smallest = 0.0, np.inf
     m = blocks.shape[-1]
     blocks, real = blocks.reshape(-1, m, m), real.reshape(-1, m)
-    whole = real.all(-1)
-    padded = zip(blocks[~whole], real[~whole], strict=True)
-    for part in [blocks[whole]] + [block[np.ix_(kept, kept)] for block, kept in padded]:
-        if part.size:
-            values = np.linalg.svd(part, compute_uv=False)
-            largest, smallest = max(largest, values.max()), min(smallest, values.min())
-    return float(largest), float(smallest)
+    if real.sum() <= SMALL:
+        parts = [A[np.ix_(kept, kept)] for A, kept in zip(blocks, real, strict=True) if kept.any()]
+        values = np.concatenate([np.linalg.svd(part, compute_uv=False) for part in parts])
+        return float(values.max()), float(values.min())
+
+    def gram_product(A):
+        return lambda v: A.swapaxes(-1, -2) @ (A @ v)
+
+    # The start does not touch the padding, so an identity there changes nothing.
+    start = np.random.default_rng(0).normal(size=(*real.shape, 1)) * real[..., None]
+    inverse = inverse_or_none(blocks + np.eye(m) * ~real[:, None])
+    transposed = None if inverse is None else gram_product(inverse.swapaxes(-1, -2))
+    return singular_range(gram_product(blocks), transposed, start)

@@ -1,8 +1,8 @@
 """How correlated rows of activations are: NumPy or tensors in, floats out.
 
 With `C = X^T X / k` for rows `X` of `(k, n)`, centred by whoever hands them over. All of these are
-functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`: the two have the
-same eigenvalues but for zeros.
+functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`, which has the same
+eigenvalues but for zeros.
 """
 
 import math

@@ -85,11 +85,12 @@ def decorrelation_state(model, x, max_rows=1024):
     Example:
 
     >>> import keras, numpy as np, keras_decorr
-    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(3)])
+    >>> layer = keras_decorr.layers.DecorDense(3, name="out")
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), layer])
     >>> x = np.random.rand(32, 6).astype("float32")
     >>> (state,) = keras_decorr.metrics.decorrelation_state(model, x)
     >>> state.name, state.condition
-    ('decor_dense', 1.0)
+    ('out', 1.0)
     """
     return [_state(seen) for seen in sampled_inputs(model, x, max_rows)]
 
@@ -97,8 +98,7 @@ def decorrelation_state(model, x, max_rows=1024):
 def matrix_condition(layer):
     """Condition number of the M of a `Decorrelation`.
 
-    Exact, but for a Monarch M that is larger than the steps of the iteration (32): there to about one
-    in a hundred.
+    Exact up to 256 features and for a low-rank M, else and for a Monarch M to about one in a hundred.
 
     Args:
         layer: A built `keras_decorr.layers.Decorrelation`.

@@ -51,10 +51,11 @@ def sampled_inputs(model, x, max_rows=1024):
     Example:
 
     >>> import keras, numpy as np, keras_decorr
-    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(3)])
+    >>> layer = keras_decorr.layers.DecorDense(3, name="out")
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), layer])
     >>> (seen,) = keras_decorr.metrics.sampled_inputs(model, np.random.rand(8, 6).astype("float32"))
     >>> seen.name, seen.decorrelated.shape
-    ('decor_dense', (8, 6))
+    ('out', (8, 6))
     """
     check_count("sampled_inputs", "max_rows", max_rows)
     if not isinstance(model, keras.Model) or not model.built:
@@ -85,7 +86,7 @@ def sampled_inputs(model, x, max_rows=1024):
     nothing = (None, None, None)
     return [
         SampledInputs(name, layer, *found.get(id(layer), nothing))
-        for name, layer in zip(_names(layers, model), layers, strict=True)
+        for name, layer in zip(names_of(layers, model), layers, strict=True)
     ]
 
 
@@ -96,7 +97,7 @@ def _before_and_after(layer, sample):
     return tuple(ops.convert_to_numpy(rows) for rows in (X, Z, U))
 
 
-def _names(layers, model):
+def names_of(layers, model):
     """A name for each, of its own even where a user's class gives two parts one name."""
     names: list[str] = []
     for layer in layers:

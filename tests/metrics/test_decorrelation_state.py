@@ -1,5 +1,7 @@
 """The state of every layer against its rows and its M as an explicit matrix; and nothing moves."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -105,8 +107,13 @@ def test_parts_that_never_meet(model, rng):
     assert state.rank_before == pytest.approx(sum(map(metrics.effective_rank, parts)))
 
 
-@pytest.mark.parametrize("n", [6, 11, 60])
-@pytest.mark.parametrize("structure", sorted(STRUCTURES))
+@pytest.mark.parametrize(
+    ("structure", "n"),
+    [
+        *itertools.product(sorted(STRUCTURES), [6, 11, 60]),
+        *((name, 301) for name in ("full", "block_diagonal", "monarch")),
+    ],
+)
 def test_condition_of_every_structure(structure, n, rng):
     layer = Decorrelation(NormPreserving(structure=structure, groups=4))
     layer.build((None, n))

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths import blocks
-from keras_decorr.maths.singular_values import largest_singular_value
+from keras_decorr.maths.singular_values import inverse_or_none, singular_range
 
 
 class Monarch(Structure):
@@ -55,23 +55,20 @@ class Monarch(Structure):
         return ops.transpose(blocks.join(self.product.fold(matrices[0], K), self.n))
 
     def singular_range(self, matrices):
-        # Each by an iteration: the map has no blocks, but it is cheap to apply, and so is its inverse.
+        # By an iteration: the map has no blocks, but it is cheap to apply, and so is its inverse.
         identities = self.identities()
         start = np.random.default_rng(0).normal(size=(self.g, self.m, 1))
         start *= identities[0].max(-1)[..., None]
-        largest = largest_singular_value(self._gram_product(*matrices), start)
         # An identity on the padding, which the start does not touch.
-        padded = [
-            M + np.eye(self.m) - identity for M, identity in zip(matrices, identities, strict=True)
+        inverses = [
+            inverse_or_none(M + np.eye(self.m) - identity)
+            for M, identity in zip(matrices, identities, strict=True)
         ]
-        try:
-            first, second = map(np.linalg.inv, padded)
-        except np.linalg.LinAlgError:
-            return largest, 0.0
-        # M = E S2 E S1 with the exchange E = E^-1 = E^T, so M^-T = E S2^-T E S1^-T is of the same form.
-        inverse = self._gram_product(first.swapaxes(-1, -2), second.swapaxes(-1, -2))
-        smallest = largest_singular_value(inverse, start)
-        return largest, 1.0 / smallest if smallest > 0.0 else 0.0
+        inverse = None
+        if all(matrix is not None for matrix in inverses):
+            # M = E S2 E S1 with the exchange E = E^-1 = E^T: M^-T = E S2^-T E S1^-T has the same form.
+            inverse = self._gram_product(*(matrix.swapaxes(-1, -2) for matrix in inverses))
+        return singular_range(self._gram_product(*matrices), inverse, start)
 
     def _gram_product(self, first, second):
         """The function `v -> M^T M v` for two stages, `v` of shape `(g, m, 1)`."""

@@ -1,0 +1,163 @@
+"""One decorrelation rate for all layers of a model, by epoch or by step."""
+
+import inspect
+import math
+
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+from keras.src.utils import io_utils
+
+from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.training.step import decorrelation_layers, name_within
+
+
+class DecorrelationRateScheduler(keras.callbacks.Callback):
+    """Sets the decorrelation rate of every layer while a model trains, and warms it up.
+
+    A new model can have a schedule in its decorrelators, `NormPreserving(learning_rate=schedule)`,
+    which is part of the model and needs no callback. This one is for what a schedule does not do: a
+    function of the epoch, a model that is there already, a linear warm-up of layers with rates of
+    their own.
+
+    What another callback does to the rate in between, as `DecorrelationGuard` lowers it, stays: if it
+    is now a tenth of what was set, so is all that follows. The logs of an epoch show the rate of the
+    first layer as `decorrelation_rate`.
+
+    Args:
+        schedule: A function `schedule(epoch)` or `schedule(epoch, rate)` that returns the rate for the
+            epoch, counted from 0, given the present one; or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the step; or `None`, with which each
+            layer keeps its rate after the warm-up.
+        warmup_steps: For so many training steps the rate rises linearly from 0 to what it would be.
+            Those that the optimizer has taken before count, so a second `fit` goes on. Defaults to 0.
+        verbose: 1 to print the rate of each epoch. Defaults to 0.
+
+    Raises:
+        ValueError: If an argument is out of its range, or would do nothing; in `fit`, if a layer
+            follows a schedule of its own, or if `schedule` gives something else than a non-negative
+            number.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_decorr
+    >>> layer = keras_decorr.layers.DecorDense(10, activation="softmax")
+    >>> model = keras_decorr.Sequential([keras.Input((64,)), layer])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> x, y = np.random.rand(128, 64).astype("float32"), np.random.randint(0, 10, 128)
+    >>> halved = keras_decorr.callbacks.DecorrelationRateScheduler(lambda epoch: 1e-3 * 0.5**epoch)
+    >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[halved])
+    >>> [round(rate, 6) for rate in history.history["decorrelation_rate"]]
+    [0.001, 0.0005]
+    """
+
+    def __init__(self, schedule=None, warmup_steps=0, verbose=0):
+        super().__init__()
+        name = type(self).__name__
+        self.warmup_steps = check_count(name, "warmup_steps", warmup_steps, low=0)
+        if schedule is not None and not callable(schedule):
+            raise ValueError(
+                f"Argument `schedule` of {name} must be a function of the epoch, a "
+                f"keras.optimizers.schedules.LearningRateSchedule or None. Received: {schedule!r}"
+            )
+        if schedule is None and self.warmup_steps == 0:
+            raise ValueError(
+                f"{name} has nothing to do: give it a `schedule`, or `warmup_steps`. "
+                f"Received: schedule=None, warmup_steps={warmup_steps!r}"
+            )
+        self.schedule = schedule
+        self.verbose = verbose
+        self._of_layers = {}
+
+    def set_model(self, model):
+        if model is not self._model:
+            self._of_layers = {}
+        super().set_model(model)
+
+    def on_train_begin(self, logs=None):
+        self._layers()  # to say at once what is wrong
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._before = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        for layer in self._layers():
+            kept = self._of_layers.setdefault(layer.path or id(layer), _Rate(_present(layer)))
+            if self._by_epoch:
+                kept.target = self._of_epoch(epoch, kept.target)
+        self._set(self._before)
+        if self.verbose:
+            rates = sorted({f"{_present(layer):.3g}" for layer in self._layers()})
+            io_utils.print_msg(
+                f"\nEpoch {epoch + 1}: DecorrelationRateScheduler, rate {', '.join(rates)}."
+            )
+
+    # At the beginning of a step, where JAX takes what was assigned. It reads no state in vain.
+    def on_train_batch_begin(self, batch, logs=None):
+        step = self._before + batch
+        if batch and (self._by_step or step - self._model.steps_per_execution < self.warmup_steps):
+            self._set(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        layers = self._layers()
+        if logs is not None and layers:
+            logs["decorrelation_rate"] = _present(layers[0])
+
+    @property
+    def _by_step(self):
+        return isinstance(self.schedule, LearningRateSchedule)
+
+    @property
+    def _by_epoch(self):
+        return self.schedule is not None and not self._by_step
+
+    def _layers(self):
+        layers = decorrelation_layers(self.model)
+        for layer in layers:
+            if isinstance(layer.decorrelator._learning_rate, LearningRateSchedule):
+                raise ValueError(
+                    f"The layer {name_within(layer, self.model)!r} follows a LearningRateSchedule of "
+                    "its own. Build it with a float rate to use DecorrelationRateScheduler."
+                )
+        if not layers and self.model.built:
+            raise ValueError(
+                "DecorrelationRateScheduler finds no decorrelating layer. Use the layers of "
+                "keras_decorr.layers, or `keras_decorr.decorrelate(model)`. "
+                f"Received: {self.model.name!r}"
+            )
+        return layers
+
+    def _of_epoch(self, epoch, rate):
+        parameters = inspect.signature(self.schedule).parameters.values()
+        needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        takes_rate = len(needed) > 1 or any(p.kind is p.VAR_POSITIONAL for p in needed)
+        return self._checked(self.schedule(epoch, rate) if takes_rate else self.schedule(epoch))
+
+    def _checked(self, rate):
+        rate = float(ops.convert_to_numpy(rate)) if ops.is_tensor(rate) else rate
+        return float(check_number("DecorrelationRateScheduler", "schedule", rate, 0.0))
+
+    def _set(self, step):
+        warm = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+        for layer in self._layers():
+            kept = self._of_layers.setdefault(layer.path or id(layer), _Rate(_present(layer)))
+            if self._by_step:
+                kept.target = self._checked(self.schedule(step))
+            kept.see(_present(layer))
+            layer.decorrelator.learning_rate = kept.value = warm * kept.factor * kept.target
+
+    def __getstate__(self):  # copies and pickles go without the model, and know none
+        return {**self.__dict__, "_model": None, "_of_layers": {}}
+
+
+class _Rate:
+    """The rate of one layer: what it shall be, what was set, and what others have made of it."""
+
+    def __init__(self, target):
+        self.target, self.value, self.factor = target, None, 1.0
+
+    def see(self, present):
+        if self.value and not math.isclose(present, self.value, rel_tol=1e-5):
+            self.factor *= present / self.value
+
+
+def _present(layer):
+    return float(ops.convert_to_numpy(layer.decorrelator.learning_rate))

@@ -1,0 +1,359 @@
+"""Faults injected in mid-training: the run ends finite, says what happened, and loses nothing else."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_decorr
+from keras_decorr.callbacks import DecorrelationGuard
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import DecorDense
+from keras_decorr.metrics.decorrelation_state import matrix_condition
+from keras_decorr.training import decorrelation_layers
+
+BATCH, BATCHES, BAD = 8, 9, 4
+PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
+
+
+def network(cls=OURS, rate=1e-2, dtype=None, norm=False, structure="full", **compiled):
+    keras.utils.set_random_seed(5)
+    d = NormPreserving(rate, structure=structure, sample_fraction=1.0)
+    layers = [
+        keras.Input((6,)),
+        DecorDense(8, activation="tanh", decorrelator=d, dtype=dtype, name="hidden"),
+        *([keras.layers.BatchNormalization(dtype=dtype)] if norm else []),
+        DecorDense(1, decorrelator=d, dtype=dtype, name="out"),
+    ]
+    model = cls(layers)
+    compiled = compiled or {"jit_compile": keras.backend.backend() == "jax"}
+    model.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"], **compiled)
+    return model
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """A model and a guard that most tests share: a step is compiled once for the two."""
+    return network(), DecorrelationGuard()
+
+
+@pytest.fixture
+def guarded(compiled):
+    """Both as if they were new."""
+    model, guard = compiled
+    model.optimizer.build(model.trainable_variables)
+    fresh = network()
+    fresh.optimizer.build(fresh.trainable_variables)
+    for variable, new in zip(everything(model), everything(fresh), strict=True):
+        variable.assign(new)
+    guard.__dict__ |= {"action": "restore", "every": 2, "max_restores": 10, "verbose": 0}
+    return model, guard
+
+
+def everything(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+@pytest.fixture
+def data(rng):
+    x = rng.normal(size=(BATCH * BATCHES, 6)) @ rng.normal(size=(6, 6))
+    return x.astype("float32"), np.tanh(x[:, :1]).astype("float32")
+
+
+def spoiled(data, x=None, y=None):
+    """The data with one batch in the midst replaced."""
+    parts = [array.copy() for array in data]
+    for part, value in zip(parts, (x, y), strict=True):
+        if value is not None:
+            part[BAD * BATCH : (BAD + 1) * BATCH] = value
+    return parts
+
+
+def fit(model, data, epochs=1, **arguments):
+    x, y = data
+    return model.fit(
+        x, y, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, **arguments
+    ).history
+
+
+def state(model):
+    """Everything but counters, rates and seeds."""
+    counters = {id(v) for layer in decorrelation_layers(model) for v in (layer.steps, layer.rate)}
+    counters |= {id(layer.skipped_updates) for layer in decorrelation_layers(model)}
+    variables = [v for v in model.variables if id(v) not in counters]
+    return [ops.convert_to_numpy(v) for v in (*variables, *model.optimizer.variables)]
+
+
+def assert_finite(model, history):
+    assert all(np.isfinite(value).all() for value in state(model))
+    assert np.isfinite([history[name] for name in ("loss", "mae")]).all()
+
+
+@pytest.mark.parametrize(("cls", "jit_compile"), [(PLAIN, True), (OURS, False), (OURS, True)])
+def test_nothing_but_the_bad_batches_is_lost(cls, jit_compile, data, capsys, backend):
+    if backend == "torch" and jit_compile:
+        pytest.skip("PyTorch compiles with a C++ compiler of its own")
+    model = network(cls, norm=True, jit_compile=jit_compile)
+    guard = DecorrelationGuard(every=2)
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    start = [ops.convert_to_numpy(v).copy() for v in (*model.variables, *optimizer.variables)]
+    clean = [np.delete(array, np.s_[BAD * BATCH : (BAD + 1) * BATCH], 0) for array in data]
+    expected_history = fit(model, clean, callbacks=[guard])
+    assert guard.events == []
+    expected = [value.copy() for value in state(model)]
+    whole = np.full((BATCH, 6), np.nan)
+    one = data[0][:BATCH].copy()
+    one[3, 2] = np.inf
+    for bad in (spoiled(data, x=whole), spoiled(data, x=one), spoiled(data, y=np.nan)):
+        for variable, value in zip((*model.variables, *optimizer.variables), start, strict=True):
+            variable.assign(value)
+        history = fit(model, bad, callbacks=[guard])
+        assert model.optimizer is optimizer
+        assert [(e.epoch, e.step, e.cause) for e in guard.events] == [(0, BAD, "batch")]
+        assert "epoch 1, step 5: the loss of a batch is not finite" in capsys.readouterr().out
+        if np.isnan(bad[1]).any():  # its inputs are good, and M learns from them
+            assert_finite(model, history)
+            continue
+        for a, b in zip(state(model), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        for name in ("loss", "mae"):
+            assert history[name] == pytest.approx(expected_history[name], rel=1e-4)
+
+
+def test_batches_that_are_odd_but_finite(guarded, data, rng):
+    model, guard = guarded
+    repeated = np.repeat(data[0][:1], BATCH, axis=0)
+    twins = np.repeat(rng.normal(size=(BATCH, 3)), 2, axis=1)
+    for bad in (
+        np.ones((BATCH, 6)),
+        0.0,
+        repeated,
+        twins,
+    ):  # constant, zero, one sample, duplicates
+        history = fit(model, spoiled(data, x=bad), callbacks=[guard])
+        assert_finite(model, history)
+        assert guard.events == []
+    x, y = data
+    history = model.fit(x[:3], y[:3], batch_size=1, verbose=0, callbacks=[guard]).history
+    assert_finite(model, history)
+    assert guard.events == []
+
+
+def test_a_batch_out_of_all_proportion(guarded, data):
+    model, guard = guarded
+    # The gain makes good what 1e8 does to M. The squares of 1e25 are no float32, and M waits.
+    for size, skipped in ((1e8, 0), (1e25, 1)):
+        x = size * data[0][:BATCH]
+        history = fit(model, spoiled(data, x=x), callbacks=[guard])
+        assert_finite(model, history)
+        assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) == skipped
+
+
+def test_a_rate_1000_times_too_large(guarded, data, capsys):
+    def condition():
+        return max(map(matrix_condition, decorrelation_layers(model)))
+
+    model, guard = guarded
+    start = [ops.convert_to_numpy(v).copy() for v in everything(model)]
+    model.decorrelation_rate = 10.0
+    fit(model, data, epochs=3)
+    assert not condition() < 1e6
+    for variable, value in zip(everything(model), start, strict=True):
+        variable.assign(value)
+    model.decorrelation_rate = 10.0
+    guard.verbose = 1
+    history = fit(model, data, epochs=4, callbacks=[guard])
+    assert_finite(model, history)
+    assert condition() < 1e6
+    assert history["loss"][-1] < history["loss"][0]
+    assert {event.cause for event in guard.events} == {"matrix"}
+    assert "hidden" in {name for event in guard.events for name in event.layers}
+    out = capsys.readouterr().out
+    assert "M of 'hidden' " in out
+    assert "Decorrelation rate now 1.0e+00" in out
+    assert float(ops.convert_to_numpy(model.decorrelation_rate)) <= 1.0
+
+
+class BreakMatrix(keras.callbacks.Callback):
+    value = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == BAD:
+            M = decorrelation_layers(self.model)[0].matrices[0]
+            broken = ops.convert_to_numpy(M).copy()
+            if self.value is None:
+                broken[..., 0, :] = 0.0
+            else:
+                broken *= self.value
+            M.assign(broken)
+
+
+def test_every_failure_of_m(guarded, data):
+    model, guard = guarded
+    guard.every, broken = 1, BreakMatrix()
+    for broken.value, says in (
+        (np.nan, "has diverged: it holds NaN"),
+        (0.0, "vanishes: its gain is down to 0"),
+        (1e9, "has diverged: its gain explodes to 1"),
+        (None, "is singular: its condition number is"),
+    ):
+        rate = float(ops.convert_to_numpy(model.decorrelation_rate))
+        history = fit(model, data, callbacks=[broken, guard])
+        assert_finite(model, history)
+        assert matrix_condition(decorrelation_layers(model)[0]) < 1e4
+        (event,) = guard.events
+        assert (event.step, event.cause, event.layers) == (BAD, "matrix", ("hidden",))
+        assert f"M of 'hidden' {says}" in event.message
+        assert float(ops.convert_to_numpy(model.decorrelation_rate)) == pytest.approx(0.1 * rate)
+
+
+class BreakWeights(keras.callbacks.Callback):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == BAD:
+            self.model.get_layer("out").kernel.assign(np.full((8, 1), self.value, "float32"))
+
+
+def test_weights_that_are_not_finite_go_back(guarded, data):
+    model, guard = guarded
+    history = fit(model, data, callbacks=[BreakWeights(np.nan), guard])
+    assert_finite(model, history)
+    assert guard.events[0].cause == "weights"
+    assert "weights are not finite. Weights, optimizer and M go back" in guard.events[0].message
+    assert "rate now 1.0e-03" in guard.events[0].message
+
+
+def test_weights_that_are_finite_but_lost_go_back(guarded, data):
+    """Ten batches in a row without a finite loss."""
+    model, guard = guarded
+    guard.every = BATCHES
+    history = fit(model, data, epochs=3, callbacks=[BreakWeights(1e30), guard])
+    assert all(np.isfinite(value).all() for value in state(model))
+    assert "weights" in {event.cause for event in guard.events}
+    assert np.isfinite(history["loss"][0])
+
+
+def test_stop(guarded, data):
+    model, guard = guarded
+    guard.action = "stop"
+    history = fit(model, spoiled(data, x=np.nan), epochs=3, callbacks=[guard])
+    assert_finite(model, history)
+    assert len(history["loss"]) == 1
+    (event,) = guard.events
+    assert event.message.endswith("Its step is left out. Training stops.")
+
+
+def test_it_gives_up_where_nothing_helps(guarded, data):
+    model, guard = guarded
+    history = fit(model, [data[0] * np.nan, data[1]], epochs=5, callbacks=[guard])
+    assert len(history["loss"]) == 1
+    assert guard.events[-1].cause == "limit"
+    assert "no batch of the epoch had a finite loss" in guard.events[-1].message
+
+    class AlwaysBreak(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            M = decorrelation_layers(self.model)[0].matrices[0]
+            M.assign(ops.zeros_like(M))
+
+    guard.every, guard.max_restores = 1, 3
+    history = fit(model, data, epochs=5, callbacks=[AlwaysBreak(), guard])
+    assert [event.cause for event in guard.events][:4] == ["matrix"] * 3 + ["limit"]
+    assert "3 restorations did not help" in guard.events[3].message
+    assert len(history["loss"]) == 1
+
+
+def test_a_gradient_that_is_not_finite(data):
+    """Of a loss that is: the square root at zero."""
+    model = network()
+    model.compile(
+        "adam",
+        lambda y, p: ops.mean(ops.square(p)) + ops.mean(ops.sqrt(ops.relu(10.0 - y + 0.0 * p))),
+    )
+    guard = DecorrelationGuard(every=1, verbose=0)
+    x, y = spoiled(data, y=11.0)
+    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[guard])
+    assert all(np.isfinite(value).all() for value in state(model))
+    assert [(event.step, event.cause) for event in guard.events] == [(BAD, "batch")]
+    assert "the gradient of a step is not finite" in guard.events[0].message
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == BATCHES - 1
+
+
+def test_float16_overflow(data):
+    model = network(dtype="mixed_float16")
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-2), initial_scale=8.0)
+    model.compile(optimizer, "mse", metrics=["mae"])
+    guard = DecorrelationGuard(every=2, verbose=0)
+    # 7e4 is no float16.
+    history = fit(model, spoiled(data, x=7e4), epochs=2, callbacks=[guard])
+    assert_finite(model, history)
+    assert model.optimizer is optimizer
+    assert [(e.step, e.cause) for e in guard.events] == [(BAD, "batch")] * 2
+    assert float(ops.convert_to_numpy(optimizer.dynamic_scale)) == 2.0
+
+
+def test_training_is_the_same_with_it(data):
+    runs = []
+    for callbacks in ([], [DecorrelationGuard(every=2)]):
+        model = network(norm=True)
+        history = fit(model, data, epochs=2, callbacks=callbacks, validation_data=data)
+        runs.append((state(model), history))
+    for a, b in zip(runs[0][0], runs[1][0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    for name, value in runs[0][1].items():
+        assert runs[1][1][name] == pytest.approx(value, rel=1e-5)
+
+
+def test_validation_sees_no_nan_of_the_last_batch(data):
+    model = network(PLAIN, norm=True)
+    x, y = (array.copy() for array in data)
+    x[-BATCH:] = np.nan
+    history = fit(model, (x, y), callbacks=[DecorrelationGuard(verbose=0)], validation_data=data)
+    assert_finite(model, history)
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_again_copied_pickled_and_with_what_was_not_built(data):
+    guard = DecorrelationGuard(every=2, verbose=0)
+    model = network()
+    bad = spoiled(data, x=np.nan)
+    for _ in range(2):
+        fit(model, bad, callbacks=[guard])
+        assert len(guard.events) == 1
+    model.compile("sgd", "mae", metrics=["mae"])
+    assert fit(model, bad, callbacks=[guard])["loss"] == pytest.approx(
+        model.evaluate(*data, verbose=0)[:1], rel=0.5
+    )
+    for other in (copy.deepcopy(guard), pickle.loads(pickle.dumps(guard))):
+        assert other.events == guard.events
+        fit(network(), bad, callbacks=[other])
+        assert len(other.events) == 1
+    subclassed = OURS([DecorDense(4, name="hidden"), DecorDense(1, name="out")])
+    subclassed.compile("adam", "mse", metrics=["mae"])
+    assert_finite(subclassed, fit(subclassed, bad, callbacks=[guard]))
+    assert [event.step for event in guard.events] == [BAD]
+
+
+def test_errors(data):
+    for name, value in (
+        ("action", "repair"), ("every", 0), ("factor", 0.0), ("factor", 1.0), ("factor", 2.0),
+        ("max_condition", 1.0), ("max_gain", 0.5), ("max_restores", 0),
+    ):  # fmt: skip
+        with pytest.raises(
+            ValueError, match=f"`{name}` of DecorrelationGuard.*Received: {value!r}"
+        ):
+            DecorrelationGuard(**{name: value})
+    plain = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    plain.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="finds no decorrelating layer"):
+        plain.fit(*data, verbose=0, callbacks=[DecorrelationGuard()])
+    model = network()
+    model.get_layer("out").kernel.assign(np.full((8, 1), np.nan))
+    with pytest.raises(ValueError, match=r"not finite before the training.*out.*kernel"):
+        fit(model, data, callbacks=[DecorrelationGuard()])

@@ -1,0 +1,153 @@
+"""The rate that each step sees."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_decorr
+from keras_decorr.callbacks import DecorrelationRateScheduler
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import DecorDense
+from keras_decorr.training import decorrelation_layers
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Two layers with rates of their own."""
+    model = keras.Sequential([
+        keras.Input((4,)),
+        DecorDense(3, decorrelator=NormPreserving(0.1), name="a"),
+        DecorDense(1, decorrelator=NormPreserving(0.2), name="b"),
+    ])  # fmt: skip
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+class Seen(keras.callbacks.Callback):
+    """The rates of the two layers at every step."""
+
+    def on_train_begin(self, logs=None):
+        self.rates = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.rates.append(
+            tuple(
+                round(float(ops.convert_to_numpy(layer.decorrelator.learning_rate)), 6)
+                for layer in decorrelation_layers(self.model)
+            )
+        )
+
+
+def fit(model, scheduler, epochs=2, fresh=True, before=()):
+    if fresh:
+        model.optimizer.iterations.assign(0)
+        for layer, rate in zip(decorrelation_layers(model), (0.1, 0.2), strict=True):
+            layer.decorrelator.learning_rate = rate
+    x, seen = np.random.default_rng(0).normal(size=(24, 4)).astype("float32"), Seen()
+    callbacks = [*before, scheduler, seen]
+    history = model.fit(x, x[:, :1], batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks)
+    return seen.rates, history.history["decorrelation_rate"]
+
+
+def test_function_of_the_epoch(model, capsys):
+    scheduler = DecorrelationRateScheduler(lambda epoch: 1.0 / (epoch + 1), verbose=1)
+    rates, logged = fit(model, scheduler)
+    assert rates == [(1.0, 1.0)] * 3 + [(0.5, 0.5)] * 3
+    assert logged == [1.0, 0.5]
+    assert "Epoch 2: DecorrelationRateScheduler, rate 0.5" in capsys.readouterr().out
+
+
+def test_function_of_the_epoch_and_the_rate(model):
+    rates, _ = fit(model, DecorrelationRateScheduler(lambda epoch, rate: rate * 0.5))
+    assert rates == [(0.05, 0.1)] * 3 + [(0.025, 0.05)] * 3
+
+
+def test_it_reaches_the_step(model):
+    """A rate of 0 moves nothing but the gain."""
+    M = decorrelation_layers(model)[0].matrices[0]
+    M.assign(ops.eye(*M.shape[-2:]) * ops.ones(M.shape))
+    fit(model, DecorrelationRateScheduler(lambda epoch: 0.0))
+    moved = ops.convert_to_numpy(M)[0]
+    np.testing.assert_array_equal(moved, np.diag(np.diag(moved)))
+    fit(model, DecorrelationRateScheduler(lambda epoch: 0.1))
+    assert np.count_nonzero(ops.convert_to_numpy(M)[0]) > M.shape[-1]
+
+
+def test_keras_schedule_by_step_with_warm_up(model):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.4, 0.2])
+    rates, _ = fit(model, DecorrelationRateScheduler(schedule, warmup_steps=2))
+    assert [a for a, _ in rates] == [0.0, 0.2, 0.4, 0.4, 0.2, 0.2]
+    assert all(a == b for a, b in rates)
+
+
+def test_warm_up_alone_goes_on_in_the_next_fit(model):
+    scheduler = DecorrelationRateScheduler(warmup_steps=4)
+    first, _ = fit(model, scheduler, epochs=1)
+    second, _ = fit(model, scheduler, fresh=False)
+    assert first + second == [
+        (0.0, 0.0), (0.025, 0.05), (0.05, 0.1), (0.075, 0.15), *[(0.1, 0.2)] * 5,
+    ]  # fmt: skip
+
+
+def test_what_another_callback_lowers_stays_lowered(model):
+    class Lower(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            decorrelation_layers(self.model)[1].decorrelator.scale_rate(0.1)
+
+    scheduler = DecorrelationRateScheduler(lambda epoch: 1.0 / (epoch + 1))
+    rates, _ = fit(model, scheduler, epochs=3, before=[Lower()])
+    assert rates[::3] == [(1.0, 1.0), (0.5, 0.05), (round(1 / 3, 6), round(1 / 300, 6))]
+
+
+def test_a_schedule_of_the_layer_can_be_lowered():
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.4, 0.2])
+    layer = DecorDense(1, decorrelator=NormPreserving(schedule))
+    layer.build((None, 4))
+    layer.decorrelator.scale_rate(0.5)
+    assert float(layer.decorrelator.learning_rate) == pytest.approx(0.2)
+    layer.decorrelation.steps.assign(2)
+    assert float(layer.decorrelator.learning_rate) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match=r"`factor` of NormPreserving.*Received: -1"):
+        layer.decorrelator.scale_rate(-1)
+
+
+def halved(epoch):
+    return 0.5**epoch
+
+
+def test_copies(model):
+    scheduler = DecorrelationRateScheduler(halved)
+    fit(model, scheduler, epochs=1)
+    for other in (copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler))):
+        rates, _ = fit(model, other)
+        assert rates[::3] == [(1.0, 1.0), (0.5, 0.5)]
+
+
+def test_errors(model):
+    with pytest.raises(
+        ValueError, match=r"`schedule` of DecorrelationRateScheduler.*Received: 0.1"
+    ):
+        DecorrelationRateScheduler(0.1)
+    with pytest.raises(ValueError, match="nothing to do"):
+        DecorrelationRateScheduler()
+    with pytest.raises(ValueError, match=r"`warmup_steps` of.*Received: -1"):
+        DecorrelationRateScheduler(warmup_steps=-1)
+    for wrong in (-1.0, "fast", None, np.nan):
+        with pytest.raises(ValueError, match=r"`schedule` of DecorrelationRateScheduler.*Received"):
+            fit(model, DecorrelationRateScheduler(lambda epoch, wrong=wrong: wrong))
+    scheduled = keras_decorr.Sequential([
+        keras.Input((4,)),
+        DecorDense(
+            1, decorrelator=NormPreserving(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5))
+        ),
+    ])  # fmt: skip
+    scheduled.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="follows a LearningRateSchedule of its own"):
+        scheduled.fit(
+            np.ones((4, 4)), np.ones(4), verbose=0, callbacks=[DecorrelationRateScheduler(halved)]
+        )
