@@ -37,7 +37,7 @@ def compare(
         ),
     ] = None,
     decorrelator: Annotated[
-        str, typer.Option(help="norm_preserving or decorrelated_backprop")
+        str, typer.Option(help="norm_preserving, decorrelated_backprop, recurrent, zca, foldiak")
     ] = "norm_preserving",
     structure: Annotated[
         list[str] | None,

@@ -58,7 +58,7 @@ class Lateral(Decorrelator):
         ValueError: If an argument is out of its range.
     """
 
-    # A low-rank M would learn its directions from the outputs of a stage, not from its own weights.
+    # A weight joins two units; a low-rank M has none for a pair of features.
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
     reports = ("unsettled_updates",)
 

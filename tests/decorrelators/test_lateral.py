@@ -21,6 +21,7 @@ from tests.helpers import (
 ETA = 0.05
 ALL_ROWS = {"sample_fraction": 1.0, "max_samples": None}
 CLOSE = {"tolerance": 1e-6, "steps": 500}
+QUICK = {"tolerance": 1e-5, "steps": 100}  # float32 reaches it, so that it ends
 RULES = {"recurrent": Recurrent, "foldiak": Foldiak}
 
 
@@ -54,7 +55,8 @@ def trained(decorrelator, X):
     model.compile("sgd", "mse")
 
     def steps(count):
-        model.fit(X, X[:, :1], batch_size=len(X), epochs=count, verbose=0)
+        rows = np.tile(X, (count, 1))
+        model.fit(rows, rows[:, :1], batch_size=len(X), shuffle=False, verbose=0)
 
     return layer, steps
 
@@ -146,7 +148,7 @@ def test_recurrent_lowers_the_correlation_as_its_scalar_recursion_says(rng):
     n, eta = 8, 0.02
     covariance = 0.8 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     X = rows_of_covariance(rng, 64, covariance)
-    layer, steps = trained(make("recurrent", learning_rate=eta, center=False), X)
+    layer, steps = trained(make("recurrent", learning_rate=eta, center=False, **QUICK), X)
     steps(150)
     s, Q = np.linalg.eigh(X.T.astype("float64") @ X / 64)
     m = np.ones(n)
@@ -158,7 +160,7 @@ def test_recurrent_lowers_the_correlation_as_its_scalar_recursion_says(rng):
     energy = off_diagonal(M @ covariance @ M.T)
     expected = off_diagonal(Q @ np.diag(m**2 * s) @ Q.T)
     assert expected < 0.05 * off_diagonal(covariance)
-    assert energy == pytest.approx(expected, rel=0.02)  # 150 steps of float32, at rest to 1e-6
+    assert energy == pytest.approx(expected, rel=0.02)  # 150 steps of float32, at rest to 1e-5
 
 
 def test_foldiak_leaves_no_correlation_and_gets_there_at_its_rate(rng):
@@ -166,7 +168,7 @@ def test_foldiak_leaves_no_correlation_and_gets_there_at_its_rate(rng):
     n, eta = 6, 0.02
     covariance = 0.7 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     X = rows_of_covariance(rng, 64, covariance)
-    layer, steps = trained(make("foldiak", learning_rate=eta, center=False), X)
+    layer, steps = trained(make("foldiak", learning_rate=eta, center=False, **QUICK), X)
     energies = []
     for count in (250, 1):
         steps(count)

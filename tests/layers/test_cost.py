@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators import ZCA, Foldiak, NormPreserving, Recurrent
 from keras_decorr.decorrelators.structures import STRUCTURES, BlockDiagonal
 from keras_decorr.layers import DecorConv2D, DecorDense, DecorDepthwiseConv2D
 from keras_decorr.layers.cost import Work, cost, operator_of
@@ -43,6 +43,27 @@ def test_a_convolution_counted_by_hand():
 def test_the_cost_of_a_structure(structure, weights, row_cost):
     operator = STRUCTURES[structure](96, 4, 5)
     assert (operator.weights, operator.row_cost) == (weights, row_cost)
+
+
+def test_the_rules_counted_by_hand():
+    """n = 100, 20 columns, folded, 3 rows: the fixed point is at most 11 products for one."""
+    work = Work(rows=1, columns=20, folds=True)
+
+    def counted(decorrelator):
+        return cost(operator_of(decorrelator, 100, work), work, decorrelator, batch=20)
+
+    loss = 3 * 3 * 100
+    for cls in (Recurrent, Foldiak):
+        found = counted(cls(structure="full", steps=10))
+        assert found.apply == 2 * 20 * 11 * 100**2
+        assert found.inference == 20 * 11 * 100**2
+        stages, rule, check = 3 * 11 * 100**2, 3 * 100**2, (3 + 12) * 100**2
+        assert found.update == stages + rule + check + loss
+    found = counted(ZCA(structure="full", iterations=4))
+    assert found.apply == 2 * 20 * 100**2
+    assert found.update == 3 * 100**2 + 3 * 100**2 + 12 * 100**3 + loss
+    found = counted(ZCA(structure="block_diagonal", groups=4, method="eigh"))
+    assert found.update == 3 * 100**2 // 4 + 4 * (3 * 25**2 + 6 * 25**3) + loss
 
 
 def test_auto_takes_the_richest_that_is_cheap_beside_the_layer():

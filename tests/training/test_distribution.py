@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 TRAIN = """
+import functools
 import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_decorr
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, NormPreserving, Recurrent
 from keras_decorr.layers import DecorConv2D, DecorDense
 
 rng = np.random.default_rng(0)
@@ -35,13 +36,17 @@ def train(strategy, cls, structure):
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
-for cls in (NormPreserving, DecorrelatedBackprop):
-    for structure in ("full", "monarch"):
-        weights, history = train(two, cls, structure)
-        expected, plain = train(tf.distribute.get_strategy(), cls, structure)
-        for a, b in zip(weights, expected, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
-        np.testing.assert_allclose(history["loss"], plain["loss"], rtol=1e-4)
+close = functools.partial(Recurrent, tolerance=1e-6)  # else each replica stops where it will
+seldom = functools.partial(ZCA, update_every=2)
+for cls, structure in (
+    (NormPreserving, "full"), (NormPreserving, "monarch"), (DecorrelatedBackprop, "full"),
+    (DecorrelatedBackprop, "monarch"), (close, "monarch"), (seldom, "full"),
+):
+    weights, history = train(two, cls, structure)
+    expected, plain = train(tf.distribute.get_strategy(), cls, structure)
+    for a, b in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(history["loss"], plain["loss"], rtol=1e-4)
 print("equal")
 """
 
