@@ -33,8 +33,8 @@ def compare(config, out, progress=None):
     images = datasets.load(config.dataset, config.data_dir)
     with progress or nullcontext():
 
-        def trained(*run):
-            run = Run.of(config, *run)
+        def trained(*of):
+            run = Run.of(config, *of)
             callbacks = [] if progress is None else [progress.of(run, config, images)]
             kept = run.seed == 0 and run.epochs == config.epochs
             return train(config, run, images, out, callbacks, keep_model=kept)
