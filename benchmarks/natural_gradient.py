@@ -124,14 +124,17 @@ def draw(rows, damping, path, title):
     """Angles of the update of every layer to the natural gradients, at each measured epoch."""
     panels: dict = {}
     references = {"input_factor": "to $A^{-1}D$", "both_factors": "to $A^{-1}DG^{-1}$"}
+    if not all(np.isnan(row["exact"]) for row in rows):
+        references["exact"] = "to $F^{-1}D$"
+    epochs = sorted({row["epoch"] for row in rows})
     for reference, name in references.items():
-        for epoch in sorted({row["epoch"] for row in rows}):
+        for epoch in epochs:
             panel = panels.setdefault(f"{name}, epoch {epoch}", {})
             for row in rows:
                 if (row["damping"], row["direction"], row["epoch"]) == (damping, "update", epoch):
                     layers = panel.setdefault(row["net"], defaultdict(list))
                     layers[f"layer {row['layer']}"].append(row[reference])
-    plots.alignment_angles(panels, path, title, columns=len(panels) // 2)
+    plots.alignment_angles(panels, path, title, columns=len(epochs))
 
 
 def save(rows, path):
