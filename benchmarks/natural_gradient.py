@@ -6,7 +6,7 @@
 Trains a dense net with and without decorrelation and measures, before, during and after, the angle
 between each layer's update and its natural gradients (`keras_decorr.analysis`) on training images that
 are the same each time. Writes a table (angles.csv, angles.txt) and a figure (angles.png) to a folder of
---out for the data set. Nets: that of the paper on CIFAR-10 (4 x 1000), 2 x 32 units on the digits.
+--out for the data set. Nets: that of the paper on CIFAR-10 (4 x 1000), 2 x 16 units on the digits.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from keras_decorr.analysis import natural_gradient_alignment
 # Rates of `keras-decorr compare`: Adam's, and that of M by structure.
 SETTINGS = {
     "digits": {
-        "hidden": (32, 32), "rate": 1e-3, "full": 2e-3, "monarch": 2e-3, "epochs": (0, 1, 5, 20),
-        "rows": 1437, "batch": 64, "exact_parameters": 2080,
+        "hidden": (16, 16), "rate": 1e-3, "full": 2e-3, "monarch": 2e-3, "epochs": (0, 1, 5, 20),
+        "rows": 720, "batch": 64, "exact_parameters": 1040,
     },
     "cifar10": {
         "hidden": (1000,) * 4, "rate": 3e-4, "full": 1e-5, "monarch": 5e-5, "epochs": (0, 1, 3),
-        "rows": 2000, "batch": 256, "exact_parameters": 0,
+        "rows": 1000, "batch": 256, "exact_parameters": 0,
     },
 }  # fmt: skip
 REFERENCES = ("input_factor", "both_factors", "exact")
@@ -84,8 +84,10 @@ def run(images, settings, variant, seed, dampings, x, y):
             model.fit(data, verbose=0)
         done = epoch
         accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
-        for row in measured(model, x, y, settings, dampings):
-            yield {"net": variant, "seed": seed, "epoch": epoch, "test_accuracy": accuracy, **row}
+        yield [
+            {"net": variant, "seed": seed, "epoch": epoch, "test_accuracy": accuracy, **row}
+            for row in measured(model, x, y, settings, dampings)
+        ]
         print(
             f"{variant}, seed {seed}, epoch {epoch}: {time.perf_counter() - start:.0f} s",
             flush=True,
@@ -122,14 +124,25 @@ def draw(rows, damping, path, title):
     """Angles of the update of every layer to the natural gradients, at each measured epoch."""
     panels: dict = {}
     references = {"input_factor": "to $A^{-1}D$", "both_factors": "to $A^{-1}DG^{-1}$"}
+    if not all(np.isnan(row["exact"]) for row in rows):
+        references["exact"] = "to $F^{-1}D$"
+    epochs = sorted({row["epoch"] for row in rows})
     for reference, name in references.items():
-        for epoch in sorted({row["epoch"] for row in rows}):
+        for epoch in epochs:
             panel = panels.setdefault(f"{name}, epoch {epoch}", {})
             for row in rows:
                 if (row["damping"], row["direction"], row["epoch"]) == (damping, "update", epoch):
                     layers = panel.setdefault(row["net"], defaultdict(list))
                     layers[f"layer {row['layer']}"].append(row[reference])
-    plots.alignment_angles(panels, path, title, columns=len(panels) // 2)
+    plots.alignment_angles(panels, path, title, columns=len(epochs))
+
+
+def save(rows, path):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
 def write(out, dataset):
@@ -181,14 +194,9 @@ def main():
     rows = []
     for seed in range(arguments.seeds):
         for net in arguments.nets:
-            rows += run(images, settings, net, seed, arguments.damping, x, y)
-            with (out / "angles.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(
-                    {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()}
-                    for r in rows
-                )
+            for found in run(images, settings, net, seed, arguments.damping, x, y):
+                rows += found
+                save(rows, out / "angles.csv")
     write(out, arguments.dataset)
 
 

@@ -39,10 +39,9 @@ class Fisher:
         """`(A + lambda I)^-1 gradient`."""
         return np.linalg.solve(damped(self.A, damping), self.gradient)
 
-    def by_both_factors(self, damping):
-        """`(A + lambda I)^-1 gradient (G + lambda' I)^-1`."""
-        by_input = self.by_input_factor(damping)
-        return np.linalg.solve(damped(self.G, damping), by_input.T).T
+    def by_output_factor(self, direction, damping):
+        """`direction (G + lambda I)^-1`: of `by_input_factor`, the natural gradient by both."""
+        return np.linalg.solve(damped(self.G, damping), direction.T).T
 
     def by_exact(self, damping):
         """The kernel's part of `(F + lambda I)^-1 gradient`, or `None`."""

@@ -292,22 +292,25 @@ class _Layer:
         if self.layer.decorrelation is not None:
             update = ops.convert_to_numpy(self.layer.fold(ops.convert_to_tensor(update)))
         fisher = self.moments.fisher(self._exact)
-        references = (
-            fisher.by_input_factor(damping),
-            fisher.by_both_factors(damping),
-            fisher.by_exact(damping),
-        )
+        by_input = fisher.by_input_factor(damping)
+        by_both = fisher.by_output_factor(by_input, damping)
+        exact = fisher.by_exact(damping)
+
+        def angles(direction):
+            return Angles(*(_angle(direction, r) for r in (by_input, by_both, exact)))
+
         centres = self.layer.decorrelation is not None and self.layer.decorrelator.center
-        directions = (update, fisher.gradient if centres else self.raw, self.raw)
         return LayerAlignment(
-            self.name,
-            n,
-            m,
-            self.moments.rows,
-            float(damping),
-            *(Angles(*(_angle(direction, r) for r in references)) for direction in directions),
-            _angle(references[0], references[1]),
-            _angle(references[1], references[2]),
+            name=self.name,
+            inputs=n,
+            outputs=m,
+            rows=self.moments.rows,
+            damping=float(damping),
+            update=angles(update),
+            centred=angles(fisher.gradient if centres else self.raw),
+            plain=angles(self.raw),
+            input_to_both=_angle(by_input, by_both),
+            both_to_exact=_angle(by_both, exact),
         )
 
 

@@ -56,8 +56,10 @@ img { max-width: 100%; } figure { margin: 1rem 0; } figcaption, .note { color: #
 def state_table(found):
     """How correlated the inputs of every layer are, as a `rich` table."""
     table = _table(f"{found.name}: correlations, before > after M")
-    for name in ("layer", "n", "structure", "energy", "whiteness", "rank", "cond. M", "gain"):
-        table.add_column(name, overflow="fold")
+    table.add_column("layer", overflow="fold", min_width=14)
+    for name in ("n", "structure", "whiteness", "rank", "cond. M", "gain"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.caption = "whiteness: 0 if white; rank: effective; more figures in the report"
     for seen in found.seen:
         s = seen.state
         table.add_row(
@@ -66,7 +68,7 @@ def state_table(found):
             s.structure,
             *(
                 " > ".join(shown(getattr(s, f"{figure}_{when}"), 2) for when in ("before", "after"))
-                for figure in ("energy", "whiteness", "rank")
+                for figure in ("whiteness", "rank")
             ),
             shown(s.condition),
             shown(s.gain),
@@ -77,9 +79,13 @@ def state_table(found):
 def angle_table(found):
     """The natural-gradient angles of every layer, as a `rich` table."""
     table = _table(f"{found.name}: degrees to the natural gradient")
-    table.add_column("layer", overflow="fold")
-    for name in _ANGLE_COLUMNS:
-        table.add_column(name, justify="right")
+    table.add_column("layer", overflow="fold", min_width=14)
+    for name in ("A", "no M", "A, G", "no M", "exact", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.caption = (
+        "by the input factor A, by both, and by the exact Fisher block; no M: the same net without M; "
+        "left: what the output factor still turns"
+    )
     for layer in found.angles:
         table.add_row(layer.name, *_angle_cells(layer))
     return table

@@ -45,6 +45,8 @@ def test_the_folder_holds_all_that_is_needed_to_repeat_it(small, tmp_path):
     chosen = rows(tmp_path / "runs" / f"plain-lr{rates['plain']:g}-seed0")
     assert float(chosen[0]["test_accuracy"]) == best
     assert not list(tmp_path.glob("runs/*/*.h5"))
+    kept = sorted(path.parent.name for path in tmp_path.glob("runs/*/model.keras"))
+    assert kept == sorted(f"{variant}-lr{rates[variant]:g}-seed0" for variant in names)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
