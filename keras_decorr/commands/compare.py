@@ -8,9 +8,11 @@ from keras_decorr.commands.shared import console, different, errors_in_a_line, u
 
 
 def compare(
-    dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
+    dataset: Annotated[
+        str, typer.Option(help="digits, mnist, cifar10, cifar100 or tiny_imagenet")
+    ] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help="dense, conv, resnet18 or vit")] = "dense",
+    net: Annotated[str, typer.Option(help="dense, two_layer, conv, resnet18 or vit")] = "dense",
     width: Annotated[
         int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
     ] = None,

@@ -64,13 +64,13 @@ def check_claims(results):
         plain = Net(net.rule, "plain")
         if net.variant in ("plain", "batch_normalization"):
             continue
-        claims += _compared(*_BETTER, results, net, plain)
+        claims += _compared("better accuracy", "points", _accuracy, results, net, plain)
         claims += _compared("fewer epochs", "epochs", _epochs, results, net, plain)
         claims += _compared("less time", "s", _seconds, results, net, plain)
         if net.rule != "backprop":
-            _text, *measured = _BETTER
             backprop = Net("backprop", "plain")
-            claims += _compared("better than plain backprop", *measured, results, net, backprop)
+            text = "better than plain backprop"
+            claims += _compared(text, "points", _accuracy, results, net, backprop)
     return claims
 
 
@@ -129,6 +129,3 @@ def _epochs_to_best(rows, plain):
 
 def _accuracies(rows):
     return column(rows, "test_accuracy")
-
-
-_BETTER = ("better accuracy", "points", _accuracy)

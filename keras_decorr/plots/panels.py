@@ -42,6 +42,8 @@ def panels(curves, path, title="", styles=None, seconds=False):
             for label, (per_epoch, accuracies) in curves.get((row, column), {}).items():
                 labels.setdefault(label, _curve(axes, per_epoch if seconds else None, accuracies,
                                                 (styles or {}).get(label, {})))  # fmt: skip
+            if not curves.get((row, column)):  # none of its runs came to an end
+                axes.set_axis_off()
             axes.set(title=f"{column}, {row}" if len(curves) > 1 else "")
             axes.grid(alpha=0.3)
             axes.set_xlim(left=0)

@@ -63,6 +63,15 @@ def test_crops_and_flips_are_those_of_the_padded_image(rng):
     assert len(found) > 25
 
 
+def test_a_part_of_the_images():
+    part = datasets.load("digits").first(train=100)
+    assert (len(part.x_train), len(part.y_train), len(part.x_test)) == (100, 100, 360)
+    assert len(part.first(test=7).y_test) == 7
+    with pytest.raises(ValueError, match=r"`train` .*between 1 and 100.*Received: 101"):
+        part.first(train=101)
+    assert datasets.prepare("digits") == (1437, 360)
+
+
 def test_every_epoch_has_an_order_of_its_own():
     digits = datasets.load("digits")
     data = digits.train(100, seed=1)

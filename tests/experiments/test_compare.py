@@ -1,6 +1,7 @@
 """The comparison: its folder, and its resumption."""
 
 import csv
+import dataclasses
 import json
 
 import keras
@@ -79,3 +80,12 @@ def test_another_configuration_in_the_same_folder_is_refused(small, tmp_path):
     compare(Config(epochs=1), tmp_path)
     with pytest.raises(ValueError, match=r"another \['epochs'\].*--out"):
         compare(Config(epochs=2), tmp_path)
+
+
+def test_the_five_best_count_where_there_are_more_than_ten_classes(small, tmp_path):
+    images = dataclasses.replace(small, y_train=small.y_train + 2, classes=12)
+    run = runs.Run("plain", 1e-3, 0, 1)
+    (row,) = runs.train(Config(), run, images, tmp_path)
+    assert row["test_top_5_accuracy"] >= row["test_accuracy"]
+    (saved,) = rows(tmp_path / "runs" / run.name)
+    assert float(saved["top_5_accuracy"]) == row["top_5_accuracy"]

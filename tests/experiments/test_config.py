@@ -57,6 +57,7 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"width": 8}, "--width"),
         ({"width": 0, "net": "vit"}, "--width"),
         ({"rank": 0}, "--rank"),
+        ({"train_size": 0}, "--train-size"),
         ({"batch_normalization": True, "net": "resnet18"}, "--batch-normalization"),
         ({"structure": ("low_rank",), "decorrelator": "decorrelated_backprop"}, "--structure"),
         (

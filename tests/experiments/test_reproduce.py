@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -97,6 +98,10 @@ def test_a_full_disk_stops_it_and_it_goes_on(small, tmp_path, monkeypatch):
         reproduce(grid, out)
     assert not list(out.glob("*/runs/*/error.txt"))
     monkeypatch.setattr(runs, "write", write)
+    usage = shutil.disk_usage(out)._replace(free=1_000_000)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"1 MB are free.*Make room"):
+        patch.setattr(shutil, "disk_usage", lambda path: usage)
+        reproduce(grid, out)
     for row, expected in zip(reproduce(grid, out).rows, whole.rows, strict=True):
         assert row["best_accuracy"] == pytest.approx(expected["best_accuracy"], rel=1e-4)
     for job in grid.jobs:
