@@ -29,6 +29,11 @@ class Settling(Product):
         # M^T K = L^-T K: the same dynamics, on the columns of the kernel, with L^T.
         return self._settle(M, K, row_axis=-1, transposed=True)
 
+    def matrix(self, M):
+        return np.linalg.pinv(
+            M, rcond=1e-30
+        )  # of the padding, which is zero, alone there is no inverse
+
     def _settle(self, L, X, row_axis, transposed):
         given = X.dtype
         if "16" in str(given):  # half precision would never come to rest

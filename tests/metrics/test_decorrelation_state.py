@@ -176,3 +176,17 @@ def test_errors(model, rng):
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"no decorrelating layer.*Received: 'sequential"):
         decorrelation_state(plain, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("structure", ["full", "monarch"])
+def test_the_condition_of_m_where_the_weights_are_its_inverse(structure, rng):
+    rule = keras_decorr.decorrelators.Recurrent(structure=structure, groups=2, steps=500)
+    layer = keras_decorr.layers.Decorrelation(rule)
+    layer.build((None, 12))
+    perturb(layer, rng, 0.3)
+    M = keras.ops.convert_to_numpy(layer(np.eye(12, dtype="float32"))).T
+    largest, smallest = layer.operator.singular_range(
+        [keras.ops.convert_to_numpy(L).astype("float64") for L in layer.matrices]
+    )
+    expected = np.linalg.svd(M, compute_uv=False)
+    np.testing.assert_allclose((largest, smallest), (expected[0], expected[-1]), rtol=2e-3)

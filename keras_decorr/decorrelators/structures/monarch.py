@@ -56,7 +56,7 @@ class Monarch(Structure):
 
     def singular_range(self, matrices):
         # By an iteration: the map has no blocks, but it is cheap to apply, and so is its inverse.
-        identities = self.identities()
+        identities, matrices = self.identities(), [self.product.matrix(M) for M in matrices]
         start = np.random.default_rng(0).normal(size=(self.g, self.m, 1))
         start *= identities[0].max(-1)[..., None]
         # An identity on the padding, which the start does not touch.

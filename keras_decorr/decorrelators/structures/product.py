@@ -18,3 +18,7 @@ class Product:
     def fold(self, M, K):
         """`M^T K` for `K` of `(..., m, columns)`."""
         return ops.matmul(transpose(M), K)
+
+    def matrix(self, M):
+        """M itself as a float64 array, from an array of the weights; padding stays zero."""
+        return M

@@ -102,10 +102,10 @@ class Structure(ABC):
         """`(largest, smallest)` singular value of M, padding left out.
 
         Args:
-            matrices: float64 arrays, all finite.
+            matrices: float64 arrays of the weights, all finite.
         """
-        (M,), (identity,) = matrices, self.identities()
-        return range_of_blocks(M, identity.max(-1) > 0)
+        (weights,), (identity,) = matrices, self.identities()
+        return range_of_blocks(self.product.matrix(weights), identity.max(-1) > 0)
 
     # --- what it costs ------------------------------------------------------------------------
 
