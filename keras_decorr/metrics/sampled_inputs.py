@@ -73,7 +73,7 @@ def sampled_inputs(model, x, max_rows=1024):
         model.jax_state_sync()
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     with ExitStack() as stack:
-        stack.enter_context(_no_gradient())
+        stack.enter_context(_apart())
         stack.enter_context(keras.StatelessScope())  # what the layers assign stays in it
         for layer in layers:
             stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
@@ -118,11 +118,13 @@ def _sampling_all(decorrelator, max_rows):
 
 
 @contextmanager
-def _no_gradient():
+def _apart():
     if keras.backend.backend() != "torch":
         yield
         return
     import torch
 
-    with torch.no_grad():
+    # There dropout draws from PyTorch's own generator.
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
         yield
