@@ -7,6 +7,7 @@ EXTRAS_DEMO := tensorflow,data,plots
 EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
+CORE := $(addprefix tests/,maths decorrelators layers training rules conversion metrics callbacks analysis test_contract.py test_published_errors.py test_import.py)
 NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plots)
 
 .PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials benchmark clean
@@ -29,7 +30,7 @@ test-jax: $(VENV)/test
 	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
 
 test-torch: $(VENV)/test
-	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
+	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(CORE)
 
 # Trains on real images for minutes.
 test-slow: $(VENV)/test
