@@ -145,12 +145,11 @@ def test_batches_that_are_odd_but_finite(guarded, data, rng):
 
 def test_a_batch_out_of_all_proportion(guarded, data):
     model, guard = guarded
-    # The gain makes good what 1e8 does to M. The squares of 1e25 are no float32, and M waits.
-    for size, skipped in ((1e8, 0), (1e25, 1)):
-        x = size * data[0][:BATCH]
-        history = fit(model, spoiled(data, x=x), callbacks=[guard])
+    for size in (1e8, 1e25):
+        history = fit(model, spoiled(data, x=size * data[0][:BATCH]), callbacks=[guard])
         assert_finite(model, history)
-        assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) == skipped
+        assert max(map(matrix_condition, decorrelation_layers(model))) < 1e6
+    assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) > 0
 
 
 def test_a_rate_1000_times_too_large(guarded, data, capsys):
@@ -260,7 +259,7 @@ def test_it_gives_up_where_nothing_helps(guarded, data):
     class AlwaysBreak(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             M = decorrelation_layers(self.model)[0].matrices[0]
-            M.assign(ops.zeros_like(M))
+            M.assign(np.zeros(M.shape))
 
     guard.every, guard.max_restores = 1, 3
     history = fit(model, data, epochs=5, callbacks=[AlwaysBreak(), guard])
@@ -272,10 +271,11 @@ def test_it_gives_up_where_nothing_helps(guarded, data):
 def test_a_gradient_that_is_not_finite(data):
     """Of a loss that is: the square root at zero."""
     model = network()
-    model.compile(
-        "adam",
-        lambda y, p: ops.mean(ops.square(p)) + ops.mean(ops.sqrt(ops.relu(10.0 - y + 0.0 * p))),
-    )
+
+    def loss(y, p):
+        return ops.mean(ops.square(p)) + ops.mean(ops.sqrt(ops.square(p * ops.relu(10.0 - y))))
+
+    model.compile("adam", loss, jit_compile=keras.backend.backend() == "jax")
     guard = DecorrelationGuard(every=1, verbose=0)
     x, y = spoiled(data, y=11.0)
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[guard])
