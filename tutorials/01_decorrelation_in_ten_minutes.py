@@ -181,7 +181,7 @@ plots.rate_sensitivity({"full M": found}, baseline=[max(histories["plain"]["val_
 # goes back to the last good M and lowers the rate.
 
 # %%
-guard = keras_decorr.callbacks.DecorrelationGuard(every=5)
+guard = keras_decorr.callbacks.DecorrelationGuard(every=5, factor=1e-3)
 history = train(net(NormPreserving(learning_rate=1000 * rate, structure="full")), [guard])
 print(len(guard.events), "events; test accuracy", np.round(history["val_accuracy"], 3))
 

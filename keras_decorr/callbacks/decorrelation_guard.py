@@ -140,6 +140,9 @@ class DecorrelationGuard(keras.callbacks.Callback):
         self._epoch, self._done = 0, 0
         model = self.model
         self._finite_steps.install(model)
+        if model.built and not model.optimizer.built:
+            # Else its variables would come only with the first step, and could not go back to a start.
+            model.optimizer.build(model.trainable_variables)
         self._count(model)
         if model.built:
             self._find_layers(model)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_decorr.plots.style import empty_figure
+
 _BARS = 10  # at most, on one curve
 
 
@@ -27,13 +29,10 @@ def panels(curves, path, title="", styles=None, seconds=False):
     """
     if not curves:
         raise ValueError(f"Argument `curves` must have at least one panel. Received: {curves!r}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     rows, columns = (list(dict.fromkeys(place[axis] for place in curves)) for axis in (0, 1))
-    figure = Figure(figsize=(3.8 * len(columns) + 3, 2.9 * len(rows) + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((3.8 * len(columns) + 3, 2.9 * len(rows) + 0.8))
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     labels: dict = {}
     for i, row in enumerate(rows):

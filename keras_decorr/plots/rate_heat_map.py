@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from keras_decorr.plots.style import empty_figure
+
 _MOST = 14  # cells along an axis; more rates than that are gathered
 _GAP = 0.35  # between the cells with and without decorrelation, in cells
 
@@ -106,14 +108,11 @@ def _best(rows, columns, accuracy):
 
 def _draw(rows, columns, best, title, label, marked):
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
-    from matplotlib.figure import Figure
 
     width, height = 2.2 + 0.85 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
-    figure = Figure(figsize=(max(width, 5), max(height, 3)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((max(width, 5), max(height, 3)))
     axes = figure.subplots()
     known = [value for value in best.values() if np.isfinite(value)]
     # From light to dark grey: neither the paper's white nor the frames' black.

@@ -1,5 +1,7 @@
 """What the plots share. Every curve and bar is told apart without colour, too."""
 
+import functools
+import io
 from pathlib import Path
 
 # M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
@@ -24,17 +26,38 @@ def panels(count, columns, size, **kwargs):
     Returns:
         `(figure, axes)`, the axes as a list.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = max(min(columns, count), 1)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((size[0] * columns, size[1] * rows))
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for extra in axes[count:]:
         extra.remove()
     return figure, list(axes[:count])
+
+
+def empty_figure(size):
+    """A figure of `(width, height)` inches that no window waits for."""
+    return _figure_class()(figsize=size, layout="constrained")
+
+
+@functools.cache
+def _figure_class():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        """A figure that a notebook shows, even one that has never imported pyplot."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            FigureCanvasAgg(self)
+
+        def _repr_png_(self):
+            image = io.BytesIO()
+            self.savefig(image, format="png", dpi=DPI)
+            return image.getvalue()
+
+    return ShownFigure
 
 
 def finish(figure, path, title):

@@ -239,6 +239,23 @@ def test_weights_that_are_finite_but_lost_go_back(guarded, data):
     assert np.isfinite(history["loss"][0])
 
 
+def test_an_optimizer_that_was_never_built_goes_back_to_its_start(data):
+    model = network(run_eagerly=True)
+    assert not model.optimizer.built
+    guard = DecorrelationGuard(every=2, verbose=0)
+
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:  # the moments of the first step, too
+                for v in self.model.optimizer.variables:
+                    if len(v.shape) > 0:
+                        v.assign(np.full(v.shape, np.inf))
+
+    history = fit(model, data, callbacks=[Break(), guard])
+    assert [event.cause for event in guard.events] == ["weights"]
+    assert_finite(model, history)
+
+
 def test_stop(guarded, data):
     model, guard = guarded
     guard.action = "stop"
