@@ -151,7 +151,7 @@ plots.decorrelation_matrices({"first layer": M[:256, :256]})
 # %%
 side, channels = images.input_shape[0], images.input_shape[2]
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.4), layout="constrained")
-for axis, place in zip(axes, (0.3, 0.4, 0.5, 0.6), strict=True):
+for axis, place in zip(axes, (0.3, 0.45, 0.55, 0.7), strict=True):
     row = int(place * side) * side + int(place * side)
     filter_ = M[row * channels].reshape(images.input_shape)[..., 0]
     size = np.abs(filter_).max()

@@ -4,15 +4,16 @@ from typing import Annotated
 
 import typer
 
-from keras_decorr.commands.shared import console, different, errors_in_a_line, use_backend
+from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
+from keras_decorr.datasets import NAMES
+from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
+from keras_decorr.experiments.nets import NETS
 
 
 def compare(
-    dataset: Annotated[
-        str, typer.Option(help="digits, mnist, cifar10, cifar100 or tiny_imagenet")
-    ] = "digits",
+    dataset: Annotated[str, typer.Option(help=one_of(NAMES))] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help="dense, two_layer, conv, resnet18 or vit")] = "dense",
+    net: Annotated[str, typer.Option(help=one_of(NETS))] = "dense",
     width: Annotated[
         int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
     ] = None,
@@ -38,15 +39,10 @@ def compare(
             help="rate of M per step; give several to tune it, too; default: known to do well"
         ),
     ] = None,
-    decorrelator: Annotated[
-        str, typer.Option(help="norm_preserving, decorrelated_backprop, recurrent, zca, foldiak")
-    ] = "norm_preserving",
+    decorrelator: Annotated[str, typer.Option(help=one_of(DECORRELATORS))] = "norm_preserving",
     structure: Annotated[
         list[str] | None,
-        typer.Option(
-            help="full, block_diagonal, monarch, low_rank, channel or auto; give several to "
-            "compare them"
-        ),
+        typer.Option(help=f"{one_of(Decorrelator.structures)}; give several to compare them"),
     ] = None,
     groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
     rank: Annotated[

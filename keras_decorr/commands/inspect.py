@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from keras_decorr.commands.shared import console, errors_in_a_line, use_backend
+from keras_decorr.commands.shared import console, errors_in_a_line, one_of, use_backend
+from keras_decorr.datasets import NAMES
 
 
 def inspect(
@@ -14,9 +15,7 @@ def inspect(
     ],
     dataset: Annotated[
         str | None,
-        typer.Option(
-            help="images to look with: digits, mnist, cifar10 or cifar100; default: a run's"
-        ),
+        typer.Option(help=f"images to look with: {one_of(NAMES)}; default: a run's"),
     ] = None,
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
     data: Annotated[

@@ -27,6 +27,12 @@ def errors_in_a_line():
         raise typer.Exit(2) from error
 
 
+def one_of(names):
+    """What the help of an option says of its choices."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
+
+
 def different(values):
     """The values of an option that may be repeated, each once."""
     return tuple(dict.fromkeys(values or ()))

@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
-from keras_decorr.commands.shared import console, different, errors_in_a_line, use_backend
+from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
+from keras_decorr.datasets import NAMES
+from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
+from keras_decorr.experiments.nets import NETS
 
 
 def tune(
-    dataset: Annotated[str, typer.Option(help="digits, mnist, cifar10 or cifar100")] = "digits",
+    dataset: Annotated[str, typer.Option(help=one_of(NAMES))] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help="dense, conv, resnet18 or vit")] = "dense",
+    net: Annotated[str, typer.Option(help=one_of(NETS))] = "dense",
     width: Annotated[
         int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
     ] = None,
@@ -42,14 +45,10 @@ def tune(
         list[str] | None,
         typer.Option(help="adam, adamw, nadam, rmsprop, sgd or lion; several to search them"),
     ] = None,
-    decorrelator: Annotated[
-        str, typer.Option(help="norm_preserving or decorrelated_backprop")
-    ] = "norm_preserving",
+    decorrelator: Annotated[str, typer.Option(help=one_of(DECORRELATORS))] = "norm_preserving",
     structure: Annotated[
         list[str] | None,
-        typer.Option(
-            help="full, block_diagonal, monarch, low_rank, channel or auto; several to search them"
-        ),
+        typer.Option(help=f"{one_of(Decorrelator.structures)}; several to search them"),
     ] = None,
     groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
     rank: Annotated[
