@@ -31,6 +31,12 @@ class GuardEvent(NamedTuple):
             `"limit"` (it gave up).
         layers: Names of the layers whose M failed.
         message: What was printed.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.callbacks.GuardEvent._fields
+    ('epoch', 'step', 'cause', 'layers', 'message')
     """
 
     epoch: int

@@ -72,6 +72,12 @@ def prepare(name, data_dir=None):
     Raises:
         ValueError: If the name is unknown.
         FileNotFoundError: If the data set is not there and cannot be downloaded.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.datasets.prepare("digits")
+    (1437, 360)
     """
     _check(name)
     if name == "digits":

@@ -39,6 +39,12 @@ class DecorrelationState(NamedTuple):
         gain: `metrics.gain` of the raw inputs and the decorrelated ones.
         rank_before: `metrics.effective_rank`.
         rank_after: The same.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.metrics.DecorrelationState._fields[:3]
+    ('name', 'features', 'structure')
     """
 
     name: str

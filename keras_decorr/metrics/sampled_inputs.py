@@ -20,6 +20,12 @@ class SampledInputs(NamedTuple):
         raw: `(k, n)` float32 inputs; `None` for a layer that is frozen, or that the model did not call.
         centred: `(k, n)` the same less the mean of the batch, or with `center=False` as they are.
         decorrelated: `(k, n)` what M makes of the centred ones.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.metrics.SampledInputs._fields
+    ('name', 'layer', 'raw', 'centred', 'decorrelated')
     """
 
     name: str

@@ -1,31 +1,35 @@
 """A figure of several panels, one for each experiment, with error bars."""
 
-from pathlib import Path
-
 import numpy as np
 
-from keras_decorr.plots.style import empty_figure
+from keras_decorr.plots.style import empty_figure, finish
 
 _BARS = 10  # at most, on one curve
 
 
-def panels(curves, path, title="", styles=None, seconds=False):
+def panels(curves, path=None, title="", styles=None, seconds=False):
     """Draw test accuracy against epochs, or against seconds of training, in rows and columns.
 
     Args:
         curves: `{(row, column): {label: (seconds_per_epoch, accuracies)}}`, the names of the rows and
             the columns of panels; accuracies are lists over seeds of lists over epochs. A line is their
             mean, an error bar one standard deviation of the sample.
-        path: File to write, PNG or what its ending says.
+        path: File to write, such as a PNG, or `None`.
         title: Title of the figure.
         styles: `{label: arguments}` of Matplotlib's `Line2D`.
         seconds: Draw against seconds instead of epochs.
 
     Returns:
-        The path.
+        The `matplotlib.figure.Figure`.
 
     Raises:
         ValueError: If there is no panel.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> curves = {"plain": (2.0, [[0.3, 0.4]]), "monarch": (2.3, [[0.35, 0.45]])}
+    >>> figure = keras_decorr.plots.panels({("backprop", "dense"): curves})
     """
     if not curves:
         raise ValueError(f"Argument `curves` must have at least one panel. Received: {curves!r}")
@@ -54,9 +58,7 @@ def panels(curves, path, title="", styles=None, seconds=False):
     figure.legend(
         labels.values(), labels, loc="outside right center", handlelength=3, frameon=False
     )
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120)
-    return Path(path)
+    return finish(figure, path, title)
 
 
 def _curve(axes, per_epoch, accuracies, style):

@@ -29,7 +29,8 @@ def test_means_and_deviations_of_every_panel(drawn, tmp_path, seconds):
         ("dense", "cifar100"): {"plain": (2.0, SEEDS)},
         ("conv", "cifar10"): {"full": (3.0, SEEDS)},
     }
-    path = plots.panels(curves, tmp_path / "a.png", "T", seconds=seconds)
+    path = tmp_path / "a.png"
+    plots.panels(curves, path, "T", seconds=seconds)
     assert path.read_bytes().startswith(b"\x89PNG")
     (figure,) = drawn
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "full"]

@@ -6,7 +6,16 @@ from keras_decorr.maths.correlation import transpose
 
 
 class Product:
-    """The weights are M itself. A rule whose weights are not brings a product of its own."""
+    """The weights are M itself. A rule whose weights are not brings a product of its own.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_decorr.decorrelators.structures import Product
+    >>> M, X = np.array([[0.0, 1.0], [2.0, 0.0]]), np.array([[3.0, 4.0]])
+    >>> np.array(Product().apply(M, X, row_axis=-2)).tolist()
+    [[4.0, 6.0]]
+    """
 
     # Products with the weights, at most, for one with M.
     passes = 1
