@@ -23,8 +23,7 @@ class DecorrelationMonitor(keras.callbacks.Callback):
     to TensorBoard, if these are asked for. Nothing moves: no weight, no M, no seed.
 
     Where nothing was measured in an epoch its logs hold NaN, as `CSVLogger` writes the columns of the
-    first epoch alone. With the defaults it took less than 2 % of the time of training
-    (`benchmarks/monitor_cost.py`).
+    first epoch alone. `benchmarks/monitor_cost.py` measures what it costs.
 
     Args:
         x: Inputs of the fixed batch, an array or a structure of them.
