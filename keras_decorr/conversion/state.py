@@ -3,6 +3,7 @@
 import tempfile
 
 import keras
+import numpy as np
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from keras_decorr.conversion.converted import Converted, description
@@ -61,7 +62,7 @@ def copy_state(old, new):
         copy_flag(theirs, ours)
         copy_own_state(theirs, ours)
     for variable, value in zip(new.variables, old.variables, strict=True):
-        variable.assign(value)  # as they are: LoRA's are merged when saved
+        variable.assign(_apart(value))  # as they are: LoRA's are merged when saved
 
 
 def copy_own_state(old, new):
@@ -69,13 +70,20 @@ def copy_own_state(old, new):
     store: dict = {}
     # What a layer derives from its variables, or keeps beside them, comes along only this way.
     old.save_own_variables(store)
-    new.load_own_variables(store)
+    new.load_own_variables({name: _apart(value) for name, value in store.items()})
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
     for theirs, ours in zip(old._seed_generators, new._seed_generators, strict=True):
-        ours.state.assign(theirs.state)
+        ours.state.assign(_apart(theirs.state))
+
+
+def _apart(value):
+    """A copy of a variable: on JAX a training step deletes the arrays that it has used up."""
+    if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
+        return np.array(keras.ops.convert_to_numpy(value))
+    return value
 
 
 def copy_flag(old, new):

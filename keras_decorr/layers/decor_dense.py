@@ -66,7 +66,9 @@ class DecorDense(DecorLayer):
         self.layer.build(input_shape)
 
     def call(self, inputs, training=None, mask=None):
-        rows = math.prod(size or USUAL_BATCH for size in inputs.shape[:-1])
+        # JAX has a symbol where Keras asks for shapes alone.
+        sizes = (size if isinstance(size, int) else USUAL_BATCH for size in inputs.shape[:-1])
+        rows = math.prod(sizes)
         # Nothing can be folded into a quantized kernel.
         quantized = self.layer.quantization_mode is not None
         if self.decorrelation is None or (rows > self.units and not quantized):
