@@ -8,6 +8,9 @@ import keras_decorr
 from keras_decorr import decorrelate, fold
 from keras_decorr.decorrelators import NormPreserving
 
+# PyTorch knows one alone.
+STEPS = 1 if keras.backend.backend() == "torch" else 2
+
 
 def squares(y, y_pred):
     return keras.ops.mean((y - y_pred) ** 2, axis=-1)
@@ -22,7 +25,7 @@ def model():
         metrics=[keras.metrics.MeanAbsoluteError(name="mae"), squares],
         weighted_metrics=[],
         jit_compile=False,
-        steps_per_execution=2,
+        steps_per_execution=STEPS,
     )
     return model
 
@@ -41,10 +44,10 @@ def test_the_compile_state_survives(model, direction, rng):
         new.fit(x, y, verbose=0)
         new = fold(new)
     assert new.compiled and new.loss is squares
-    assert type(new.optimizer) is keras.optimizers.SGD and new.optimizer is not model.optimizer
+    assert isinstance(new.optimizer, keras.optimizers.SGD) and new.optimizer is not model.optimizer
     assert float(new.optimizer.learning_rate) == pytest.approx(0.05)
     assert new.optimizer.momentum == 0.5 and int(new.optimizer.iterations) == 0
-    assert new.jit_compile is False and new.steps_per_execution == 2
+    assert new.jit_compile is False and new.steps_per_execution == STEPS
     before = model.evaluate(x, y, verbose=0, return_dict=True)
     logs = new.fit(x, y, verbose=0).history
     assert {"loss", "mae", "squares"} <= set(logs)
