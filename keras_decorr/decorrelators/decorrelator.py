@@ -55,11 +55,13 @@ class Decorrelator(ABC):
 
     A rule that only ever shrinks M:
 
-    >>> import keras_decorr
+    >>> import keras, keras_decorr
     >>> class Shrinking(keras_decorr.decorrelators.Decorrelator):
-    ...     def step(self, M, U, g, eta, rows=None, row_axis=-2):
+    ...     def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
     ...         return (1.0 - eta) * M
     >>> layer = keras_decorr.layers.DecorDense(10, decorrelator=Shrinking(learning_rate=1e-3))
+    >>> tuple(layer(keras.ops.ones((4, 8)), training=True).shape)
+    (4, 10)
     """
 
     # The structures for which the rule makes sense.

@@ -30,9 +30,7 @@ class Settling(Product):
         return self._settle(M, K, row_axis=-1, transposed=True)
 
     def matrix(self, M):
-        return np.linalg.pinv(
-            M, rcond=1e-30
-        )  # of the padding, which is zero, alone there is no inverse
+        return np.linalg.pinv(M, rcond=1e-30)  # no plain inverse: the padding is zero
 
     def _settle(self, L, X, row_axis, transposed):
         given = X.dtype
