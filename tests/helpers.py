@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_decorr.layers import Decorrelation
 from tests import reference
 
 
@@ -31,6 +32,22 @@ def perturb(layer, rng, size=0.3):
         noise = rng.normal(size=M.shape) * size / np.sqrt(M.shape[-1])
         real = (M.max(-1, keepdims=True) > 0) * (M.max(-2, keepdims=True) > 0)
         variable.assign(M + noise * real)
+
+
+def perturbed(decorrelator, structure, k, rng, n=48, g=4):
+    """A `Decorrelation` with a non-symmetric M, and rows for it.
+
+    Returns:
+        `(layer, groups, before, X, mean)`: the groups and the explicit weights of every stage, and `k`
+        float32 rows with the float64 mean that the layer centres by.
+    """
+    layer = Decorrelation(decorrelator)
+    layer.build((None, n))
+    perturb(layer, rng)
+    groups = stage_groups(structure, n, g)
+    X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 7 + 0.5).astype("float32")
+    mean = X.astype("float64").mean(0) if decorrelator.center else 0.0
+    return layer, groups, explicit(layer, groups), X, mean
 
 
 def rows_of_covariance(rng, k, covariance):

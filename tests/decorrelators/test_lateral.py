@@ -13,6 +13,7 @@ from tests.helpers import (
     explicit,
     off_diagonal,
     perturb,
+    perturbed,
     relative_error,
     rows_of_covariance,
     stage_groups,
@@ -65,14 +66,8 @@ def trained(decorrelator, X):
 @pytest.mark.parametrize("structure", ["full", "block_diagonal", "monarch"])
 @pytest.mark.parametrize(("k", "center"), [(7, True), (200, False)])
 def test_dense_step_equals_the_equations(rule, structure, k, center, rng):
-    n, g = 48, 4
-    layer = Decorrelation(make(rule, structure=structure, groups=g, center=center))
-    layer.build((None, n))
-    perturb(layer, rng)
-    groups = stage_groups(structure, n, g)
-    before = explicit(layer, groups)
-    X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 7 + 0.5).astype("float32")
-    mean = X.astype("float64").mean(0) if center else 0.0
+    decorrelator = make(rule, structure=structure, groups=4, center=center)
+    layer, groups, before, X, mean = perturbed(decorrelator, structure, k, rng)
     U = ops.convert_to_numpy(layer(X, training=True))
     want = X - mean
     for L in before:

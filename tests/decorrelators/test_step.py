@@ -6,7 +6,7 @@ import pytest
 from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
 from keras_decorr.layers import DecorConv2D, Decorrelation
 from tests import reference
-from tests.helpers import explicit, perturb, relative_error, stage_groups
+from tests.helpers import explicit, perturb, perturbed, relative_error, stage_groups
 
 ETA = 0.05
 STRUCTURES = ["full", "block_diagonal", "monarch"]
@@ -35,14 +35,8 @@ def expected_step(matrices, groups, X, mean, rule):
 @pytest.mark.parametrize("k", [7, 200])
 @pytest.mark.parametrize("center", [True, False])
 def test_dense_step_equals_the_equations(rule, structure, k, center, rng):
-    n, g = 48, 4
-    layer = Decorrelation(make(rule, structure=structure, groups=g, center=center))
-    layer.build((None, n))
-    perturb(layer, rng)
-    groups = stage_groups(structure, n, g)
-    before = explicit(layer, groups)
-    X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 7 + 0.5).astype("float32")
-    mean = X.astype("float64").mean(0) if center else 0.0
+    decorrelator = make(rule, structure=structure, groups=4, center=center)
+    layer, groups, before, X, mean = perturbed(decorrelator, structure, k, rng)
     layer(X, training=True)
     expected = expected_step(before, groups, X.astype("float64"), mean, rule)
     for M, want in zip(explicit(layer, groups), expected, strict=True):

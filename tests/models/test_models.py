@@ -31,8 +31,16 @@ def test_the_papers_sizes():
     assert sizes == [27, 288, 288, 576, 4096, 1000]
 
 
-@pytest.mark.parametrize(("net", "hidden"), [("dense_net", (16, 16)), ("conv_net", 16)])
-def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net, hidden):
+@pytest.mark.parametrize(
+    ("net", "size"),
+    [
+        ("dense_net", {"hidden": (16, 16)}),
+        ("conv_net", {"hidden": 16}),
+        ("resnet18", {"width": 6}),
+        ("vit", {"width": 6}),
+    ],
+)
+def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net, size):
     weights = []
     for arguments in (
         {"decorrelator": None},
@@ -40,7 +48,7 @@ def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net
         {"decorrelator": "norm_preserving"},
     ):
         keras.utils.set_random_seed(3)
-        model = getattr(models, net)((8, 8, 1), 10, hidden=hidden, **arguments)
+        model = getattr(models, net)((8, 8, 1), 10, **size, **arguments)
         weights.append([keras.ops.convert_to_numpy(w) for w in model.trainable_weights])
     for other in weights[1:]:
         for a, b in zip(weights[0], other, strict=True):

@@ -7,6 +7,7 @@ import pytest
 import keras_decorr
 from keras_decorr.models import vit
 from keras_decorr.training import decorrelation_layers
+from tests.models.training import trained_two_steps
 
 
 def test_its_weights_counted_by_hand():
@@ -24,12 +25,7 @@ def test_its_weights_counted_by_hand():
 def test_it_decorrelates_every_map_and_trains(rng, tmp_path):
     model = vit((8, 8, 3), 3, width=12, depth=2)
     assert isinstance(model, keras_decorr.Model)
-    # Layer by layer it takes a tenth of the time of a compilation; JAX has it the other way round.
-    eagerly = keras.backend.backend() != "jax"
-    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=eagerly)
-    x, y = rng.normal(size=(12, 8, 8, 3)).astype("float32"), np.arange(12) % 3
-    logs = model.fit(x, y, batch_size=6, verbose=0).history
-    assert np.isfinite(logs["loss"][0])
+    x = trained_two_steps(model, rng)
     layers = decorrelation_layers(model)
     assert len(layers) == 1 + 2 * (4 + 2) + 1
     assert all(int(layer.steps) == 2 for layer in layers)
@@ -43,19 +39,3 @@ def test_sizes_that_do_not_fit_are_refused():
         vit((32, 32, 3), 10, patch_size=5)
     with pytest.raises(ValueError, match=r"`heads`.*heads=3, width=64"):
         vit((32, 32, 3), 10, width=64)
-
-
-@pytest.mark.parametrize("net", ["resnet18", "vit"])
-def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net):
-    weights = []
-    for arguments in (
-        {"decorrelator": None},
-        {"decorrelator": None, "for_any_rule": True},
-        {"decorrelator": "norm_preserving"},
-    ):
-        keras.utils.set_random_seed(3)
-        model = getattr(keras_decorr.models, net)((8, 8, 1), 10, width=6, **arguments)
-        weights.append([keras.ops.convert_to_numpy(w) for w in model.trainable_weights])
-    for other in weights[1:]:
-        for a, b in zip(weights[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)
