@@ -4,19 +4,16 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
-from keras_decorr.datasets import NAMES
-from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
-from keras_decorr.experiments.nets import NETS
+from keras_decorr.decorrelators import Decorrelator
 
 
 def compare(
-    dataset: Annotated[str, typer.Option(help=one_of(NAMES))] = "digits",
-    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help=one_of(NETS))] = "dense",
-    width: Annotated[
-        int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
-    ] = None,
+    dataset: options.Dataset = "digits",
+    data_dir: options.DataDir = None,
+    net: options.Net = "dense",
+    width: options.Width = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,7 +22,7 @@ def compare(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="epochs of training")] = 10,
-    batch_size: Annotated[int, typer.Option(help="samples a batch")] = 0,
+    batch_size: options.BatchSize = 0,
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
@@ -39,15 +36,13 @@ def compare(
             help="rate of M per step; give several to tune it, too; default: known to do well"
         ),
     ] = None,
-    decorrelator: Annotated[str, typer.Option(help=one_of(DECORRELATORS))] = "norm_preserving",
+    decorrelator: options.Decorrelator = "norm_preserving",
     structure: Annotated[
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; give several to compare them"),
     ] = None,
-    groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
-    rank: Annotated[
-        int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")
-    ] = None,
+    groups: options.Groups = 32,
+    rank: options.Rank = None,
     max_samples: Annotated[
         int | None, typer.Option(help="rows or patches per update; default: the decorrelator's")
     ] = None,
@@ -61,10 +56,10 @@ def compare(
     batch_normalization: Annotated[
         bool, typer.Option(help="compare with BatchNormalization, too")
     ] = False,
-    augment: Annotated[bool, typer.Option(help="random crops and flips (CIFAR)")] = True,
+    augment: options.Augment = True,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
-    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
-    out: Annotated[str, typer.Option(help="folder for the results")] = "",
+    backend: options.Backend = None,
+    out: options.Out = "",
 ):
     """Train the same net with and without decorrelation, and show what it bought.
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, errors_in_a_line, one_of, use_backend
 from keras_decorr.datasets import NAMES
 
@@ -17,13 +18,13 @@ def inspect(
         str | None,
         typer.Option(help=f"images to look with: {one_of(NAMES)}; default: a run's"),
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
+    data_dir: options.DataDir = None,
     data: Annotated[
         str | None, typer.Option(help="an .npz file with arrays x and y instead of a data set")
     ] = None,
     samples: Annotated[int, typer.Option(help="samples to look with", min=2)] = 512,
     angles: Annotated[bool, typer.Option(help="measure the angles to the natural gradient")] = True,
-    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
+    backend: options.Backend = None,
     out: Annotated[
         str, typer.Option(help="HTML file to write; default: inspect.html in the folder of PATH")
     ] = "",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, errors_in_a_line, use_backend
 
 
@@ -15,10 +16,10 @@ def reproduce(
         str, typer.Option(help="paper, or small: few images and epochs, one seed")
     ] = "paper",
     seeds: Annotated[int | None, typer.Option(help="number of seeds; default: the grid's")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    out: Annotated[str, typer.Option(help="folder for the results")] = "",
+    data_dir: options.DataDir = None,
+    out: options.Out = "",
     retry: Annotated[bool, typer.Option("--retry", help="try failed runs again")] = False,
-    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
+    backend: options.Backend = None,
     list_grids: Annotated[bool, typer.Option("--list", help="show the grids and stop")] = False,
 ):
     """Train every run of a grid of experiments; draw its figures and check the paper's claims.

@@ -4,26 +4,23 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
-from keras_decorr.datasets import NAMES
-from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
-from keras_decorr.experiments.nets import NETS
+from keras_decorr.decorrelators import Decorrelator
 
 
 def tune(
-    dataset: Annotated[str, typer.Option(help=one_of(NAMES))] = "digits",
-    data_dir: Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")] = None,
-    net: Annotated[str, typer.Option(help=one_of(NETS))] = "dense",
-    width: Annotated[
-        int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
-    ] = None,
+    dataset: options.Dataset = "digits",
+    data_dir: options.DataDir = None,
+    net: options.Net = "dense",
+    width: options.Width = None,
     tuner: Annotated[str, typer.Option(help="random, bayesian, hyperband or grid")] = "bayesian",
     trials: Annotated[
         int | None,
         typer.Option(help="most trials; default: 20, all of a grid; hyperband decides for itself"),
     ] = None,
     epochs: Annotated[int, typer.Option(help="epochs of a trial; of hyperband's longest")] = 5,
-    batch_size: Annotated[int, typer.Option(help="samples a batch")] = 0,
+    batch_size: options.BatchSize = 0,
     learning_rates: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -45,15 +42,13 @@ def tune(
         list[str] | None,
         typer.Option(help="adam, adamw, nadam, rmsprop, sgd or lion; several to search them"),
     ] = None,
-    decorrelator: Annotated[str, typer.Option(help=one_of(DECORRELATORS))] = "norm_preserving",
+    decorrelator: options.Decorrelator = "norm_preserving",
     structure: Annotated[
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; several to search them"),
     ] = None,
-    groups: Annotated[int, typer.Option(help="the most groups of a structured M")] = 32,
-    rank: Annotated[
-        int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")
-    ] = None,
+    groups: options.Groups = 32,
+    rank: options.Rank = None,
     max_samples: Annotated[
         list[int] | None,
         typer.Option(help="rows or patches per update; several to search them"),
@@ -61,7 +56,7 @@ def tune(
     initializer: Annotated[
         str, typer.Option(help="glorot_uniform or fan_in_uniform; default: as in compare")
     ] = "",
-    augment: Annotated[bool, typer.Option(help="random crops and flips (CIFAR)")] = True,
+    augment: options.Augment = True,
     validation: Annotated[
         float, typer.Option(help="share of the training images to tune on, in (0, 0.9]")
     ] = 0.1,
@@ -70,8 +65,8 @@ def tune(
     ] = None,
     seed: Annotated[int, typer.Option(help="of the proposals, the weights and the batches")] = 0,
     workers: Annotated[int, typer.Option(help="processes that run trials at the same time")] = 1,
-    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch")] = None,
-    out: Annotated[str, typer.Option(help="folder for the results")] = "",
+    backend: options.Backend = None,
+    out: options.Out = "",
 ):
     """Search the forward rate and the decorrelation rate of a net together.
 

@@ -41,9 +41,7 @@ def writable_folder(out):
     """
     out = Path(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
+        _try_to_write(out)
     except OSError as error:
         raise PermissionError(
             f"Option --out must be a folder that can be written to. Received: {str(out)!r} ({error})"
@@ -61,14 +59,18 @@ def prepare_file(out):
     try:
         if out.is_dir():
             raise IsADirectoryError(f"{str(out)!r} is a folder")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
+        _try_to_write(out.parent)
     except OSError as error:
         raise PermissionError(
             f"Option --out must be a file that can be written. Received: {str(out)!r} ({error})"
         ) from error
     return out
+
+
+def _try_to_write(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def write_json(path, content):

@@ -14,6 +14,7 @@ from keras import ops
 from keras_decorr import datasets, metrics
 from keras_decorr.analysis import natural_gradient_alignment
 from keras_decorr.experiments.run import MODEL, read
+from keras_decorr.metrics.decorrelation_state import state_of
 from keras_decorr.training import decorrelation_layers
 
 
@@ -206,9 +207,8 @@ def inspect(name, model, batch, angles=True):
     found = Inspection(name)
     _check_inputs(name, model, batch)
     if decorrelation_layers(model):
-        states = metrics.decorrelation_state(model, batch.x)
-        for state, seen in zip(states, metrics.sampled_inputs(model, batch.x), strict=True):
-            found.seen.append(Seen(state, _matrix(seen.layer), *_correlations(seen)))
+        for seen in metrics.sampled_inputs(model, batch.x):
+            found.seen.append(Seen(state_of(seen), _matrix(seen.layer), *_correlations(seen)))
     else:
         found.notes.append(
             "It has no decorrelating layer. Convert it with `keras_decorr.decorrelate(model)` to have "

@@ -88,26 +88,38 @@ def build(config, run, images):
         decorrelator = decorrelators.DECORRELATORS[config.decorrelator](
             learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments
         )
-    # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
-    learns_by_a_rule = run.rule != "backprop"
-    chosen = {"width": config.width, "kernel_initializer": config.kernel_initializer}
-    if run.variant == "batch_normalization":
-        chosen["batch_normalization"] = True
-    model = config.kind.build(
-        images.input_shape,
-        images.classes,
-        decorrelator=decorrelator,
-        classifier_activation=None,
-        for_any_rule=learns_by_a_rule,
-        **{name: value for name, value in chosen.items() if value is not None},
-    )
+    chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
+    model = new_net(config, images, decorrelator, run.rule, **chosen)
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy", *_top_5(images)],
-        **({"learning_rule": run.rule} if learns_by_a_rule else {}),
+        **({"learning_rule": run.rule} if run.rule != "backprop" else {}),
     )
     return model
+
+
+def new_net(config, images, decorrelator, rule, **chosen):
+    """The net of a configuration for its images, not compiled.
+
+    Args:
+        config: A `Config`, or what has the same of a net.
+        images: The `Images`.
+        decorrelator: A `Decorrelator`, or `None`.
+        rule: Name of the learning rule.
+        **chosen: Further arguments of the net.
+    """
+    given = {"width": config.width, "kernel_initializer": config.kernel_initializer}
+    return config.kind.build(
+        images.input_shape,
+        images.classes,
+        decorrelator=decorrelator,
+        classifier_activation=None,
+        # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
+        for_any_rule=rule != "backprop",
+        **{name: value for name, value in given.items() if value is not None},
+        **chosen,
+    )
 
 
 def _top_5(images):

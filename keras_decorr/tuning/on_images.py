@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_decorr import decorrelators
+from keras_decorr.experiments.run import new_net
 from keras_decorr.tuning.hyper_model import DecorHyperModel
 
 
@@ -73,16 +74,7 @@ class ImagesHyperModel(DecorHyperModel):
         )
 
     def _net(self, decorrelator, learning_rule):
-        config, images = self.config, self.images
-        chosen = {"width": config.width, "kernel_initializer": config.kernel_initializer}
-        return config.kind.build(
-            images.input_shape,
-            images.classes,
-            decorrelator=decorrelator,
-            classifier_activation=None,
-            for_any_rule=learning_rule != "backprop",
-            **{name: value for name, value in chosen.items() if value is not None},
-        )
+        return new_net(self.config, self.images, decorrelator, learning_rule)
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Train a trial's model on the training part, and validate it on the rest."""

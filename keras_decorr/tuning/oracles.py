@@ -8,20 +8,18 @@ propose the same diverging rates again and again.
 
 import functools
 import json
-import os
 from pathlib import Path
 
 import keras_tuner
 import numpy as np
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
+from keras_decorr.experiments.folder import write_text
 
-def write_whole(path, state):
-    """Write a JSON file, whole or not at all."""
-    path = Path(path)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(state))
-    os.replace(partial, path)
+
+def write_state(path, state):
+    """Write a JSON file as KerasTuner reads it, whole or not at all."""
+    write_text(Path(path), json.dumps(state))
 
 
 class Resumable(keras_tuner.Oracle):
@@ -37,10 +35,10 @@ class Resumable(keras_tuner.Oracle):
         self._max_collisions = 1000  # random draws before a small grid counts as searched whole
 
     def save(self):
-        write_whole(self._get_oracle_fname(), self.get_state())
+        write_state(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial):
-        write_whole(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+        write_state(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self):
         super().reload()

@@ -14,7 +14,6 @@ ORACLES = {
     "hyperband": oracles.HyperbandOracle,
     "grid": oracles.GridSearchOracle,
 }
-NAMES = tuple(ORACLES)
 
 
 class Tuner(keras_tuner.Tuner):
@@ -36,7 +35,7 @@ class Tuner(keras_tuner.Tuner):
     def save(self):
         if not self._is_worker():
             self.oracle.save()
-            oracles.write_whole(self._get_tuner_fname(), self.get_state())
+            oracles.write_state(self._get_tuner_fname(), self.get_state())
 
     def _try_run_and_update_trial(self, trial, *args, **kwargs):
         # KerasTuner would call a trial failed for any error, and make the same mistake in the next.
