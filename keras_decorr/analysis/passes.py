@@ -16,6 +16,7 @@ from keras_decorr.layers import (
     collection,
     wiring,
 )
+from keras_decorr.layers.call import call_in_training
 from keras_decorr.layers.wiring import Wiring
 from keras_decorr.maths.autodiff import pullback
 from keras_decorr.maths.patches import patches_at
@@ -104,7 +105,7 @@ class Passes:
     def __post_init__(self):
         seen = _Seen()
         with _nothing_moves(), wiring.opened(seen):
-            outputs = self._run()
+            outputs = call_in_training(self.model, self.x)
         if not ops.is_tensor(outputs):
             raise ValueError(
                 "Argument `model` of natural_gradient_alignment must have one output. "
@@ -114,15 +115,10 @@ class Passes:
 
         def shifted(probes):
             with _nothing_moves(), wiring.opened(_Shifted(seen.calls, probes)):
-                return self._run()
+                return call_in_training(self.model, self.x)
 
         probes = [ops.zeros(call.shape, call.layer.compute_dtype) for call in self.calls]
         self.outputs, self.pull = pullback(shifted, probes)
-
-    def _run(self):
-        if self.model._call_has_training_arg:
-            return self.model(self.x, training=True)
-        return self.model(self.x)
 
     def loss_cotangent(self, y):
         """The gradient of the compiled loss, without regularisers, with respect to the outputs."""

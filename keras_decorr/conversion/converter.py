@@ -5,7 +5,7 @@ from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.converted import Converted
 from keras_decorr.conversion.parts import holds_all_of_its_layers
 from keras_decorr.conversion.report import ConversionReport, Row
-from keras_decorr.conversion.walk import walk
+from keras_decorr.layers.walk import walk
 
 
 class Converter:

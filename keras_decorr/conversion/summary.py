@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import keras
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
 from rich import box
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr.layers.cost import USUAL_BATCH, cost
-from keras_decorr.training.step import decorrelation_layers, name_within
+from keras_decorr.training.step import name_within, required_decorrelation_layers
 
 
 class Row(NamedTuple):
@@ -61,17 +60,7 @@ def costs(model, batch_size=USUAL_BATCH):
     >>> [(row.features, row.structure) for row in keras_decorr.conversion.costs(model)]
     [(64, 'monarch'), (64, 'monarch')]
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(
-            "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
-            f"batch. Received: {model!r}"
-        )
-    layers = decorrelation_layers(model)
-    if not layers:
-        raise ValueError(
-            "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
-            f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
-        )
+    layers = required_decorrelation_layers(model)
     return [_row(layer, model, batch_size) for layer in layers]
 
 

@@ -1,7 +1,5 @@
 """A copy of a model in which learning rules and instruments reach every dense layer and convolution."""
 
-from keras import layers as plain
-
 from keras_decorr import layers
 from keras_decorr.conversion.checks import refusal
 from keras_decorr.conversion.compilation import compile_like
@@ -11,10 +9,8 @@ from keras_decorr.conversion.state import build_like
 from keras_decorr.layers.decor_layer import DecorLayer
 
 _TWINS = {
-    plain.Dense: layers.DecorDense,
-    plain.Conv1D: layers.DecorConv1D,
-    plain.Conv2D: layers.DecorConv2D,
-    plain.Conv3D: layers.DecorConv3D,
+    cls.twin: cls
+    for cls in (layers.DecorDense, layers.DecorConv1D, layers.DecorConv2D, layers.DecorConv3D)
 }
 
 

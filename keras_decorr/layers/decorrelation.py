@@ -79,16 +79,17 @@ class Decorrelation(keras.layers.Layer):
             rows = math.prod(size or 1 for size in input_shape[1:-1])
             self.work = Work(rows=rows, columns=n, folds=False)
         self.operator = operator_of(self.decorrelator, n, self.work)
+        identities = self.operator.identities()
         self.matrices = [
             self._state(f"decorrelation_matrix_{stage}", identity.shape, identity)
-            for stage, identity in enumerate(self.operator.identities())
+            for stage, identity in enumerate(identities)
         ]
         self.memory = [
             [
                 self._state(f"{name}_{stage}", start.shape, start)
                 for name, start in self.decorrelator.memory(identity).items()
             ]
-            for stage, identity in enumerate(self.operator.identities())
+            for stage, identity in enumerate(identities)
         ]
         if self.decorrelator.center:
             self.moving_mean = self._state("moving_mean", (n,), 0.0)

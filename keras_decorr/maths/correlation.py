@@ -17,6 +17,20 @@ def transpose(A):
     return ops.swapaxes(A, -1, -2)
 
 
+def multiply(A, U, row_axis=-1, transposed=False):
+    """`A u`, or `A^T u`, for every row `u` of `U`.
+
+    Args:
+        A: `(..., m, m)`.
+        U: `(..., m, k)`, or `(..., k, m)` with `row_axis=-2`.
+        row_axis: -1, or -2.
+        transposed: Multiply by `A^T`.
+    """
+    if row_axis == -1:
+        return ops.matmul(transpose(A) if transposed else A, U)
+    return ops.matmul(U, A if transposed else transpose(A))
+
+
 def squared_norms(U, row_axis=-2):
     """`||u_k||^2` of rows whose features lie in groups.
 

@@ -9,7 +9,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (20
 from keras import ops
 
 from keras_decorr.maths.autodiff import implicit
-from keras_decorr.maths.correlation import transpose
+from keras_decorr.maths.correlation import multiply, transpose
 
 
 def largest_safe_step(L):
@@ -30,20 +30,6 @@ def largest_safe_step(L):
     norm = ops.minimum(rows, columns)
     norm = ops.where(norm > 0.0, norm, 1.0)  # a group of padding alone
     return ops.expand_dims(ops.expand_dims(1.0 / norm, -1), -1)
-
-
-def multiply(L, U, row_axis=-1, transposed=False):
-    """`L u`, or `L^T u`, for every row `u` of `U`.
-
-    Args:
-        L: `(..., m, m)`.
-        U: `(..., m, k)`, or `(..., k, m)` with `row_axis=-2`.
-        row_axis: -1, or -2.
-        transposed: Multiply by `L^T`.
-    """
-    if row_axis == -1:
-        return ops.matmul(transpose(L) if transposed else L, U)
-    return ops.matmul(U, L if transposed else transpose(L))
 
 
 def settle(L, Z, row_axis=-1, transposed=False, step_size=None, steps=100, tolerance=1e-4):

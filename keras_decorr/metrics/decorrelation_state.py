@@ -98,7 +98,7 @@ def decorrelation_state(model, x, max_rows=1024):
     >>> state.name, state.condition
     ('out', 1.0)
     """
-    return [_state(seen) for seen in sampled_inputs(model, x, max_rows)]
+    return [state_of(seen) for seen in sampled_inputs(model, x, max_rows)]
 
 
 def matrix_condition(layer):
@@ -118,7 +118,8 @@ def matrix_condition(layer):
     return ratio(*layer.operator.singular_range(matrices))
 
 
-def _state(seen):
+def state_of(seen):
+    """The `DecorrelationState` of one of the `SampledInputs`."""
     layer, d = seen.layer, seen.layer.decorrelator
     parts = layer.work.parts
     before, after = (_figures(rows, parts) for rows in (seen.centred, seen.decorrelated))

@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.layers import collection
-from keras_decorr.training.step import decorrelation_layers, name_within
+from keras_decorr.layers.call import call_in_training
+from keras_decorr.training.step import name_within, required_decorrelation_layers
 
 
 class SampledInputs(NamedTuple):
@@ -64,17 +65,7 @@ def sampled_inputs(model, x, max_rows=1024):
     ('out', (8, 6))
     """
     check_count("sampled_inputs", "max_rows", max_rows)
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(
-            "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
-            f"batch. Received: {model!r}"
-        )
-    layers = decorrelation_layers(model)
-    if not layers:
-        raise ValueError(
-            "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
-            f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
-        )
+    layers = required_decorrelation_layers(model)
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
@@ -84,10 +75,7 @@ def sampled_inputs(model, x, max_rows=1024):
         for layer in layers:
             stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
         samples = stack.enter_context(collection.collect())
-        if model._call_has_training_arg:
-            model(x, training=True)
-        else:
-            model(x)
+        call_in_training(model, x)
         found = {id(layer): _before_and_after(layer, s) for layer, s in samples.flush()}
     nothing = (None, None, None)
     return [

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import wiring
+from keras_decorr.layers.call import call_in_training
 from keras_decorr.layers.wiring import Wiring
 from keras_decorr.maths.autodiff import derivative
 from keras_decorr.maths.feedback import with_gradient
@@ -101,7 +102,7 @@ class NodePerturbation(LearningRule):
 
         def loss_with(wires):
             with wiring.opened(wires):
-                outputs = model(x, training=True) if model._call_has_training_arg else model(x)
+                outputs = call_in_training(model, x)
             return contributions(model, y, outputs, sample_weight, self.name)
 
         before = ops.stop_gradient(contributions(model, y, y_pred, sample_weight, self.name))

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_decorr import rules
 from keras_decorr.layers import collection, wiring
+from keras_decorr.layers.call import call_in_training
 
 
 def gradients(model, x, y, learning_rule=None, sample_weight=None):
@@ -45,7 +46,7 @@ def gradients(model, x, y, learning_rule=None, sample_weight=None):
 
     def loss():
         with collection.collect() as samples, wiring.opened(rule.wires(model)):
-            y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
+            y_pred = call_in_training(model, x)
             with samples.paused():
                 return rule.compute_loss(
                     model,

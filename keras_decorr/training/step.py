@@ -15,6 +15,7 @@ from keras import ops
 from keras_decorr import rules
 from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.decorrelation import Decorrelation
+from keras_decorr.layers.walk import walk
 
 
 class DecorrelationStep(keras.Model):
@@ -211,18 +212,28 @@ def decorrelation_layers(model):
     >>> len(keras_decorr.training.decorrelation_layers(model))
     2
     """
-    return [
-        layer
-        for layer in {id(part): part for part in _in_order(model)}.values()
-        if isinstance(layer, Decorrelation) and layer.decorrelator is not None
-    ]
+    layers = {id(place.layer): place.layer for place in walk(model)}.values()
+    return [x for x in layers if isinstance(x, Decorrelation) and x.decorrelator is not None]
 
 
-def _in_order(layer):
-    """All layers inside one, each before those inside it. Keras's own list has these backwards."""
-    for part in layer._layers:
-        yield part
-        yield from _in_order(part)
+def required_decorrelation_layers(model):
+    """The `decorrelation_layers` of a model that must be built and have one.
+
+    Raises:
+        ValueError: If it is not built, or has none.
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "Argument `model` must be a built Keras model: give it a `keras.Input`, or call it on a "
+            f"batch. Received: {model!r}"
+        )
+    layers = decorrelation_layers(model)
+    if not layers:
+        raise ValueError(
+            "Argument `model` has no decorrelating layer. Use the layers of keras_decorr.layers, or "
+            f"`keras_decorr.decorrelate(model)`. Received: {model.name!r}"
+        )
+    return layers
 
 
 def name_within(layer, model):
@@ -230,18 +241,11 @@ def name_within(layer, model):
 
     A `Decorrelation` inside a layer goes by the name of that layer.
     """
-    chain = _chain(layer, model) or [layer]
-    if len(chain) > 1 and chain[-1].name == "decorrelation":
-        *above, holder, _ = chain
-        if not isinstance(holder, keras.Model):
-            chain = [*above, holder]
-    return "/".join(part.name for part in chain)
-
-
-def _chain(layer, owner):
-    """What `layer` is in, from the outside, and itself; `None` if it is not inside `owner`."""
-    for part in owner._layers:
-        below = [] if part is layer else _chain(layer, part)
-        if below is not None:
-            return [part, *below]
-    return None
+    chain: tuple = next((p.chain for p in walk(model) if p.layer is layer), ())
+    if (
+        len(chain) > 1
+        and layer.name == "decorrelation"
+        and not isinstance(chain[-2][1], keras.Model)
+    ):
+        chain = chain[:-1]
+    return chain[-1][0] if chain else layer.name

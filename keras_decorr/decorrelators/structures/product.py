@@ -1,8 +1,6 @@
 """How the weights of one stage of M act on its inputs."""
 
-from keras import ops
-
-from keras_decorr.maths.correlation import transpose
+from keras_decorr.maths.correlation import multiply
 
 
 class Product:
@@ -22,11 +20,11 @@ class Product:
 
     def apply(self, M, X, row_axis):
         """`M x` for every row `x` of `X`: `(..., m, k)` with `row_axis=-1`, `(..., k, m)` with -2."""
-        return ops.matmul(M, X) if row_axis == -1 else ops.matmul(X, transpose(M))
+        return multiply(M, X, row_axis)
 
     def fold(self, M, K):
         """`M^T K` for `K` of `(..., m, columns)`."""
-        return ops.matmul(transpose(M), K)
+        return multiply(M, K, transposed=True)
 
     def matrix(self, M):
         """M itself as a float64 array, from an array of the weights; padding stays zero."""

@@ -19,14 +19,15 @@ class Place(NamedTuple):
     chain: tuple
 
 
-def walk(model, descends, chain=()):
+def walk(model, descends=lambda layer: True, chain=()):
     """Yield a `Place` for every layer, those inside nested models included.
 
     A layer that is used in several places comes once for each.
 
     Args:
         model: A Keras model, or a layer with layers of its own.
-        descends: A function of a layer: whether to go inside. Models are always gone into.
+        descends: A function of a layer: whether to go inside. Models are always gone into. Default:
+            into every layer.
         chain: Of the model itself.
     """
     before = chain[-1][0] + "/" if chain else ""
