@@ -46,4 +46,5 @@ def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
     Returns:
         The new `M`.
     """
-    return g * M - scaled_correlation_product(eta * g, U, M, rows, row_axis)
+    # The product's memory serves for the rest: a second temporary of the size of M costs as much.
+    return g * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
