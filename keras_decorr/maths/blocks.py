@@ -63,17 +63,20 @@ def split(X, g, m):
     The features lead and the rows come last: so a whole row of memory moves where features are
     regrouped, and a matrix acts on a group from the left.
     """
-    n = X.shape[-1]
-    if g * m > n:
-        X = ops.pad(X, ((0, 0), (0, g * m - n)))
-    return ops.reshape(ops.transpose(X), (g, m, -1))
+    padding = g * m - X.shape[-1]
+    X = ops.transpose(X)
+    if padding:
+        X = ops.pad(X, ((0, padding), (0, 0)))
+    return ops.reshape(X, (g, m, -1))
 
 
 def join(X, n):
     """Groups `(g, m, k)` back into rows `(k, n)`, the inverse of `split`."""
-    # Not the transpose of a matrix: TensorFlow would fuse that into the next layer's product, whose
-    # kernel on a CPU takes 1.6 times as long with transposed inputs.
-    return _rows(ops.transpose(X, (2, 0, 1)), n)
+    X = ops.reshape(X, (math.prod(X.shape[:2]), -1))
+    if X.shape[0] > n:
+        # Not `X[:n]`: TensorFlow takes several times as long for the gradient of that.
+        X = ops.slice(X, (0, 0), (n, ops.shape(X)[1]))
+    return ops.transpose(X)
 
 
 def exchange(X):
@@ -84,9 +87,3 @@ def exchange(X):
 def _shares(X):
     g, m = X.shape[:2]
     return ops.reshape(X, (g, g, m // g, -1))
-
-
-def _rows(X, n):
-    width = math.prod(X.shape[1:])
-    X = ops.reshape(X, (-1, width))
-    return X if width == n else X[:, :n]

@@ -9,6 +9,7 @@ a product takes either as it comes. `...` are groups of features.
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -26,9 +27,28 @@ def multiply(A, U, row_axis=-1, transposed=False):
         row_axis: -1, or -2.
         transposed: Multiply by `A^T`.
     """
-    if row_axis == -1:
-        return ops.matmul(transpose(A) if transposed else A, U)
-    return ops.matmul(U, A if transposed else transpose(A))
+
+    def product(A, U):
+        if row_axis == -1:
+            return ops.matmul(transpose(A) if transposed else A, U)
+        return ops.matmul(U, A if transposed else transpose(A))
+
+    if _better_one_by_one(A, U):
+        pairs = zip(ops.unstack(A), ops.unstack(U), strict=True)
+        return ops.stack([product(a, u) for a, u in pairs])
+    return product(A, U)
+
+
+def _better_one_by_one(A, U):
+    # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
+    # matrices are large enough to be worth a node of the graph each (measured: 64 features, 256 rows).
+    if len(A.shape) != 3 or min(s or 64 for s in (*A.shape[1:], *U.shape[1:])) < 64:
+        return False
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
 
 
 def squared_norms(U, row_axis=-2):
@@ -102,20 +122,13 @@ def off_diagonal_energy(U, rows=None, row_axis=-2, joint=True):
         A scalar.
     """
     feature_axis = -3 - row_axis
-    k, m = U.shape[row_axis] or rows or 0, U.shape[feature_axis]
-    groups = U.shape[:-2] if joint else ()
     squares = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
-    if groups and k > (n := math.prod(groups) * m):
-        U = (
-            ops.reshape(U, (n, -1))
-            if row_axis == -1
-            else ops.reshape(ops.moveaxis(U, -2, 0), (-1, n))
-        )
-        groups = ()
-    wide = bool(groups) or k <= m
-    left, right = (transpose(U), U) if wide == (row_axis == -1) else (U, transpose(U))
+    if joint and len(U.shape) > 2:
+        U = ops.moveaxis(U, row_axis, -1)
+        U, row_axis, feature_axis = ops.reshape(U, (math.prod(U.shape[:-1]), -1)), -1, -2
+    fewer_rows = (U.shape[row_axis] or rows or 0) <= U.shape[feature_axis]
+    # (k, k) or (m, m)
+    left, right = (transpose(U), U) if fewer_rows == (row_axis == -1) else (U, transpose(U))
     gram = ops.matmul(left, right)
-    if groups:
-        gram = ops.sum(gram, axis=tuple(range(len(groups))))
     energy = ops.sum(ops.square(gram / row_count(U, row_axis))) - ops.sum(ops.square(squares))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
