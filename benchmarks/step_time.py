@@ -163,7 +163,7 @@ def compiled_update(layer, X):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda: layer.update(sample).loss)
+        function = tf.function(lambda: layer.update(sample)["decorrelation_loss"])
         return lambda: float(function()), None
     if keras.backend.backend() == "jax":
         import jax
@@ -173,7 +173,7 @@ def compiled_update(layer, X):
         def update(values):
             scope = keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
             with scope:
-                loss = layer.update(sample).loss
+                loss = layer.update(sample)["decorrelation_loss"]
             return loss, [scope.get_current_value(v) for v in variables]
 
         box = [[v.value + 0 for v in variables]]
@@ -184,7 +184,7 @@ def compiled_update(layer, X):
             return float(loss)
 
         return run, function.memory_analysis().temp_size_in_bytes
-    return lambda: float(layer.update(sample).loss), None
+    return lambda: float(layer.update(sample)["decorrelation_loss"]), None
 
 
 def main():
