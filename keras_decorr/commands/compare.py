@@ -6,7 +6,7 @@ import typer
 
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
-from keras_decorr.decorrelators import Decorrelator
+from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
 
 
 def compare(
@@ -36,7 +36,10 @@ def compare(
             help="rate of M per step; give several to tune it, too; default: known to do well"
         ),
     ] = None,
-    decorrelator: options.Decorrelator = "norm_preserving",
+    decorrelator: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{one_of(DECORRELATORS)}; give several to compare them"),
+    ] = None,
     structure: Annotated[
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; give several to compare them"),
@@ -90,7 +93,7 @@ def compare(
             batch_size=batch_size or (64 if small else 256),
             learning_rate=different(learning_rate),
             tuning_epochs=tuning_epochs,
-            decorrelator=decorrelator,
+            decorrelator=different(decorrelator or ["norm_preserving"]),
             decorrelation_rate=different(decorrelation_rate),
             structure=different(structure or ["monarch"]),
             groups=groups,

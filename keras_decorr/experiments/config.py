@@ -36,6 +36,13 @@ class Net(NamedTuple):
         return self.variant if self.rule == "backprop" else f"{self.rule}-{self.variant}"
 
 
+class Decorrelation(NamedTuple):
+    """How the inputs of a net are decorrelated: names of a rule and of a structure of M."""
+
+    decorrelator: str
+    structure: str
+
+
 class Rates(NamedTuple):
     """Adam's rate, and that of M; `None` without decorrelation."""
 
@@ -48,10 +55,11 @@ class Config:
     """Everything that decides the result of a comparison.
 
     Every rule trains every variant: the plain net, one with BatchNormalization if it is asked for, and
-    one for each structure of M. Without learning rates, or decorrelation rates, they are those known to
-    do well. With several, every net is first trained with each of them (with each pair, if it
-    decorrelates) for `tuning_epochs`, with the first seed, and then uses those that gave it the best
-    test accuracy. With a `train_size` or a `test_size` only so many images are used, the first ones.
+    one for each structure of M with each decorrelator. Without learning rates, or decorrelation rates,
+    they are those known to do well. With several, every net is first trained with each of them (with
+    each pair, if it decorrelates) for `tuning_epochs`, with the first seed, and then uses those that
+    gave it the best test accuracy. With a `train_size` or a `test_size` only so many images are used,
+    the first ones.
     """
 
     dataset: str = "digits"
@@ -63,7 +71,7 @@ class Config:
     batch_size: int = 64
     learning_rate: tuple[float, ...] = ()
     tuning_epochs: int = 5
-    decorrelator: str = "norm_preserving"
+    decorrelator: tuple[str, ...] = ("norm_preserving",)
     decorrelation_rate: tuple[float, ...] = ()
     structure: tuple[str, ...] = ("monarch",)
     groups: int = 32
@@ -86,9 +94,10 @@ class Config:
                     f"Option --rule must be one of {list(self.kind.learning_rates)} for this net. "
                     f"Received: --rule {rule} --net {self.net}"
                 )
-        _choice("--decorrelator", self.decorrelator, DECORRELATORS)
-        for structure in self.structure:
-            _choice("--structure", structure, DECORRELATORS[self.decorrelator].structures)
+        for decorrelator in self.decorrelator:
+            _choice("--decorrelator", decorrelator, DECORRELATORS)
+            for structure in self.structure:
+                _choice("--structure", structure, DECORRELATORS[decorrelator].structures)
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
@@ -123,7 +132,7 @@ class Config:
 
     def rates(self, net):
         """The `Rates` to try for a net; one if there is nothing to tune."""
-        decorrelates = net.variant in self.structure
+        decorrelates = net.variant in self.decorrelations
         learning = self.learning_rate or (self.kind.learning_rates[net.rule][decorrelates],)
         decorrelation: tuple[float | None, ...] = (None,)
         if decorrelates:
@@ -134,9 +143,25 @@ class Config:
         """The decorrelation rate that the folder of a net's run does not name."""
         if len(self.decorrelation_rate) == 1:
             return self.decorrelation_rate[0]
+        decorrelator, structure = self.decorrelations[net.variant]
+        rule = DECORRELATORS[decorrelator]
+        if math.isfinite(rule.highest_rate):  # that of a running mean: its own, whatever the net
+            return rule().learning_rate
         if self.dataset == "digits":
             return DIGITS_RATE
-        return self.kind.decorrelation_rate(net.variant, net.rule)
+        return self.kind.decorrelation_rate(structure, net.rule)
+
+    @property
+    def decorrelations(self):
+        """The variants that decorrelate, each a `Decorrelation`, by what tells them apart."""
+        pairs = itertools.starmap(
+            Decorrelation, itertools.product(self.decorrelator, self.structure)
+        )
+        if len(self.decorrelator) == 1:
+            return {pair.structure: pair for pair in pairs}
+        if len(self.structure) == 1:
+            return {pair.decorrelator: pair for pair in pairs}
+        return {"-".join(pair): pair for pair in pairs}
 
     @property
     def kernel_initializer(self):
@@ -150,7 +175,7 @@ class Config:
     def nets(self):
         """The nets to compare; of each rule the plain one comes first."""
         batch_normalization = ("batch_normalization",) if self.batch_normalization else ()
-        variants = ("plain", *batch_normalization, *self.structure)
+        variants = ("plain", *batch_normalization, *self.decorrelations)
         return tuple(Net(rule, variant) for rule in self.rule for variant in variants)
 
     def to_dict(self):

@@ -98,7 +98,7 @@ def _description(config):
         "decorrelation_rates": {
             n.name: list(dict.fromkeys(r.decorrelation for r in rates[n]))
             for n in rates
-            if n.variant in config.structure
+            if n.variant in config.decorrelations
         },
         "seeds": list(range(config.seeds)),
         "backend": keras.backend.backend(),
@@ -112,6 +112,8 @@ def _of_now(saved):
     """The description that a folder holds, as it would be written today."""
     later = {"initializer": "", "width": None, "rank": None, "train_size": None, "test_size": None}
     config = {**later, **saved["config"]}
+    if isinstance(config["decorrelator"], str):
+        config["decorrelator"] = [config["decorrelator"]]
     if "rule" in config:
         return {**saved, "config": config}
     # Before there were rules: one decorrelation rate for each structure, the same learning rates for

@@ -80,12 +80,12 @@ def build(config, run, images):
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
     decorrelator = None
-    if run.variant in config.structure:
-        arguments = {"structure": run.variant, "groups": config.groups}
+    if how := config.decorrelations.get(run.variant):
+        arguments = {"structure": how.structure, "groups": config.groups}
         given = {"max_samples": config.max_samples, "rank": config.rank}
         arguments |= {name: value for name, value in given.items() if value is not None}
         rate = run.decorrelation_rate
-        decorrelator = decorrelators.DECORRELATORS[config.decorrelator](
+        decorrelator = decorrelators.DECORRELATORS[how.decorrelator](
             learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments
         )
     chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}

@@ -82,7 +82,7 @@ class TuningConfig:
             rule=self.rule,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            decorrelator=self.decorrelator,
+            decorrelator=(self.decorrelator,),
             structure=self.structure,
             groups=self.groups,
             rank=self.rank,

@@ -50,6 +50,21 @@ def test_the_folder_holds_all_that_is_needed_to_repeat_it(small, tmp_path):
     assert kept == sorted(f"{variant}-lr{rates[variant]:g}-seed0" for variant in names)
 
 
+def test_decorrelators_side_by_side(small, tmp_path):
+    config = Config(epochs=1, decorrelator=("norm_preserving", "recurrent"))
+    summary, _results, _rates = compare(config, tmp_path)
+    assert [net.variant for net in summary] == ["plain", "norm_preserving", "recurrent"]
+    linear, recurrent = (rows(path)[0] for path in (
+        tmp_path / "runs" / f"{name}-lr0.0003-seed0" for name in ("norm_preserving", "recurrent")
+    ))  # fmt: skip
+    # The same rule to first order: close, and yet not the same.
+    assert "unsettled_updates" in recurrent
+    assert "unsettled_updates" not in linear
+    a, b = (float(row["decorrelation_loss"]) for row in (linear, recurrent))
+    assert a != b
+    assert a == pytest.approx(b, rel=0.2)
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
     config = Config(epochs=3)
     run = runs.Run("monarch", 1e-3, 0, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_decorr.decorrelators import Decorrelator
+from keras_decorr.decorrelators import ZCA, Decorrelator
 from keras_decorr.experiments.config import Config, Net
 from keras_decorr.experiments.nets import NETS
 
@@ -15,6 +15,29 @@ def test_every_rule_trains_every_variant():
         "plain", "batch_normalization", "full", "feedback_alignment-plain",
         "feedback_alignment-batch_normalization", "feedback_alignment-full",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("decorrelator", "structure", "names"),
+    [
+        (("zca",), ("full", "monarch"), ["full", "monarch"]),
+        (("zca", "foldiak"), ("full",), ["zca", "foldiak"]),
+        (("zca", "foldiak"), ("full", "monarch"),
+         ["zca-full", "zca-monarch", "foldiak-full", "foldiak-monarch"]),
+    ],
+)  # fmt: skip
+def test_a_variant_is_called_by_what_tells_it_apart(decorrelator, structure, names):
+    config = Config(decorrelator=decorrelator, structure=structure)
+    assert [net.name for net in config.nets] == ["plain", *names]
+    pairs = [(d, s) for d in decorrelator for s in structure]
+    assert list(config.decorrelations.values()) == pairs
+
+
+def test_the_rate_of_a_running_mean_is_not_that_of_a_net():
+    config = Config(dataset="cifar10", decorrelator=("norm_preserving", "zca"))
+    _plain, linear, zca = config.nets
+    assert config.usual_rate(linear) == NETS["dense"].decorrelation_rates["monarch"]
+    assert config.usual_rate(zca) == ZCA().learning_rate
 
 
 @pytest.mark.parametrize(
@@ -45,7 +68,7 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"dataset": "imagenet"}, "--dataset"),
         ({"net": "transformer"}, "--net"),
         ({"structure": ("banded",)}, "--structure"),
-        ({"decorrelator": "pca"}, "--decorrelator"),
+        ({"decorrelator": ("pca",)}, "--decorrelator"),
         ({"epochs": 0}, "--epochs"),
         ({"seeds": 0}, "--seeds"),
         ({"batch_size": 0}, "--batch-size"),
@@ -57,9 +80,10 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"width": 8}, "--width"),
         ({"width": 0, "net": "vit"}, "--width"),
         ({"rank": 0}, "--rank"),
+        ({"structure": ("low_rank",), "decorrelator": ("norm_preserving", "zca")}, "--structure"),
         ({"train_size": 0}, "--train-size"),
         ({"batch_normalization": True, "net": "resnet18"}, "--batch-normalization"),
-        ({"structure": ("low_rank",), "decorrelator": "decorrelated_backprop"}, "--structure"),
+        ({"structure": ("low_rank",), "decorrelator": ("decorrelated_backprop",)}, "--structure"),
         (
             {"rule": ("backprop", "node_perturbation"), "batch_normalization": True},
             "--batch-normalization",

@@ -48,6 +48,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
         ({"rule": ("feedback_alignment",)}, "'rule'"),
         ({"learning_rate": ()}, "'learning_rate'"),  # the default is another today
         ({"groups": 32}, "'groups'"),
+        ({"decorrelator": ("recurrent",)}, "'decorrelator'"),
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
         ({"decorrelation_rate": (1e-3,)}, "'decorrelation_rate'"),
