@@ -211,8 +211,10 @@ def test_a_kernel_that_has_not_settled_counts_though_the_inputs_have(rng):
     layer.matrices[0].assign(L)
     X = np.zeros((9, 4), "float32")
     X[:, 0] = rng.normal(size=9)
-    U = layer.operator.stages([ops.convert_to_tensor(L)], ops.convert_to_tensor(X))
-    report = layer.decorrelator.report([ops.convert_to_tensor(L)], [ops.convert_to_tensor(X)], U)
+    operator, matrices = layer.operator, [ops.convert_to_tensor(L)]
+    U = operator.stages(matrices, ops.convert_to_tensor(X))
+    (inputs,) = operator.inputs(lambda: ops.convert_to_tensor(X), U)
+    report = layer.decorrelator.report(matrices, [inputs()], U, operator.row_axis)
     assert float(report["unsettled_updates"]) == 1.0
 
 
