@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
+from keras_decorr.maths.blocks import join
 
 
 class Full(Structure):
@@ -30,7 +31,7 @@ class Full(Structure):
         return [lambda: ops.transpose(Z())]
 
     def rows(self, U):
-        return ops.transpose(U)
+        return join(U[None], self.n)
 
     def fold(self, matrices, K):
         return self.product.fold(matrices[0], K)
