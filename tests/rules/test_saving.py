@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 
 # No seed: what was drawn must come from the file.
 RULES = {
-    "feedback": FeedbackAlignment(),
     "mirroring": FeedbackAlignment("kolen_pollack"),
     "direct": DirectFeedbackAlignment(),
     "perturbation": NodePerturbation(n_samples=2),

@@ -39,8 +39,7 @@ assert two.num_replicas_in_sync == 2
 close = functools.partial(Recurrent, tolerance=1e-6)  # else each replica stops where it will
 seldom = functools.partial(ZCA, update_every=2)
 for cls, structure in (
-    (NormPreserving, "full"), (NormPreserving, "monarch"), (DecorrelatedBackprop, "full"),
-    (DecorrelatedBackprop, "monarch"), (close, "monarch"), (seldom, "full"),
+    (NormPreserving, "monarch"), (DecorrelatedBackprop, "full"), (close, "monarch"), (seldom, "full"),
 ):
     weights, history = train(two, cls, structure)
     expected, plain = train(tf.distribute.get_strategy(), cls, structure)
