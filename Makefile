@@ -25,9 +25,16 @@ lint: $(VENV)/test
 test-tensorflow: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not slow and not tutorial"
 
-# Without TensorFlow's tapes and tf.distribute, which skip themselves.
+# Without TensorFlow's tapes and tf.distribute, which skip themselves. Most of its time XLA compiles what
+# runs once: with less optimization, and each function once for all processes.
+test-jax: export KERAS_BACKEND := jax
+test-jax: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+test-jax: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
+test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+test-jax: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 test-jax: $(VENV)/test
-	KERAS_BACKEND=jax $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
+	rm -rf build/jax-cache
+	$(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
 
 test-torch: $(VENV)/test
 	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(CORE)
