@@ -115,7 +115,9 @@ keras_decorr.summary(model, batch_size=batch_size)
 # ## Train both
 #
 # `fit` as always. The decorrelating model adds `decorrelation_loss` to the logs: the mean squared
-# correlation between the inputs of a layer that is left.
+# correlation that is left between the inputs of a layer. It grows with the fourth power of the
+# activations, so it can rise while they become less correlated; the whiteness that
+# `DecorrelationMonitor` logs does not depend on their scale.
 
 # %%
 histories = {}

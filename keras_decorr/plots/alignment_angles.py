@@ -11,7 +11,8 @@ def alignment_angles(
     """Draw angles as bars, a group for each layer and a bar in it for each net.
 
     Bars are means, with the standard deviation where there are several values. Below 90 degrees, the
-    line across, an update lowers the loss.
+    line across, an update lowers the loss. Nets that share no name of a layer, as two that were built
+    one after the other, are matched layer by layer, in order, if they have as many.
 
     Args:
         angles: `{panel: {net: {layer: values}}}` with angles in degrees, one or one for each seed. NaN
@@ -38,6 +39,7 @@ def alignment_angles(
     top, entries = 90.0, {}
     for ax, (panel, nets) in zip(axes, angles.items(), strict=True):
         check_entries("alignment_angles", f"angles[{panel!r}]", nets)
+        nets = _matched(nets)
         layers = list(dict.fromkeys(layer for of_net in nets.values() for layer in of_net))
         width = 0.8 / len(nets)
         for i, (net, of_net) in enumerate(nets.items()):
@@ -67,3 +69,15 @@ def alignment_angles(
         handlelength=2.5, handleheight=1.2, frameon=False,
     )  # fmt: skip
     return finish(figure, path, title)
+
+
+def _matched(nets):
+    """The nets with numbers for names, if they share none and have as many layers."""
+    together = {layer for of_net in nets.values() for layer in of_net}
+    counts = [len(of_net) for of_net in nets.values()]
+    if len(nets) == 1 or len(set(counts)) > 1 or len(together) < sum(counts):
+        return nets
+    return {
+        net: {f"layer {i}": values for i, values in enumerate(of_net.values(), 1)}
+        for net, of_net in nets.items()
+    }

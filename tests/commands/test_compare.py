@@ -41,7 +41,14 @@ def test_the_command_refuses_clearly(tmp_path):
 
 
 def test_an_option_takes_several_values_in_one_go(small, tmp_path):
-    rules = ["--rule=backprop", "feedback_alignment", "--epochs", "1", "--rule", "node_perturbation"]
+    rules = [
+        "--rule=backprop",
+        "feedback_alignment",
+        "--epochs",
+        "1",
+        "--rule",
+        "node_perturbation",
+    ]
     done = CliRunner().invoke(app, ["compare", *rules, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     saved = json.loads((tmp_path / "config.json").read_text())["config"]

@@ -68,6 +68,17 @@ def test_angles_are_bars_with_hatches():
     assert len(figure.legends[0].get_texts()) == 2
 
 
+def test_nets_built_one_after_the_other_are_matched_in_order():
+    found = {"plain": {"dense": 80.0, "dense_1": 70.0}, "full": {"dense_2": 40.0, "dense_3": 30.0}}
+    (axes,) = plots.alignment_angles({"": found}).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["layer 1", "layer 2"]
+    plain, full = (c for c in axes.containers if hasattr(c, "patches") and len(c.patches))
+    assert [bar.get_height() for bar in (*plain, *full)] == [80.0, 70.0, 40.0, 30.0]
+    del found["full"]["dense_3"]
+    (axes,) = plots.alignment_angles({"": found}).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["dense", "dense_1", "dense_2"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
