@@ -19,16 +19,21 @@ def prepare_folder(out, config):
 
     Raises:
         PermissionError: If the folder cannot be written to.
-        ValueError: If it holds a comparison with another configuration.
+        ValueError: If it holds a comparison with another configuration, or something else.
     """
     out = writable_folder(out)
     path = out / "config.json"
     mine = json.loads(json.dumps(_description(config)))
-    if path.exists() and (changed := _differences(mine, _of_now(json.loads(path.read_text())))):
-        raise ValueError(
-            f"The folder holds a comparison with another {changed}. Choose another "
-            f"--out, or delete it. Received: --out {str(out)!r}"
-        )
+    advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
+    if path.exists():
+        try:
+            changed = _differences(mine, _of_now(json.loads(path.read_text())))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"The folder holds something else than a comparison. {advice}"
+            ) from error
+        if changed:
+            raise ValueError(f"The folder holds a comparison with another {changed}. {advice}")
     write_json(path, mine)
     return out
 

@@ -58,3 +58,15 @@ def test_one_of_another_kind_is_refused(old, arguments, named):
     with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
         prepare_folder(old, Config(**{"learning_rate": (1e-4,), "groups": 16, **arguments}))
     assert json.loads((old / "config.json").read_text()) == OLD
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["no JSON", "[]", "{}", (RESULTS / "tune-cifar10" / "config.json").read_text()],
+    ids=["text", "list", "empty", "search"],
+)
+def test_something_else_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"something else than a comparison.*--out"):
+        prepare_folder(tmp_path, Config())
+    assert (tmp_path / "config.json").read_text() == content
