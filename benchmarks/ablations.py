@@ -172,6 +172,7 @@ def main():
     parser.add_argument("--data-dir")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablations"))
     arguments = parser.parse_args()
     images = datasets.load("cifar10", arguments.data_dir)
@@ -182,7 +183,7 @@ def main():
     config.write_text(json.dumps(settings))
     path = arguments.out / "runs.csv"
     for seed in range(arguments.seeds):
-        for variant in VARIANTS:
+        for variant in arguments.variants:
             if (variant, seed) not in read(path):
                 rows = list(train(images, variant, seed, arguments.epochs))
                 append(path, rows)
