@@ -1,8 +1,6 @@
 """The guard on two virtual devices: a bad batch for one of them, a rate a thousand times too large."""
 
-import os
-import subprocess
-import sys
+from tests.processes import run_on_tensorflow
 
 TRAIN = """
 import numpy as np, keras, tensorflow as tf
@@ -49,8 +47,5 @@ print("finite")
 
 
 def test_every_run_ends_finite_and_the_devices_agree(tensorflow_only):
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN], capture_output=True, text=True, check=False,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    done = run_on_tensorflow(TRAIN)
     assert done.stdout.endswith("finite\n"), done.stderr[-3000:]

@@ -1,8 +1,6 @@
 """Two virtual devices train as one does, by every rule."""
 
-import os
-import subprocess
-import sys
+from tests.processes import run_on_tensorflow
 
 TRAIN = """
 import numpy as np, keras, tensorflow as tf
@@ -59,8 +57,5 @@ print("equal")
 
 
 def test_two_devices_equal_one_to_1e_5(tensorflow_only):
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN], capture_output=True, text=True, check=False,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    done = run_on_tensorflow(TRAIN)
     assert done.stdout.endswith("equal\n"), done.stderr[-3000:]

@@ -1,0 +1,13 @@
+"""Code that needs a process of its own."""
+
+import os
+import subprocess
+import sys
+
+
+def run_on_tensorflow(code):
+    """Run Python code on TensorFlow in a fresh process, as before virtual devices can be made."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
