@@ -6,7 +6,6 @@ import typer
 
 from keras_decorr.commands.shared import BACKENDS, one_of
 from keras_decorr.datasets import NAMES
-from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.experiments.nets import NETS
 
 Dataset = Annotated[str, typer.Option(help=one_of(NAMES))]
@@ -16,7 +15,6 @@ Width = Annotated[
     int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
 ]
 BatchSize = Annotated[int, typer.Option(help="samples a batch")]
-Decorrelator = Annotated[str, typer.Option(help=one_of(DECORRELATORS))]
 Groups = Annotated[int, typer.Option(help="the most groups of a structured M")]
 Rank = Annotated[int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")]
 Augment = Annotated[bool, typer.Option(help="random crops and flips (CIFAR)")]

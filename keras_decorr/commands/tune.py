@@ -6,7 +6,7 @@ import typer
 
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
-from keras_decorr.decorrelators import Decorrelator
+from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
 
 
 def tune(
@@ -42,7 +42,7 @@ def tune(
         list[str] | None,
         typer.Option(help="adam, adamw, nadam, rmsprop, sgd or lion; several to search them"),
     ] = None,
-    decorrelator: options.Decorrelator = "norm_preserving",
+    decorrelator: Annotated[str, typer.Option(help=one_of(DECORRELATORS))] = "norm_preserving",
     structure: Annotated[
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; several to search them"),
