@@ -23,7 +23,7 @@ def decorrelated_backprop(M, X, U, eta, kappa):
 def recurrent(L, X, whole, Z, U, eta):
     """2407.10780, lateral: `L <- (L + eta mean(z u^T)) / g`, `g = mean_k(|x_k| / |u_k|)`.
 
-    `Z` and `U` are those of a group of features, `X` and `whole` the raw inputs and outputs of all.
+    `Z` and `U` are those of a group of features, `X` and `whole` the inputs and outputs of all.
     """
     g = np.mean([np.linalg.norm(x) / np.linalg.norm(u) for x, u in zip(X, whole, strict=True)])
     return (L + eta * sum(np.outer(z, u) for z, u in zip(Z, U, strict=True)) / len(U)) / g

@@ -40,8 +40,8 @@ parser.add_argument("--data-dir", default=os.environ.get("TFDS_DATA_DIR"))
 data_dir = parser.parse_known_args()[0].data_dir
 
 if data_dir:
-    images, epochs, batch_size, rate = keras_decorr.datasets.load("cifar10", data_dir), 4, 256, 5e-5
-    hidden, rates = (500, 500, 500), (1e-5, 5e-5, 5e-4)
+    images, epochs, batch_size, rate = keras_decorr.datasets.load("cifar10", data_dir), 4, 256, 1e-4
+    hidden, rates = (500, 500, 500), (1e-5, 1e-4, 1e-3)
 else:
     images, epochs, batch_size, rate = keras_decorr.datasets.load("digits"), 8, 64, 2e-3
     hidden, rates = (100, 100, 100), (1e-4, 2e-3, 2e-2)
@@ -164,7 +164,7 @@ plt.show()
 #
 # There are two learning rates now. Too low a rate does nothing, too high a one is unstable or makes the
 # net fit noise. A factor of three to either side of the best matters little; start with the default
-# (5e-5) and try powers of ten around it. Fewer steps an epoch, as here, want a higher rate.
+# (2e-4) and try powers of ten around it. Fewer steps an epoch, as here, want a higher rate.
 
 # %%
 found = {}

@@ -38,7 +38,7 @@ data_dir = parser.parse_known_args()[0].data_dir
 
 if data_dir:
     images, epochs, batch_size = keras_decorr.datasets.load("cifar10", data_dir), 3, 256
-    hidden, rate = (500, 500, 500), 5e-5
+    hidden, rate = (500, 500, 500), 2e-4
 else:
     images, epochs, batch_size = keras_decorr.datasets.load("digits"), 10, 64
     hidden, rate = (100, 100, 100), 2e-3

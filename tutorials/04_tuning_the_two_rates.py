@@ -43,7 +43,7 @@ if data_dir:
         256,
         (500,),
     )
-    decorrelation_rates = (0.0, 1e-5, 1e-4)
+    decorrelation_rates = (0.0, 2e-5, 2e-4)
 else:
     images, epochs, batch_size, hidden = keras_decorr.datasets.load("digits"), 3, 64, (100, 100)
     decorrelation_rates = (0.0, 1e-4, 1e-3, 1e-2)

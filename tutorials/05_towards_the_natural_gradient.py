@@ -38,7 +38,7 @@ parser.add_argument("--data-dir", default=os.environ.get("TFDS_DATA_DIR"))
 data_dir = parser.parse_known_args()[0].data_dir
 
 if data_dir:
-    images, epochs, batch_size, rate = keras_decorr.datasets.load("cifar10", data_dir), 2, 256, 1e-5
+    images, epochs, batch_size, rate = keras_decorr.datasets.load("cifar10", data_dir), 2, 256, 1e-4
     hidden = (200, 200)
 else:
     images, epochs, batch_size, rate = keras_decorr.datasets.load("digits"), 6, 64, 2e-3

@@ -23,9 +23,9 @@ class Decorrelator(ABC):
     Args:
         learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
             `keras.optimizers.schedules.LearningRateSchedule`. It is held in a scalar variable, so
-            setting it between batches or epochs takes effect at the next step. Defaults to 5e-5,
-            which did well on CIFAR-10 with the default structure; a full M takes about 1e-5 there,
-            convolutions 1e-4.
+            setting it between batches or epochs takes effect at the next step. Defaults to 2e-4,
+            which did well on CIFAR-10 with the default structure; a full M takes about 1e-4 there,
+            convolutions 5e-4.
         sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken.
             `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code.
         max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for
@@ -70,12 +70,14 @@ class Decorrelator(ABC):
     reports: tuple[str, ...] = ()
     # The highest rate that makes sense.
     highest_rate = math.inf
+    # Whether `gain` compares the outputs with the inputs as they come, not with the centred ones.
+    compares_raw = False
     # Whether `remember` takes a mean over the replicas of a `tf.distribute` strategy.
     reduces = False
 
     def __init__(
         self,
-        learning_rate=5e-5,
+        learning_rate=2e-4,
         sample_fraction=0.1,
         max_samples=512,
         update_every=1,

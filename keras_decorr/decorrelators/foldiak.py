@@ -29,7 +29,7 @@ class Foldiak(Lateral):
     There is no gain. The diagonal of L stays 1, and an output loses the variance that the others share.
 
     Args:
-        learning_rate: See `Decorrelator`. Defaults to 5e-5.
+        learning_rate: See `Decorrelator`. Defaults to 2e-4.
         step_size: See `Lateral`: Euler's step `dt / tau`; by default one that is safe for `L`.
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.

@@ -65,7 +65,7 @@ class Lateral(Decorrelator):
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
     reports = ("unsettled_updates",)
 
-    def __init__(self, learning_rate=5e-5, step_size=None, steps=100, tolerance=1e-4, **kwargs):
+    def __init__(self, learning_rate=2e-4, step_size=None, steps=100, tolerance=1e-4, **kwargs):
         super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if step_size is not None:

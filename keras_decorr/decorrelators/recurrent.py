@@ -3,18 +3,18 @@
 import keras
 
 from keras_decorr.decorrelators.lateral import Lateral
-from keras_decorr.maths import norm_preserving
+from keras_decorr.decorrelators.preserving import Preserving
 from keras_decorr.maths.recurrent import recurrent_step
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
-class Recurrent(Lateral):
+class Recurrent(Preserving, Lateral):
     """Decorrelates by lateral inhibition, each connection from the two activities it joins.
 
     The decorrelated inputs are the fixed point of `tau du/dt = z - L u`, so `u = L^-1 z`, `M = L^-1`.
     After each training step:
 
-        g = mean_k(||x_k|| / ||u_k||)
+        g = mean_k(||z_k|| / ||u_k||)
         L <- (L + eta_M mean_k(z_k u_k^T)) / g
 
     Derivation. `NormPreserving` takes M to `g M - eta C (g M) = g (I - eta C) M`. The inverse of that
@@ -33,7 +33,8 @@ class Recurrent(Lateral):
     `M^T K = L^-T K`.
 
     Args:
-        learning_rate: See `Decorrelator`. Defaults to 5e-5.
+        learning_rate: See `Decorrelator`. Defaults to 2e-4.
+        preserve: See `NormPreserving`. Defaults to `"centred"`.
         step_size: See `Lateral`: Euler's step `dt / tau`; by default one that is safe for `L`.
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.
@@ -49,9 +50,6 @@ class Recurrent(Lateral):
     Reference:
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
-
-    def gain(self, x2, u2):
-        return norm_preserving.gain(x2, u2)
 
     def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
         return recurrent_step(M, Z(), U, g, eta, row_axis)

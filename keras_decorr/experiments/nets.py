@@ -44,7 +44,7 @@ _DENSE = Kind(
         "direct_feedback_alignment": (1e-4, 3e-4),
         "node_perturbation": (1e-4, 3e-4),
     },
-    {"full": 1e-5, "block_diagonal": 3e-5, "monarch": 5e-5},
+    {"full": 1e-4, "block_diagonal": 5e-4, "monarch": 2e-4},
 )
 
 NETS = {
@@ -59,7 +59,7 @@ NETS = {
             "direct_feedback_alignment": (3e-4, 3e-4),
             "node_perturbation": (1e-3, 3e-4),
         },
-        {"full": 1e-4, "block_diagonal": 1e-4, "monarch": 1e-4},
+        {"full": 5e-4, "block_diagonal": 5e-4, "monarch": 5e-4},
     ),
     "resnet18": Kind(
         models.resnet18,

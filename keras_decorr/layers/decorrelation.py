@@ -250,9 +250,10 @@ class Decorrelation(keras.layers.Layer):
         X, mean, stages, rows = sample
         row_axis = self.operator.row_axis
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
+        Z = X if mean is None else X - mean
         if stages is None:
-            stages = self.operator.stages(matrices, X if mean is None else X - mean)
-        norms = self.operator.norms(X, stages)
+            stages = self.operator.stages(matrices, Z)
+        norms = self.operator.norms(X if d.compares_raw else Z, stages)
         gains = d.gain(norms[:-1], norms[1:])
 
         # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two
@@ -262,11 +263,11 @@ class Decorrelation(keras.layers.Layer):
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
         gains = replica_mean(ops.where(finite, gains, 1.0))
-        reports = self._reports(matrices, lambda: X if mean is None else X - mean, stages)
+        reports = self._reports(matrices, lambda: Z, stages)
         stages = [ops.where(finite, U, 0.0) for U in stages]
 
         def centred():
-            return ops.where(finite, X if mean is None else X - mean, 0.0)
+            return ops.where(finite, Z, 0.0)
 
         def moved():
             eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)

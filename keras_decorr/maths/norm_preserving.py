@@ -12,7 +12,7 @@ _ROUNDING = 1e-6
 
 
 def gain(x2, u2):
-    """`g = mean_k(||x_k|| / ||u_k||)`: what keeps the norm of the activations.
+    """`g = mean_k(||x_k|| / ||u_k||)`: what keeps the norm of the activations, raw or centred.
 
     Rows without any decorrelated activity (`u_k = 0`: a batch of one that was centred, a masked
     step) have no ratio and are left out; if every row is such a row, `g = 1`.

@@ -51,7 +51,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
             compiled model, else Adam.
         learning_rules: Names of learning rules to try. Defaults to `("backprop",)`.
         defaults: `{hyperparameter: value}` for a start of the search, such as
-            `{"learning_rate": 3e-4, "decorrelation_rate": 5e-5}`. GridSearch and `make_tuner` begin
+            `{"learning_rate": 3e-4, "decorrelation_rate": 2e-4}`. GridSearch and `make_tuner` begin
             with them. Default: the first value of each.
         divergence: `factor` of `StopDivergence`. Defaults to 10.
         seed: Seed of every trial's weights and order, so that trials differ in their hyperparameters

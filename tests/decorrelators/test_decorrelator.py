@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_decorr import decorrelators
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving, Recurrent
 from keras_decorr.layers import Decorrelation
 
 
@@ -24,6 +24,7 @@ from keras_decorr.layers import Decorrelation
         ({"momentum": 1.0}, "momentum"),
         ({"structure": "banded"}, "structure"),
         ({"groups": 0}, "groups"),
+        ({"preserve": "mean"}, "preserve"),
     ],
 )
 def test_bad_arguments_are_named_with_what_was_received(arguments, named):
@@ -50,6 +51,11 @@ def test_strings_and_configurations_round_trip(name):
     assert type(again) is type(decorrelator)
     assert again.get_config() == decorrelator.get_config()
     assert decorrelators.get(None) is None
+
+
+@pytest.mark.parametrize("rule", [NormPreserving, Recurrent])
+def test_the_norm_that_is_kept_round_trips(rule):
+    assert rule(preserve=None).clone().preserve is None
 
 
 def test_every_layer_gets_a_copy():

@@ -34,7 +34,7 @@ def make(rule, **arguments):
 
 def expected_step(matrices, groups, X, mean, rule):
     """One step; in a stage every group settles and learns by itself, with one gain for all."""
-    new, x, z = [], X, X - mean
+    new, z = [], X - mean
     for L, stage in zip(matrices, groups, strict=True):
         u = np.linalg.solve(L, z.T).T
         changed = np.zeros_like(L)
@@ -43,9 +43,9 @@ def expected_step(matrices, groups, X, mean, rule):
             if rule == "foldiak":
                 changed[block] = reference.foldiak(L[block], u[:, group], ETA)
             else:
-                changed[block] = reference.recurrent(L[block], x, u, z[:, group], u[:, group], ETA)
+                changed[block] = reference.recurrent(L[block], z, u, z[:, group], u[:, group], ETA)
         new.append(changed)
-        x = z = u
+        z = u
     return new
 
 
@@ -104,7 +104,8 @@ def test_convolution_step_equals_the_equations_and_the_kernel_folds(rule, rng):
     assert relative_error(plain.reshape(-1, 3), want) < 1e-4
 
 
-def test_recurrent_equals_the_linear_rule_to_first_order(rng):
+@pytest.mark.parametrize("preserve", ["raw", None])
+def test_recurrent_equals_the_linear_rule_to_first_order(preserve, rng):
     """After a step they differ by `g eta^2 C^2 M`, so halving the rate quarters the difference.
 
     The next order makes the ratio `4 (1 - x) / (1 - x / 2)`, `x = eta l` for the eigenvalues `l` of C:
@@ -117,8 +118,8 @@ def test_recurrent_equals_the_linear_rule_to_first_order(rng):
     largest = np.linalg.eigvalsh(M @ X.T @ X @ M.T / 64)[-1]
 
     def after(cls, start, eta, **arguments):
-        decorrelator = cls(eta, structure="full", center=False, **ALL_ROWS, **arguments)
-        layer = Decorrelation(decorrelator)
+        shared = {"structure": "full", "center": False, "preserve": preserve, **ALL_ROWS}
+        layer = Decorrelation(cls(eta, **shared, **arguments))
         layer.build((None, n))
         layer.matrices[0].assign(start.astype("float32"))
         layer(X, training=True)

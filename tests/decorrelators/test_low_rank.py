@@ -24,18 +24,21 @@ def perturbed(layer, rng):
     return double(V), double(S), 0.8
 
 
-@pytest.mark.parametrize("k", [7, 200])
-def test_a_step_equals_the_equations(k, rng):
+@pytest.mark.parametrize(("k", "preserve"), [(7, "centred"), (200, "centred"), (200, "raw")])
+def test_a_step_equals_the_equations(k, preserve, rng):
     n, r, eta = 40, 6, 0.05
     layer = Decorrelation(
-        NormPreserving(eta, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r)
+        NormPreserving(
+            eta, preserve, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r
+        )
     )
     layer.build((None, n))
     V, S, s = perturbed(layer, rng)
     X = (rng.normal(size=(k, n)) @ rng.normal(size=(n, n)) / 6 + 0.4).astype("float32")
     layer(X, training=True)
     X = X.astype("float64")
-    expected = reference.low_rank_step(V, S, s, X, X - X.mean(0), eta, RATE)
+    Z = X - X.mean(0)
+    expected = reference.low_rank_step(V, S, s, X if preserve == "raw" else Z, Z, eta, RATE)
     for found, want in zip(layer.matrices, expected, strict=True):
         assert relative_error(double(found), want) < 1e-5
 

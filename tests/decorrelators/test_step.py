@@ -20,12 +20,14 @@ def make(rule, **arguments):
     return DecorrelatedBackprop(kappa=float(rule), **arguments)
 
 
-def expected_step(matrices, groups, X, mean, rule):
+def expected_step(matrices, groups, X, mean, rule, preserve="centred"):
     kappa = None if rule == "norm_preserving" else float(rule)
-    new, x, u = [], X, X - mean
+    new, u = [], X - mean
+    x = X if preserve == "raw" else u
     for M, stage in zip(matrices, groups, strict=True):
         u = u @ M.T
-        new.append(reference.stage_step(M, stage, x, u, ETA, kappa))
+        kept = u if preserve is None else x  # its own norm: a gain of 1
+        new.append(reference.stage_step(M, stage, kept, u, ETA, kappa))
         x = u
     return new
 
@@ -41,6 +43,19 @@ def test_dense_step_equals_the_equations(rule, structure, k, center, rng):
     expected = expected_step(before, groups, X.astype("float64"), mean, rule)
     for M, want in zip(explicit(layer, groups), expected, strict=True):
         assert relative_error(M, want) < 1e-5
+
+
+@pytest.mark.parametrize("preserve", ["raw", None])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_norm_that_is_kept(preserve, structure, rng):
+    decorrelator = make("norm_preserving", structure=structure, groups=4, preserve=preserve)
+    layer, groups, before, X, mean = perturbed(decorrelator, structure, 9, rng)
+    layer(X, training=True)
+    args = before, groups, X.astype("float64"), mean, "norm_preserving"
+    found = explicit(layer, groups)
+    for M, want in zip(found, expected_step(*args, preserve), strict=True):
+        assert relative_error(M, want) < 1e-5
+    assert relative_error(found[0], expected_step(*args)[0]) > 1e-3
 
 
 def test_the_full_step_equals_the_paper_line_by_line(rng):
