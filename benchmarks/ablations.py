@@ -5,10 +5,12 @@
 Trains the dense net (3072-1000-1000-1000-1000-10, batch 256, Adam at 3e-4) on CIFAR-10 with the paper's
 rule (Monarch M) and one thing changed at a time: the norm that it keeps, no centring, fewer or more
 sampled rows, rarer updates, the inputs of the first layer alone decorrelated; and without decorrelation
-but with weight decay, dropout or BatchNormalization. A finished run is a line of `runs.csv`; the same
-command goes on with those that are missing. Then prints, and writes to `table.md`, for every variant the
-best test accuracy and that at equal training loss: at the loss with which the plain net of the same
-seed ends, by linear interpolation between epochs.
+but with weight decay, dropout or BatchNormalization.
+
+A finished run is a line of `runs.csv`; the same command goes on with those that are missing. Then
+prints, and writes to `table.md`, for every variant the best test accuracy and that at equal
+training loss: at the loss with which the plain net of the same seed ends, by linear interpolation
+between epochs.
 """
 
 import argparse
