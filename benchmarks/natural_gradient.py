@@ -23,7 +23,7 @@ from rich.table import Table
 from keras_decorr import datasets, decorrelators, models, plots
 from keras_decorr.analysis import natural_gradient_alignment
 
-# Rates of `keras-decorr compare`: Adam's, and that of M by structure.
+# Adam's rate, and that of M by structure.
 SETTINGS = {
     "digits": {
         "hidden": (16, 16), "rate": 1e-3, "full": 2e-3, "monarch": 2e-3, "epochs": (0, 1, 5, 20),
@@ -42,7 +42,8 @@ def build(images, settings, variant, seed):
     keras.utils.set_random_seed(seed)
     decorrelator = None
     if variant != "plain":
-        decorrelator = decorrelators.NormPreserving(settings[variant], structure=variant)
+        # The paper's norm: it is the paper's claim.
+        decorrelator = decorrelators.NormPreserving(settings[variant], "raw", structure=variant)
     model = models.dense_net(
         images.input_shape, images.classes, decorrelator, settings["hidden"],
         classifier_activation=None,
