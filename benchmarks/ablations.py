@@ -67,7 +67,7 @@ def decorrelated_with_dropout():
 VARIANTS = {
     "plain": (net, 0.0),
     "decorrelated": (decorrelated(), 0.0),
-    "without gain": (decorrelated(preserve=None), 0.0),
+    "without gain": (decorrelated(preserve="nothing"), 0.0),
     "centred norm": (decorrelated(preserve="centred"), 0.0),
     "centred norm, 4 times the rate": (decorrelated(rate=4 * RATE, preserve="centred"), 0.0),
     "without centring": (decorrelated(center=False), 0.0),

@@ -7,6 +7,7 @@ import typer
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
+from keras_decorr.decorrelators.preserving import NORMS
 
 
 def compare(
@@ -44,6 +45,9 @@ def compare(
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; give several to compare them"),
     ] = None,
+    preserve: Annotated[
+        str, typer.Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)")
+    ] = NORMS[0],
     groups: options.Groups = 32,
     rank: options.Rank = None,
     max_samples: Annotated[
@@ -96,6 +100,7 @@ def compare(
             decorrelator=different(decorrelator or ["norm_preserving"]),
             decorrelation_rate=different(decorrelation_rate),
             structure=different(structure or ["monarch"]),
+            preserve=preserve,
             groups=groups,
             rank=rank,
             max_samples=max_samples,

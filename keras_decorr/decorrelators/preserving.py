@@ -3,7 +3,7 @@
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.maths import norm_preserving
 
-NORMS = ("raw", "centred", None)
+NORMS = ("centred", "raw", "nothing")
 
 
 class Preserving(Decorrelator):
@@ -14,7 +14,7 @@ class Preserving(Decorrelator):
         preserve: The norm that M keeps. `"centred"` (default): that of `z = x - mean`, so that M does
             not make up for the mean that is taken away, and stays where it is at a rate of 0.
             `"raw"`: that of the inputs `x` as they come, as in the paper; on CIFAR-10 a dense net
-            learned less with it, a convolutional one as much (see docs/ablations.md). `None`: none,
+            learned less with it, a convolutional one as much (see docs/ablations.md). `"nothing"`:
             `g = 1`; M then only ever takes something away, and the activations shrink.
         **kwargs: As in `Decorrelator`.
 
@@ -33,7 +33,7 @@ class Preserving(Decorrelator):
         self.compares_raw = preserve == "raw"
 
     def gain(self, x2, u2):
-        if self.preserve is None:
+        if self.preserve == "nothing":
             return super().gain(x2, u2)
         return norm_preserving.gain(x2, u2)
 

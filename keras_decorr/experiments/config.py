@@ -9,6 +9,7 @@ from typing import NamedTuple
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.decorrelators.preserving import NORMS, Preserving
 from keras_decorr.experiments.nets import NETS
 from keras_decorr.models import FAN_IN_UNIFORM
 from keras_decorr.rules import RULES
@@ -74,6 +75,7 @@ class Config:
     decorrelator: tuple[str, ...] = ("norm_preserving",)
     decorrelation_rate: tuple[float, ...] = ()
     structure: tuple[str, ...] = ("monarch",)
+    preserve: str = "centred"
     groups: int = 32
     rank: int | None = None
     max_samples: int | None = None
@@ -98,6 +100,13 @@ class Config:
             _choice("--decorrelator", decorrelator, DECORRELATORS)
             for structure in self.structure:
                 _choice("--structure", structure, DECORRELATORS[decorrelator].structures)
+        _choice("--preserve", self.preserve, NORMS)
+        if self.preserve != NORMS[0] and not any(map(keeps_norm, self.decorrelator)):
+            raise ValueError(
+                "Option --preserve is for the decorrelators "
+                f"{[name for name in DECORRELATORS if keeps_norm(name)]}. "
+                f"Received: --preserve {self.preserve} --decorrelator {' '.join(self.decorrelator)}"
+            )
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
@@ -181,6 +190,11 @@ class Config:
     def to_dict(self):
         """The configuration as plain Python objects."""
         return dataclasses.asdict(self)
+
+
+def keeps_norm(decorrelator):
+    """Whether the rule of that name has a norm to keep."""
+    return issubclass(DECORRELATORS[decorrelator], Preserving)
 
 
 def _choice(name, value, choices):

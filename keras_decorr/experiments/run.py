@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_decorr import datasets, decorrelators
-from keras_decorr.experiments.config import Net
+from keras_decorr.experiments.config import Net, keeps_norm
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
@@ -84,6 +84,8 @@ def build(config, run, images):
         arguments = {"structure": how.structure, "groups": config.groups}
         given = {"max_samples": config.max_samples, "rank": config.rank}
         arguments |= {name: value for name, value in given.items() if value is not None}
+        if keeps_norm(how.decorrelator):
+            arguments["preserve"] = config.preserve
         rate = run.decorrelation_rate
         decorrelator = decorrelators.DECORRELATORS[how.decorrelator](
             learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments

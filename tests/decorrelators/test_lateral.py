@@ -104,7 +104,7 @@ def test_convolution_step_equals_the_equations_and_the_kernel_folds(rule, rng):
     assert relative_error(plain.reshape(-1, 3), want) < 1e-4
 
 
-@pytest.mark.parametrize("preserve", ["raw", None])
+@pytest.mark.parametrize("preserve", ["raw", "nothing"])
 def test_recurrent_equals_the_linear_rule_to_first_order(preserve, rng):
     """After a step they differ by `g eta^2 C^2 M`, so halving the rate quarters the difference.
 

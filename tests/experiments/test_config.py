@@ -80,6 +80,8 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"width": 8}, "--width"),
         ({"width": 0, "net": "vit"}, "--width"),
         ({"rank": 0}, "--rank"),
+        ({"preserve": "mean"}, "--preserve"),
+        ({"preserve": "raw", "decorrelator": ("zca",)}, "--preserve"),
         ({"structure": ("low_rank",), "decorrelator": ("norm_preserving", "zca")}, "--structure"),
         ({"train_size": 0}, "--train-size"),
         ({"batch_normalization": True, "net": "resnet18"}, "--batch-normalization"),

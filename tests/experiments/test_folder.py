@@ -20,6 +20,8 @@ OLD = {
     "seeds": [0],
 }  # fmt: skip
 
+LIKE_OLD = {"learning_rate": (1e-4,), "groups": 16, "preserve": "raw"}
+
 
 @pytest.fixture
 def old(tmp_path):
@@ -30,9 +32,9 @@ def old(tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        Config(learning_rate=(1e-4,), groups=16),
-        Config(learning_rate=(1e-4,), groups=16, decorrelation_rate=(2e-3,)),
-        Config(learning_rate=(1e-4,), groups=16, seeds=3),
+        Config(**LIKE_OLD),
+        Config(**LIKE_OLD, decorrelation_rate=(2e-3,)),
+        Config(**LIKE_OLD, seeds=3),
     ],
 )
 def test_a_folder_from_before_there_were_rules_is_known(old, config):
@@ -48,6 +50,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
         ({"rule": ("feedback_alignment",)}, "'rule'"),
         ({"learning_rate": ()}, "'learning_rate'"),  # the default is another today
         ({"groups": 32}, "'groups'"),
+        ({"preserve": "centred"}, "'preserve'"),
         ({"decorrelator": ("recurrent",)}, "'decorrelator'"),
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
@@ -56,7 +59,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
 )
 def test_one_of_another_kind_is_refused(old, arguments, named):
     with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
-        prepare_folder(old, Config(**{"learning_rate": (1e-4,), "groups": 16, **arguments}))
+        prepare_folder(old, Config(**{**LIKE_OLD, **arguments}))
     assert json.loads((old / "config.json").read_text()) == OLD
 
 
