@@ -70,8 +70,6 @@ class Decorrelator(ABC):
     reports: tuple[str, ...] = ()
     # The highest rate that makes sense.
     highest_rate = math.inf
-    # Whether `gain` compares the outputs with the inputs as they come, not with the centred ones.
-    compares_raw = False
     # Whether `remember` takes a mean over the replicas of a `tf.distribute` strategy.
     reduces = False
 
@@ -131,6 +129,11 @@ class Decorrelator(ABC):
             `(stages,)`.
         """
         return keras.ops.ones((x2.shape[0],), x2.dtype)
+
+    @property
+    def compares_raw(self):
+        """Whether `gain` compares the outputs with the inputs as they come, not with the centred ones."""
+        return False
 
     @property
     def product(self):

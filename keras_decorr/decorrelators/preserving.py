@@ -30,7 +30,10 @@ class Preserving(Decorrelator):
                 f"Received: {preserve!r}"
             )
         self.preserve = preserve
-        self.compares_raw = preserve == "raw"
+
+    @property
+    def compares_raw(self):
+        return self.preserve == "raw"
 
     def gain(self, x2, u2):
         if self.preserve == "nothing":
