@@ -132,7 +132,7 @@ class Decorrelator(ABC):
 
     @property
     def compares_raw(self):
-        """Whether `gain` compares the outputs with the inputs as they come, not with the centred ones."""
+        """Whether `gain` compares with the inputs as they come, not with the centred ones."""
         return False
 
     @property
