@@ -47,16 +47,9 @@ def one_step(model, x, y):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        # An unknown batch size, as in `fit` with a last short batch.
-        spec = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in (x, y)]
-        data = (
-            tf.data.Dataset.from_generator(
-                lambda: iter(lambda: (x, y), None), output_signature=tuple(spec)
-            )
-            .take(1)
-            .cache()
-            .repeat()
-        )
+        # Of an unknown batch size, as in `fit` with a last short batch. Not from a generator: that makes
+        # TensorFlow return every temporary to the system, which then takes longer than what is timed.
+        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x)).cache().repeat()
         iterator = iter(data)
         return lambda: float(model.train_function(iterator)["loss"])
     if backend == "jax":

@@ -11,11 +11,14 @@ from pathlib import Path
 import keras
 
 _PACKAGES = ("keras-decorr", "keras", "numpy", "tensorflow", "jax", "torch")
-_MAY_DIFFER = ("data_dir", "seeds")
+_MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
+_RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
 
 
 def prepare_folder(out, config):
     """Make the results folder and write the configuration to it, or fail before any work.
+
+    A comparison that is there may get more seeds and more structures of M.
 
     Raises:
         PermissionError: If the folder cannot be written to.
@@ -27,13 +30,16 @@ def prepare_folder(out, config):
     advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
     if path.exists():
         try:
-            changed = _differences(mine, _of_now(json.loads(path.read_text())))
+            theirs = _of_now(json.loads(path.read_text()))
+            changed = _differences(mine, theirs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"The folder holds something else than a comparison. {advice}"
             ) from error
         if changed:
             raise ValueError(f"The folder holds a comparison with another {changed}. {advice}")
+        for key in _RATES.values():  # those of nets that are left out this time
+            mine[key] = {**theirs[key], **mine[key]}
     write_json(path, mine)
     return out
 
@@ -136,14 +142,16 @@ def _of_now(saved):
 
 def _differences(mine, theirs):
     """The options that differ. Of the rates it matters which they are, not who chose them."""
-    rates = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
+    # The runs of a net go by its structure where there is one decorrelator.
+    fixed = () if len(theirs["config"]["decorrelator"]) == 1 else ("structure",)
+    may_differ = {*_MAY_DIFFER, *_RATES}.difference(fixed)
     changed = {
         option
         for option in mine["config"].keys() | theirs["config"].keys()
-        if option not in (*_MAY_DIFFER, *rates)
+        if option not in may_differ
         and mine["config"].get(option) != theirs["config"].get(option)
     }
-    for option, key in rates.items():
+    for option, key in _RATES.items():
         if any(theirs[key].get(net, values) != values for net, values in mine[key].items()):
             changed.add(option)
     return sorted(changed)

@@ -59,7 +59,7 @@ NETS = {
             "direct_feedback_alignment": (3e-4, 3e-4),
             "node_perturbation": (1e-3, 3e-4),
         },
-        {"full": 5e-4, "block_diagonal": 5e-4, "monarch": 5e-4},
+        {"full": 5e-4, "block_diagonal": 2e-3, "monarch": 2e-3},
     ),
     "resnet18": Kind(
         models.resnet18,

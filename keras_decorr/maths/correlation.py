@@ -41,10 +41,10 @@ def multiply(A, U, row_axis=-1, transposed=False):
 
 def _better_one_by_one(A, U):
     # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
-    # matrices are large enough to be worth a node of the graph each (measured: 64 features, 256 rows).
+    # matrices are large enough to be worth a node of the graph each (measured: 96 features, 256 rows).
     if keras.backend.backend() != "tensorflow":
         return False
-    if len(A.shape) != 3 or min(s or 64 for s in (*A.shape[1:], *U.shape[1:])) < 64:
+    if len(A.shape) != 3 or min(s or 96 for s in (*A.shape[1:], *U.shape[1:])) < 96:
         return False
     import tensorflow as tf
 

@@ -35,6 +35,7 @@ def old(tmp_path):
         Config(**LIKE_OLD),
         Config(**LIKE_OLD, decorrelation_rate=(2e-3,)),
         Config(**LIKE_OLD, seeds=3),
+        Config(**LIKE_OLD, structure=("monarch", "full"), batch_normalization=True),
     ],
 )
 def test_a_folder_from_before_there_were_rules_is_known(old, config):
@@ -61,6 +62,22 @@ def test_one_of_another_kind_is_refused(old, arguments, named):
     with pytest.raises(ValueError, match=rf"another \[{named}\].*--out"):
         prepare_folder(old, Config(**{**LIKE_OLD, **arguments}))
     assert json.loads((old / "config.json").read_text()) == OLD
+
+
+def test_the_rates_of_a_structure_that_is_left_out_are_kept(tmp_path):
+    prepare_folder(tmp_path, Config(structure=("full",), decorrelation_rate=(1e-3,)))
+    prepare_folder(tmp_path, Config(structure=("monarch",), decorrelation_rate=(2e-3,)))
+    rates = json.loads((tmp_path / "config.json").read_text())["decorrelation_rates"]
+    assert rates == {"full": [1e-3], "monarch": [2e-3]}
+    with pytest.raises(ValueError, match=r"another \['decorrelation_rate'\]"):
+        prepare_folder(tmp_path, Config(structure=("full",), decorrelation_rate=(2e-3,)))
+
+
+def test_structures_cannot_join_several_decorrelators(tmp_path):
+    several = {"decorrelator": ("norm_preserving", "zca")}  # with two structures, other names of runs
+    prepare_folder(tmp_path, Config(**several, structure=("full",)))
+    with pytest.raises(ValueError, match=r"another \['structure'\]"):
+        prepare_folder(tmp_path, Config(**several, structure=("full", "block_diagonal")))
 
 
 @pytest.mark.parametrize(
