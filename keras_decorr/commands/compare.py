@@ -23,18 +23,18 @@ def compare(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="epochs of training")] = 10,
-    batch_size: options.BatchSize = 0,
+    batch_size: options.BatchSize = None,
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Adam's rate; give several to tune it for every net; default: the rule's own"
+            help="Adam's rate; give several to tune it for every net; default: that of the net and rule"
         ),
     ] = None,
     tuning_epochs: Annotated[int, typer.Option(help="epochs for each rate to tune")] = 5,
     decorrelation_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="rate of M per step; give several to tune it, too; default: known to do well"
+            help="rate of M per step; give several to tune it, too; default: that of the net and structure"
         ),
     ] = None,
     decorrelator: Annotated[
@@ -94,7 +94,7 @@ def compare(
             width=width,
             rule=different(rule or ["backprop"]),
             epochs=epochs,
-            batch_size=batch_size or (64 if small else 256),
+            batch_size=(64 if small else 256) if batch_size is None else batch_size,
             learning_rate=different(learning_rate),
             tuning_epochs=tuning_epochs,
             decorrelator=different(decorrelator or ["norm_preserving"]),

@@ -9,14 +9,16 @@ from keras_decorr.datasets import NAMES
 from keras_decorr.experiments.nets import NETS
 
 Dataset = Annotated[str, typer.Option(help=one_of(NAMES))]
-DataDir = Annotated[str | None, typer.Option(help="folder of tensorflow-datasets")]
+DataDir = Annotated[str | None, typer.Option(help="folder of tensorflow-datasets; default: TFDS_DATA_DIR, or its own. The digits need none")]
 Net = Annotated[str, typer.Option(help=one_of(NETS))]
 Width = Annotated[
     int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
 ]
-BatchSize = Annotated[int, typer.Option(help="samples a batch")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="samples a batch; default: 64 for the digits, 256 for the others")
+]
 Groups = Annotated[int, typer.Option(help="the most groups of a structured M")]
 Rank = Annotated[int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")]
-Augment = Annotated[bool, typer.Option(help="random crops and flips (CIFAR)")]
+Augment = Annotated[bool, typer.Option(help="random crops and flips (CIFAR, Tiny ImageNet)")]
 Backend = Annotated[str | None, typer.Option(help=one_of(BACKENDS))]
-Out = Annotated[str, typer.Option(help="folder for the results")]
+Out = Annotated[str, typer.Option(help="folder for the results; default: one in results")]

@@ -20,7 +20,7 @@ def tune(
         typer.Option(help="most trials; default: 20, all of a grid; hyperband decides for itself"),
     ] = None,
     epochs: Annotated[int, typer.Option(help="epochs of a trial; of hyperband's longest")] = 5,
-    batch_size: options.BatchSize = 0,
+    batch_size: options.BatchSize = None,
     learning_rates: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -109,7 +109,7 @@ def tune(
             tuner=tuner,
             trials=20 if trials is None and tuner in ("random", "bayesian") else trials,
             epochs=epochs,
-            batch_size=batch_size or (64 if small else 256),
+            batch_size=(64 if small else 256) if batch_size is None else batch_size,
             learning_rates=learning_rates,
             decorrelation_rates=decorrelation_rates,
             per_decade=per_decade,

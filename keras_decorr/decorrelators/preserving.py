@@ -13,8 +13,8 @@ class Preserving(Decorrelator):
         learning_rate: As in `Decorrelator`.
         preserve: The norm that M keeps. `"centred"` (default): that of `z = x - mean`, so that M does
             not make up for the mean that is taken away, and stays where it is at a rate of 0.
-            `"raw"`: that of the inputs `x` as they come, as in the paper; on CIFAR-10 a dense net
-            learned less with it, a convolutional one as much (see docs/ablations.md). `"nothing"`:
+            `"raw"`: that of the inputs `x` as they come, as in the paper; a dense net on CIFAR-10
+            learned less with it (see docs/ablations.md). `"nothing"`:
             `g = 1`; M then only ever takes something away, and the activations shrink.
         **kwargs: As in `Decorrelator`.
 

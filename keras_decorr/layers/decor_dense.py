@@ -29,7 +29,7 @@ class DecorDense(DecorLayer):
     Call arguments:
         inputs: Tensor of rank 2 or more.
         training: Use the mean of the batch, and move M. Defaults to False.
-        mask: Boolean mask of the steps that do not count in the statistics.
+        mask: Boolean mask, True for the steps that count in the statistics.
 
     Input shape:
         `(batch, ..., n)` with a known `n`.

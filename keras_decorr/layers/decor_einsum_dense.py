@@ -28,8 +28,8 @@ class DecorEinsumDense(DecorLayer):
     Call arguments:
         inputs: Tensor of the rank that the equation names.
         training: Use the mean of the batch, and move M. Defaults to False.
-        mask: Boolean mask of the rows that do not count in the statistics, of the shape of the inputs
-            without the features.
+        mask: Boolean mask of the shape of the inputs without the features, True for the rows that count
+            in the statistics.
 
     Input shape:
         As the equation says. The features must be of known size.

@@ -26,7 +26,7 @@ class DecorRNN(keras.layers.Layer):
         inputs: Tensor `(batch, steps, n)`.
         initial_state: List of initial state tensors of the recurrent layer.
         training: Use the mean of the batch, and move M. Defaults to False.
-        mask: Boolean mask `(batch, steps)`. Masked steps do not count in the statistics.
+        mask: Boolean mask `(batch, steps)`. Steps with False do not count in the statistics.
 
     Raises:
         ValueError: If `layer` is another one.

@@ -33,8 +33,8 @@ class Decorrelation(keras.layers.Layer):
     Call arguments:
         inputs: Tensor of rank 2 or more.
         training: Use the mean of the batch, and move M. Defaults to False.
-        mask: Boolean tensor of the shape of `inputs` without the last axis. Masked steps do not
-            count in the statistics.
+        mask: Boolean tensor of the shape of `inputs` without the last axis. Steps with False
+            do not count in the statistics.
 
     Input shape:
         `(batch, ..., n)` with a known `n`.

@@ -164,7 +164,7 @@ def gain(x, u):
     Rows with `u_k = 0` have no ratio and are left out.
 
     Args:
-        x: `(k, n)` raw inputs, an array or tensor.
+        x: `(k, n)` inputs whose norm is to be kept, raw or centred; an array or tensor.
         u: `(k, n)` decorrelated inputs `u = M (x - mean)`.
 
     Returns:

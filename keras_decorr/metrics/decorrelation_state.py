@@ -36,7 +36,8 @@ class DecorrelationState(NamedTuple):
         condition: Condition number of M: `sigma_max / sigma_min`.
         correlation_condition_before: `metrics.correlation_condition`.
         correlation_condition_after: The same.
-        gain: `metrics.gain` of the raw inputs and the decorrelated ones.
+        gain: `metrics.gain` of the inputs whose norm M keeps (see `NormPreserving`) and the decorrelated
+            ones.
         rank_before: `metrics.effective_rank`.
         rank_after: The same.
 
@@ -138,10 +139,17 @@ def state_of(seen):
         condition=matrix_condition(layer),
         correlation_condition_before=before.condition,
         correlation_condition_after=after.condition,
-        gain=math.nan if seen.raw is None else correlation.gain(seen.raw, seen.decorrelated),
+        gain=_gain(seen),
         rank_before=before.rank,
         rank_after=after.rank,
     )
+
+
+def _gain(seen):
+    if seen.raw is None:
+        return math.nan
+    kept = seen.raw if seen.layer.decorrelator.compares_raw else seen.centred
+    return correlation.gain(kept, seen.decorrelated)
 
 
 def _figures(rows, parts):
