@@ -23,7 +23,7 @@ def table(folder):
     if len(rules) > 1:
         whose = f"the best of {variants[reference]['rule'].replace('_', ' ')}, plain"
     yield [
-        "rule", "net", "rate", "rate of M", "best test accuracy", "gain",
+        "rule", "net", "Adam's rate", "rate of M", "best test accuracy", "gain (points)",
         "s / epoch", f"epochs to {whose}", "seconds to it",
     ]  # fmt: skip
     for name, figures in variants.items():

@@ -47,8 +47,8 @@ def one_step(model, x, y):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        # Of an unknown batch size, as in `fit` with a last short batch. Not from a generator: that makes
-        # TensorFlow return every temporary to the system, which then takes longer than what is timed.
+        # Of an unknown batch size, as in `fit` with a last short batch. Not from a generator: with one
+        # TensorFlow returns every temporary to the system, which takes half as long again as a step.
         data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x)).cache().repeat()
         iterator = iter(data)
         return lambda: float(model.train_function(iterator)["loss"])

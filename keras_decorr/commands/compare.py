@@ -27,14 +27,14 @@ def compare(
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Adam's rate; give several to tune it for every net; default: that of the net and rule"
+            help="Adam's rate; give several to tune it for every net; default: by net and rule"
         ),
     ] = None,
     tuning_epochs: Annotated[int, typer.Option(help="epochs for each rate to tune")] = 5,
     decorrelation_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="rate of M per step; give several to tune it, too; default: that of the net and structure"
+            help="rate of M per step; give several to tune it, too; default: by net and structure"
         ),
     ] = None,
     decorrelator: Annotated[

@@ -9,7 +9,12 @@ from keras_decorr.datasets import NAMES
 from keras_decorr.experiments.nets import NETS
 
 Dataset = Annotated[str, typer.Option(help=one_of(NAMES))]
-DataDir = Annotated[str | None, typer.Option(help="folder of tensorflow-datasets; default: TFDS_DATA_DIR, or its own. The digits need none")]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        help="folder of tensorflow-datasets; default: TFDS_DATA_DIR, or its own. The digits need none"
+    ),
+]
 Net = Annotated[str, typer.Option(help=one_of(NETS))]
 Width = Annotated[
     int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")

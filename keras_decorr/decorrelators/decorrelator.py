@@ -24,8 +24,8 @@ class Decorrelator(ABC):
         learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
             `keras.optimizers.schedules.LearningRateSchedule`. It is held in a scalar variable, so
             setting it between batches or epochs takes effect at the next step. Defaults to 2e-4,
-            which did well in a dense net on CIFAR-10 with the default structure and a batch of 256; there
-            a full M took 1e-4, and a convolutional net 2e-3.
+            which did well in a dense net on CIFAR-10 with the default structure and a batch of 256;
+            there a full M took 1e-4, and a convolutional net 2e-3.
         sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken.
             `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code.
         max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for

@@ -148,8 +148,7 @@ def _differences(mine, theirs):
     changed = {
         option
         for option in mine["config"].keys() | theirs["config"].keys()
-        if option not in may_differ
-        and mine["config"].get(option) != theirs["config"].get(option)
+        if option not in may_differ and mine["config"].get(option) != theirs["config"].get(option)
     }
     for option, key in _RATES.items():
         if any(theirs[key].get(net, values) != values for net, values in mine[key].items()):

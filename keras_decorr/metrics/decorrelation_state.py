@@ -36,8 +36,8 @@ class DecorrelationState(NamedTuple):
         condition: Condition number of M: `sigma_max / sigma_min`.
         correlation_condition_before: `metrics.correlation_condition`.
         correlation_condition_after: The same.
-        gain: `metrics.gain` of the inputs whose norm M keeps (see `NormPreserving`) and the decorrelated
-            ones.
+        gain: `metrics.gain` of the inputs whose norm M keeps (see `NormPreserving`) and of the
+            decorrelated ones.
         rank_before: `metrics.effective_rank`.
         rank_after: The same.
 

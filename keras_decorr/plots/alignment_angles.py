@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_decorr.plots.style import GREYS, HATCHES, check_entries, finish, panels
+from keras_decorr.plots.style import GREYS, HATCHES, check_entries, finish, mean_and_spread, panels
 
 
 def alignment_angles(
@@ -47,14 +47,14 @@ def alignment_angles(
                 np.ravel(np.asarray(of_net.get(layer, np.nan), "float64")) for layer in layers
             ]
             values = [v[np.isfinite(v)] for v in values]
-            means = np.array([v.mean() if v.size else np.nan for v in values])
-            errors = [v.std() if v.size > 1 else 0.0 for v in values]
+            found = [mean_and_spread(v) if v.size else (np.nan, 0.0) for v in values]
+            means, errors = np.array(found).T
             top = max(top, np.nanmax(means, initial=0.0))
             entries[net] = ax.bar(
                 np.arange(len(layers)) + (i - (len(nets) - 1) / 2) * width,
                 means, width, label=net, color=GREYS[i % len(GREYS)], edgecolor="black",
                 linewidth=0.8, hatch=HATCHES[i % len(HATCHES)],
-                yerr=errors if any(errors) else None, capsize=2,
+                yerr=errors if errors.any() else None, capsize=2,
             )  # fmt: skip
         ax.axhline(90.0, color="black", linewidth=0.8, linestyle="--")
         ax.set_xticks(range(len(layers)), layers, fontsize=8)

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from keras_decorr.plots.style import COLORS, DASHES, MARKERS, check_entries, finish, panels
+from keras_decorr.plots.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    check_entries,
+    finish,
+    mean_and_spread,
+    panels,
+)
 
 _MARKS = 20  # at most, on one curve
 
@@ -36,8 +44,7 @@ def learning_curves(curves, path=None, title="", styles=None, ylabel="test accur
     check_entries("learning_curves", "curves", curves)
     figure, (by_epoch, by_second) = panels(2, 2, (6.5, 4.5), sharey=True)
     for i, (label, (seconds, accuracies)) in enumerate(curves.items()):
-        accuracies = np.asarray(accuracies)
-        mean, deviation = accuracies.mean(0), accuracies.std(0)
+        mean, deviation = mean_and_spread(accuracies)
         epochs = np.arange(1, len(mean) + 1)
         style = {
             "color": COLORS[i % len(COLORS)],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_decorr.plots.style import empty_figure, finish
+from keras_decorr.plots.style import empty_figure, finish, mean_and_spread
 
 _BARS = 10  # at most, on one curve
 
@@ -62,9 +62,7 @@ def panels(curves, path=None, title="", styles=None, seconds=False):
 
 
 def _curve(axes, per_epoch, accuracies, style):
-    accuracies = np.asarray(accuracies)
-    mean = accuracies.mean(0)
-    deviation = accuracies.std(0, ddof=1) if len(accuracies) > 1 else np.zeros(len(mean))
+    mean, deviation = mean_and_spread(accuracies)
     epochs = np.arange(1, len(mean) + 1)
     every = -(-len(mean) // _BARS)
     return axes.errorbar(

@@ -4,14 +4,20 @@ import itertools
 
 import numpy as np
 
-from keras_decorr.plots.style import empty_figure
+from keras_decorr.plots.style import empty_figure, finish
 
 _MOST = 14  # cells along an axis; more rates than that are gathered
 _GAP = 0.35  # between the cells with and without decorrelation, in cells
 
 
 def rate_heat_map(
-    learning_rates, decorrelation_rates, accuracies, title="", label="accuracy", marked=None
+    learning_rates,
+    decorrelation_rates,
+    accuracies,
+    path=None,
+    title="",
+    label="accuracy",
+    marked=None,
 ):
     """Draw the best accuracy of every pair of rates, on logarithmic axes.
 
@@ -24,13 +30,14 @@ def rate_heat_map(
         learning_rates: `(trials,)` positive forward rates.
         decorrelation_rates: `(trials,)` decorrelation rates, 0 for none.
         accuracies: `(trials,)` accuracies; NaN for a trial that failed.
+        path: File to write, such as a PNG, or `None`.
         title: Title of the figure.
         label: What the accuracies are.
         marked: `(learning_rate, decorrelation_rate)` of the default, which gets a thin frame. Where no
             trial has such a rate, the nearest cell gets it.
 
     Returns:
-        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+        The `matplotlib.figure.Figure`.
 
     Raises:
         ValueError: If the arrays differ in their lengths, or a rate is negative, or a forward rate 0.
@@ -54,7 +61,7 @@ def rate_heat_map(
         )
     rows, columns = _Axis(forward), _Axis(decorrelation)
     best = _best(rows.cells_of(forward), columns.cells_of(decorrelation), accuracy)
-    return _draw(rows, columns, best, title, label, marked)
+    return finish(_draw(rows, columns, best, label, marked), path, title)
 
 
 class _Axis:
@@ -106,7 +113,7 @@ def _best(rows, columns, accuracy):
     return best
 
 
-def _draw(rows, columns, best, title, label, marked):
+def _draw(rows, columns, best, label, marked):
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -138,7 +145,7 @@ def _draw(rows, columns, best, title, label, marked):
     for axis, named in ((axes.xaxis, columns), (axes.yaxis, rows)):
         axis.set_ticks(named.centres, named.labels)
         axis.set_tick_params(length=0)
-    axes.set(xlabel="decorrelation rate (0: without)", ylabel="forward rate", title=title)
+    axes.set(xlabel="decorrelation rate (0: without)", ylabel="forward rate")
     axes.autoscale_view()
     for side in axes.spines.values():
         side.set_visible(False)

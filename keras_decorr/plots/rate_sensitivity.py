@@ -1,8 +1,14 @@
 """Accuracy against the decorrelation rate."""
 
-import numpy as np
-
-from keras_decorr.plots.style import COLORS, DASHES, MARKERS, check_entries, finish, panels
+from keras_decorr.plots.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    check_entries,
+    finish,
+    mean_and_spread,
+    panels,
+)
 
 
 def rate_sensitivity(
@@ -39,14 +45,14 @@ def rate_sensitivity(
                 "rate_sensitivity needs positive rates, as the axis is logarithmic; give a rate of 0 "
                 f"as `baseline`. Received: {rates[0]!r} for {label!r}"
             )
-        values = [np.asarray(by_rate[rate], "float64") for rate in rates]
+        means, spreads = zip(*(mean_and_spread(by_rate[rate]) for rate in rates), strict=True)
         axes.errorbar(
-            rates, [v.mean() for v in values], [v.std() for v in values], label=label, capsize=3,
+            rates, means, spreads, label=label, capsize=3,
             color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5,
             linestyle=DASHES[i % len(DASHES)], linewidth=1.3,
         )  # fmt: skip
     if baseline is not None:
-        mean, deviation = np.mean(baseline), np.std(baseline)
+        mean, deviation = mean_and_spread(baseline)
         axes.axhline(mean, color="black", linewidth=1.0, linestyle=(0, (6, 4)), label="without")
         axes.axhspan(mean - deviation, mean + deviation, color="0.85", zorder=0)
     axes.set_xscale("log")

@@ -4,6 +4,8 @@ import functools
 import io
 from pathlib import Path
 
+import numpy as np
+
 # M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -67,6 +69,13 @@ def finish(figure, path, title):
     if path is not None:
         figure.savefig(Path(path), dpi=DPI)
     return figure
+
+
+def mean_and_spread(values):
+    """`(mean, standard deviation of the sample)` over the first axis; 0 for a sample of one."""
+    values = np.asarray(values, "float64")
+    mean = values.mean(0)
+    return mean, values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
 
 
 def check_entries(owner, name, entries):

@@ -95,11 +95,12 @@ def write_csv(path, rows):
     os.replace(partial, path)
 
 
-def heat_map(rows, title, marked=None):
-    """The figure of the rates: the best accuracy of every pair.
+def heat_map(rows, path, title, marked=None):
+    """Draw the best accuracy of every pair of rates.
 
     Args:
         rows: Of `rows`.
+        path: File to write.
         title: Title of the figure.
         marked: Pair of rates to mark as the default.
     """
@@ -110,10 +111,11 @@ def heat_map(rows, title, marked=None):
         np.array([row[name] for row in ended], dtype="float64")
         for name in ("learning_rate", "decorrelation_rate", "accuracy")
     )
-    return rate_heat_map(
+    rate_heat_map(
         forward,
         decorrelation,
         accuracy,
+        path=path,
         title=title,
         label="validation accuracy",
         marked=marked,

@@ -116,8 +116,7 @@ def _written(config, out, rows):
     write_json(out / "summary.json", summary)
     default = tuple(config.defaults[name] for name in ("learning_rate", "decorrelation_rate"))
     title = f"{config.dataset}, {config.net} net"
-    figure = report.heat_map(rows, title, default)
-    figure.savefig(out / "heat_map.png", dpi=120)
+    report.heat_map(rows, out / "heat_map.png", title, default)
     return summary, rows
 
 

@@ -74,7 +74,9 @@ def test_the_rates_of_a_structure_that_is_left_out_are_kept(tmp_path):
 
 
 def test_structures_cannot_join_several_decorrelators(tmp_path):
-    several = {"decorrelator": ("norm_preserving", "zca")}  # with two structures, other names of runs
+    several = {
+        "decorrelator": ("norm_preserving", "zca")
+    }  # with two structures, other names of runs
     prepare_folder(tmp_path, Config(**several, structure=("full",)))
     with pytest.raises(ValueError, match=r"another \['structure'\]"):
         prepare_folder(tmp_path, Config(**several, structure=("full", "block_diagonal")))

@@ -18,8 +18,14 @@ def test_every_pair_has_its_best_accuracy_and_zero_a_column(tmp_path):
     forward = [1e-3, 1e-3, 1e-4, 1e-3, 1e-4]
     decorrelation = [0.0, 1e-5, 1e-5, 1e-5, 3e-5]
     figure = plots.rate_heat_map(
-        forward, decorrelation, [0.4, 0.5, np.nan, 0.6, np.nan], title="it", marked=(1e-4, 3e-5)
+        forward,
+        decorrelation,
+        [0.4, 0.5, np.nan, 0.6, np.nan],
+        path=tmp_path / "map.png",
+        title="it",
+        marked=(1e-4, 3e-5),
     )
+    assert figure.get_suptitle() == "it"
     axes = figure.axes[0]
     assert ticks(axes.xaxis) == ["0", "1e-05", "3e-05"]
     assert ticks(axes.yaxis) == ["0.0001", "0.001"]
@@ -28,7 +34,6 @@ def test_every_pair_has_its_best_accuracy_and_zero_a_column(tmp_path):
     np.testing.assert_allclose(np.diff(places)[1], np.log10(3))  # logarithmic, and 0 stands apart
     spans = sorted({(p.get_x(), p.get_x() + p.get_width()) for p in axes.patches})
     assert spans[0][1] < spans[1][0]
-    figure.savefig(tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
