@@ -102,12 +102,7 @@ class DecorLayer(keras.layers.Layer):
 
     def shift(self, mean, K):
         """What rows that all equal `mean`, of shape `(n,)`, come to: a tensor of the bias's shape."""
-        return ops.reshape(ops.matmul(mean[None], self.matrix(K)), self.bias_shape)
-
-    @property
-    def bias_shape(self):
-        """Shape of the bias that the mean folds into."""
-        return (-1,)
+        return ops.reshape(ops.matmul(mean[None], self.matrix(K)), (-1,))
 
     def fold(self, K):
         """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones."""
