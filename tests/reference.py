@@ -72,7 +72,7 @@ def assemble(blocks, groups, n):
     return M
 
 
-def stage_step(M, groups, X, U, eta, kappa=None):
+def stage_step(M, groups, X, U, eta, kappa=None, gain_rate=1.0):
     """One step of a block matrix: C per group, one gain for the whole vector."""
     n = len(M)
     new = np.zeros((n, n))
@@ -80,7 +80,7 @@ def stage_step(M, groups, X, U, eta, kappa=None):
         block, part = M[np.ix_(group, group)], U[:, group]
         if kappa is None:
             C = part.T @ part / len(part)
-            g = np.mean(np.linalg.norm(X, axis=1) / np.linalg.norm(U, axis=1))
+            g = np.mean(np.linalg.norm(X, axis=1) / np.linalg.norm(U, axis=1)) ** gain_rate
             new[np.ix_(group, group)] = g * block - eta * C @ (g * block)
         else:
             new[np.ix_(group, group)] = decorrelated_backprop(block, None, part, eta, kappa)

@@ -7,7 +7,7 @@ import typer
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
-from keras_decorr.decorrelators.preserving import NORMS
+from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
 
 
 def compare(
@@ -48,6 +48,10 @@ def compare(
     preserve: Annotated[
         str, typer.Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)")
     ] = NORMS[0],
+    gain_rate: Annotated[
+        float,
+        typer.Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)"),
+    ] = GAIN_RATE,
     groups: options.Groups = 32,
     rank: options.Rank = None,
     max_samples: Annotated[
@@ -101,6 +105,7 @@ def compare(
             decorrelation_rate=different(decorrelation_rate),
             structure=different(structure or ["monarch"]),
             preserve=preserve,
+            gain_rate=gain_rate,
             groups=groups,
             rank=rank,
             max_samples=max_samples,

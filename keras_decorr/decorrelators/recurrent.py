@@ -35,6 +35,7 @@ class Recurrent(Preserving, Lateral):
     Args:
         learning_rate: See `Decorrelator`. Defaults to 2e-4.
         preserve: See `NormPreserving`. Defaults to `"centred"`.
+        gain_rate: See `NormPreserving`. Defaults to 0.1.
         step_size: See `Lateral`: Euler's step `dt / tau`; by default one that is safe for `L`.
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.preserving import NORMS, Preserving
+from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
 from keras_decorr.experiments.nets import NETS
 from keras_decorr.models import FAN_IN_UNIFORM
 from keras_decorr.rules import RULES
@@ -76,6 +76,7 @@ class Config:
     decorrelation_rate: tuple[float, ...] = ()
     structure: tuple[str, ...] = ("monarch",)
     preserve: str = "centred"
+    gain_rate: float = GAIN_RATE
     groups: int = 32
     rank: int | None = None
     max_samples: int | None = None
@@ -101,12 +102,15 @@ class Config:
             for structure in self.structure:
                 _choice("--structure", structure, DECORRELATORS[decorrelator].structures)
         _choice("--preserve", self.preserve, NORMS)
-        if self.preserve != NORMS[0] and not any(map(keeps_norm, self.decorrelator)):
-            raise ValueError(
-                "Option --preserve is for the decorrelators "
-                f"{[name for name in DECORRELATORS if keeps_norm(name)]}. "
-                f"Received: --preserve {self.preserve} --decorrelator {' '.join(self.decorrelator)}"
-            )
+        check_number("compare", "--gain-rate", self.gain_rate, 0.0, 1.0, open_low=True)
+        for name, usual in (("preserve", NORMS[0]), ("gain_rate", GAIN_RATE)):
+            given, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if given != usual and not any(map(keeps_norm, self.decorrelator)):
+                raise ValueError(
+                    f"Option {option} is for the decorrelators "
+                    f"{[name for name in DECORRELATORS if keeps_norm(name)]}. "
+                    f"Received: {option} {given} --decorrelator {' '.join(self.decorrelator)}"
+                )
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
             check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))

@@ -122,7 +122,7 @@ def _description(config):
 def _of_now(saved):
     """The description that a folder holds, as it would be written today."""
     later = {"initializer": "", "width": None, "rank": None, "train_size": None, "test_size": None}
-    later["preserve"] = "raw"  # the only one there was
+    later |= {"preserve": "raw", "gain_rate": 1.0}  # what there was
     config = {**later, **saved["config"]}
     if isinstance(config["decorrelator"], str):
         config["decorrelator"] = [config["decorrelator"]]

@@ -85,7 +85,7 @@ def build(config, run, images):
         given = {"max_samples": config.max_samples, "rank": config.rank}
         arguments |= {name: value for name, value in given.items() if value is not None}
         if keeps_norm(how.decorrelator):
-            arguments["preserve"] = config.preserve
+            arguments |= {"preserve": config.preserve, "gain_rate": config.gain_rate}
         rate = run.decorrelation_rate
         decorrelator = decorrelators.DECORRELATORS[how.decorrelator](
             learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments

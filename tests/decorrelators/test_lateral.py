@@ -27,6 +27,8 @@ RULES = {"recurrent": Recurrent, "foldiak": Foldiak}
 
 
 def make(rule, **arguments):
+    if rule == "recurrent":
+        arguments = {"gain_rate": 1.0, **arguments}
     return RULES[rule](
         **{"learning_rate": ETA, "structure": "full", **ALL_ROWS, **CLOSE, **arguments}
     )

@@ -29,7 +29,7 @@ def test_a_step_equals_the_equations(k, preserve, rng):
     n, r, eta = 40, 6, 0.05
     layer = Decorrelation(
         NormPreserving(
-            eta, preserve, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r
+            eta, preserve, 1.0, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r
         )
     )
     layer.build((None, n))
@@ -76,7 +76,13 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
     X = (5.0 * factors + 0.5 * rng.normal(size=(k, n))).astype("float32")
     layer = Decorrelation(
         NormPreserving(
-            3e-2, sample_fraction=1.0, structure="low_rank", rank=r, center=False, max_samples=None
+            3e-2,
+            gain_rate=1.0,
+            sample_fraction=1.0,
+            structure="low_rank",
+            rank=r,
+            center=False,
+            max_samples=None,
         )
     )
     layer.build(X.shape)

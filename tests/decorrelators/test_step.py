@@ -16,18 +16,18 @@ def make(rule, **arguments):
     defaults = {"learning_rate": ETA, "sample_fraction": 1.0, "max_samples": None}
     arguments = {**defaults, "structure": "full", **arguments}
     if rule == "norm_preserving":
-        return NormPreserving(**arguments)
+        return NormPreserving(**{"gain_rate": 1.0, **arguments})
     return DecorrelatedBackprop(kappa=float(rule), **arguments)
 
 
-def expected_step(matrices, groups, X, mean, rule, preserve="centred"):
+def expected_step(matrices, groups, X, mean, rule, preserve="centred", gain_rate=1.0):
     kappa = None if rule == "norm_preserving" else float(rule)
     new, u = [], X - mean
     x = X if preserve == "raw" else u
     for M, stage in zip(matrices, groups, strict=True):
         u = u @ M.T
         kept = u if preserve == "nothing" else x  # its own norm: a gain of 1
-        new.append(reference.stage_step(M, stage, kept, u, ETA, kappa))
+        new.append(reference.stage_step(M, stage, kept, u, ETA, kappa, gain_rate))
         x = u
     return new
 
@@ -54,6 +54,18 @@ def test_the_norm_that_is_kept(preserve, structure, rng):
     args = before, groups, X.astype("float64"), mean, "norm_preserving"
     found = explicit(layer, groups)
     for M, want in zip(found, expected_step(*args, preserve), strict=True):
+        assert relative_error(M, want) < 1e-5
+    assert relative_error(found[0], expected_step(*args)[0]) > 1e-3
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_gain_follows_at_a_rate_of_its_own(structure, rng):
+    decorrelator = NormPreserving(ETA, sample_fraction=1.0, structure=structure, groups=4)
+    layer, groups, before, X, mean = perturbed(decorrelator, structure, 9, rng)
+    layer(X, training=True)
+    args = before, groups, X.astype("float64"), mean, "norm_preserving"
+    found = explicit(layer, groups)
+    for M, want in zip(found, expected_step(*args, gain_rate=0.1), strict=True):
         assert relative_error(M, want) < 1e-5
     assert relative_error(found[0], expected_step(*args)[0]) > 1e-3
 

@@ -82,6 +82,8 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"rank": 0}, "--rank"),
         ({"preserve": "mean"}, "--preserve"),
         ({"preserve": "raw", "decorrelator": ("zca",)}, "--preserve"),
+        ({"gain_rate": 0.0}, "--gain-rate"),
+        ({"gain_rate": 1.0, "decorrelator": ("zca",)}, "--gain-rate"),
         ({"structure": ("low_rank",), "decorrelator": ("norm_preserving", "zca")}, "--structure"),
         ({"train_size": 0}, "--train-size"),
         ({"batch_normalization": True, "net": "resnet18"}, "--batch-normalization"),

@@ -20,7 +20,7 @@ OLD = {
     "seeds": [0],
 }  # fmt: skip
 
-LIKE_OLD = {"learning_rate": (1e-4,), "groups": 16, "preserve": "raw"}
+LIKE_OLD = {"learning_rate": (1e-4,), "groups": 16, "preserve": "raw", "gain_rate": 1.0}
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
         ({"learning_rate": ()}, "'learning_rate'"),  # the default is another today
         ({"groups": 32}, "'groups'"),
         ({"preserve": "centred"}, "'preserve'"),
+        ({"gain_rate": 0.1}, "'gain_rate'"),
         ({"decorrelator": ("recurrent",)}, "'decorrelator'"),
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),

@@ -129,6 +129,7 @@ def test_a_step_equals_the_equations(name, rng):
     decorrelator = NormPreserving(
         eta,
         structure="channel" if case.channel else "full",
+        gain_rate=1.0,
         sample_fraction=1.0,
         max_samples=None,
     )
