@@ -51,8 +51,8 @@ def with_dropout(rate):
     return keras.Sequential(layers)
 
 
-def rule(rate=RATE, preserve="raw", **arguments):
-    return NormPreserving(rate, preserve, **arguments)
+def rule(rate=RATE, preserve="raw", gain_rate=1.0, **arguments):
+    return NormPreserving(rate, preserve, gain_rate, **arguments)
 
 
 def decorrelated(**arguments):
@@ -70,6 +70,11 @@ VARIANTS = {
     "without gain": (decorrelated(preserve="nothing"), 0.0),
     "centred norm": (decorrelated(preserve="centred"), 0.0),
     "centred norm, 4 times the rate": (decorrelated(rate=4 * RATE, preserve="centred"), 0.0),
+    "slow gain": (decorrelated(gain_rate=0.1), 0.0),
+    "the default: centred norm, 4 times the rate, slow gain": (
+        decorrelated(rate=4 * RATE, preserve="centred", gain_rate=0.1),
+        0.0,
+    ),
     "without centring": (decorrelated(center=False), 0.0),
     "0.02 of the batch": (decorrelated(sample_fraction=0.02), 0.0),
     "half of the batch": (decorrelated(sample_fraction=0.5), 0.0),

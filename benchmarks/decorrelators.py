@@ -26,9 +26,9 @@ from keras_decorr.maths.lateral import settle
 RHO = 0.9
 RATES = (1e-3, 1e-2, 1e-1)
 RULES = {
-    "norm_preserving": (NormPreserving, {}),
+    "norm_preserving": (NormPreserving, {"gain_rate": 1.0}),
     "decorrelated_backprop": (DecorrelatedBackprop, {"kappa": 0.5}),
-    "recurrent": (Recurrent, {}),
+    "recurrent": (Recurrent, {"gain_rate": 1.0}),
     "foldiak": (Foldiak, {}),
     "zca, newton_schulz": (ZCA, {"method": "newton_schulz"}),
     "zca, eigh": (ZCA, {"method": "eigh"}),

@@ -43,7 +43,9 @@ def build(images, settings, variant, seed):
     decorrelator = None
     if variant != "plain":
         # The paper's norm: it is the paper's claim.
-        decorrelator = decorrelators.NormPreserving(settings[variant], "raw", structure=variant)
+        decorrelator = decorrelators.NormPreserving(
+            settings[variant], "raw", 1.0, structure=variant
+        )
     model = models.dense_net(
         images.input_shape, images.classes, decorrelator, settings["hidden"],
         classifier_activation=None,

@@ -25,7 +25,7 @@ from keras_decorr.decorrelators import NormPreserving, Recurrent
 from keras_decorr.layers import DecorDense
 from keras_decorr.maths.lateral import settle
 
-SHARED = {"structure": "full", "sample_fraction": 1.0}
+SHARED = {"structure": "full", "sample_fraction": 1.0, "preserve": "raw", "gain_rate": 1.0}
 
 
 def build(decorrelator, seed=0):

@@ -122,8 +122,8 @@ def _description(config):
 def _of_now(saved):
     """The description that a folder holds, as it would be written today."""
     later = {"initializer": "", "width": None, "rank": None, "train_size": None, "test_size": None}
-    later |= {"preserve": "raw", "gain_rate": 1.0}  # what there was
-    config = {**later, **saved["config"]}
+    gain = {"preserve": "raw", "gain_rate": 1.0}  # the only one there was
+    config = {**later, **gain, **saved["config"]}
     if isinstance(config["decorrelator"], str):
         config["decorrelator"] = [config["decorrelator"]]
     if "rule" in config:
