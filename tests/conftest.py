@@ -34,7 +34,7 @@ def tensorflow_only(backend):
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small_compiled(monkeypatch):
     """Nets of a few units on a part of the digits, for a comparison that takes seconds."""
     from keras_decorr import datasets
     from keras_decorr.experiments.nets import NETS
@@ -49,3 +49,19 @@ def small(monkeypatch):
     build = functools.partial(dense.build, hidden=(16, 16))
     monkeypatch.setitem(NETS, "dense", dataclasses.replace(dense, build=build))
     return part
+
+
+@pytest.fixture
+def small(small_compiled, monkeypatch):
+    """The same with runs that are not compiled, which would take longer than to train so little."""
+    from keras_decorr.experiments import run as runs
+
+    build = runs.build
+
+    def eager(*arguments):
+        model = build(*arguments)
+        model.run_eagerly = True
+        return model
+
+    monkeypatch.setattr(runs, "build", eager)
+    return small_compiled

@@ -1,10 +1,31 @@
-"""Reading and setting the M of a layer as explicit matrices."""
+"""Reading and setting the M of a layer as explicit matrices, and what saves compiling a model again."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_decorr.layers import Decorrelation
 from tests import reference
+
+
+def whole_batches(n, batch_size):
+    """`n` rows; on JAX, which compiles once more for a short last batch, enough to fill that, too."""
+    if keras.backend.backend() != "jax":
+        return n
+    return -(-n // batch_size) * batch_size
+
+
+def rewind(model):
+    """A function that brings a compiled model and its optimizer back to where they are now."""
+    model.optimizer.build(model.trainable_variables)
+    variables = [*model.variables, *model.optimizer.variables]
+    values = [ops.convert_to_numpy(v).copy() for v in variables]
+
+    def back():
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return back
 
 
 def stage_groups(structure, n, g):

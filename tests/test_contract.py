@@ -20,6 +20,7 @@ from keras_decorr.layers import (
 )
 from keras_decorr.rules import RULES
 from keras_decorr.training import decorrelation_layers
+from tests.helpers import rewind, whole_batches
 
 LAYERS = {
     "Decorrelation": (Decorrelation, {}, (6,)),
@@ -73,11 +74,12 @@ def test_contract(name, kind, structure, rng, tmp_path):
             DECORRELATORS[name](structure=structure)
         return
     decorrelator = DECORRELATORS[name](learning_rate=1e-2, structure=structure, groups=2)
-    x = (rng.normal(size=(30, *shape)) + 0.5).astype("float32")
+    rows = whole_batches(30, 8)
+    x = (rng.normal(size=(rows, *shape)) + 0.5).astype("float32")
 
     def build():
         keras.utils.set_random_seed(3)
-        model = keras_decorr.Sequential(
+        return keras_decorr.Sequential(
             [
                 keras.Input(shape),
                 cls(**arguments, decorrelator=decorrelator),
@@ -85,18 +87,24 @@ def test_contract(name, kind, structure, rng, tmp_path):
                 keras.layers.Dense(1),
             ]
         )
-        model.compile(keras.optimizers.SGD(1e-2), "mse")
-        return model
+
+    def values(variables):
+        return [ops.convert_to_numpy(v).copy() for v in variables]
 
     def train(model):
-        model.fit(x, x.reshape(30, -1)[:, :1], batch_size=8, epochs=2, verbose=0, shuffle=False)
-        return [ops.convert_to_numpy(w).copy() for w in model.weights]
+        model.fit(x, x.reshape(rows, -1)[:, :1], batch_size=8, epochs=2, verbose=0, shuffle=False)
+        return values(model.weights)
 
-    model, again = build(), build()
-    start = [ops.convert_to_numpy(M).copy() for M in decorrelation_layers(model)[0].matrices]
+    model = build()
+    for a, b in zip(values(model.weights), values(build().weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.compile(keras.optimizers.SGD(1e-2), "mse")
+    start = values(decorrelation_layers(model)[0].matrices)
+    back = rewind(model)
     weights = train(model)
     assert all(np.isfinite(w).all() for w in weights)
-    for a, b in zip(weights, train(again), strict=True):
+    back()
+    for a, b in zip(weights, train(model), strict=True):
         np.testing.assert_array_equal(a, b)
     layer = decorrelation_layers(model)[0]
     assert int(layer.steps) == 8

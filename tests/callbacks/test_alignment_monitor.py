@@ -14,6 +14,7 @@ from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.metrics import angle
 from keras_decorr.rules import FeedbackAlignment, NodePerturbation
 from keras_decorr.training import gradients
+from tests.helpers import rewind
 
 
 def network(rule, optimizer="sgd"):
@@ -60,10 +61,11 @@ def test_it_stands_in_the_history_and_in_the_csv_file(rng, tmp_path):
 @pytest.mark.parametrize("rule", [FeedbackAlignment(seed=1), NodePerturbation(seed=1)])
 def test_nothing_moves(rule, rng):
     x, y = data(rng)
+    model = network(rule, "adam")
+    back = rewind(model)
 
     def train(**arguments):
-        keras.utils.set_random_seed(4)
-        model = network(rule, "adam")
+        back()
         model.fit(x, y, epochs=3, batch_size=16, verbose=0, shuffle=False, **arguments)
         return state(model)
 
@@ -93,8 +95,11 @@ def test_repeats_average_the_noise(rng):
 def test_it_is_zero_for_backpropagation_and_falls_for_feedback_alignment():
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32")
+    rows = 1792 if keras.backend.backend() == "jax" else len(x)  # whole batches, compiled once
+    x_train, y_train = x[:rows], y[:rows]
 
-    def train(rule):
+    def train(rule, *epochs):
+        """The angles of the two hidden layers after each of so many epochs."""
         keras.utils.set_random_seed(0)
         model = keras_decorr.Sequential([
             keras.Input((64,)),
@@ -105,24 +110,26 @@ def test_it_is_zero_for_backpropagation_and_falls_for_feedback_alignment():
         model.compile(
             keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", learning_rule=rule
         )
-        monitor = AlignmentMonitor(x[:256], y[:256])
-        model.fit(x, y, epochs=10, batch_size=64, verbose=0, callbacks=[monitor])
-        return [monitor.history[f"alignment/{name}"] for name in ("first", "second")]
+        found = []
+        for count in epochs:
+            monitor = AlignmentMonitor(x[:256], y[:256], every=count)
+            model.fit(x_train, y_train, epochs=count, batch_size=64, verbose=0, callbacks=[monitor])
+            found.append([monitor.history[f"alignment/{name}"][0] for name in ("first", "second")])
+        return found
 
-    for angles in train("backprop"):
-        assert max(angles) < 1e-3
-    found = train(FeedbackAlignment(seed=0))
+    (exact,) = train("backprop", 1)
+    assert max(exact) < 1e-3
+    first, last = train(FeedbackAlignment(seed=0), 1, 9)
     # On the three backends from 87 to 96 degrees after the first epoch to 48 to 61 after the last.
-    for angles in found:
-        assert angles[0] > 80
-        assert angles[-1] < 70
+    assert min(first) > 80
+    assert max(last) < 70
 
 
 def test_it_can_be_copied_and_pickled(rng):
     x, y = data(rng)
-    monitor = AlignmentMonitor(ops.convert_to_tensor(x), y)
+    monitor, model = AlignmentMonitor(ops.convert_to_tensor(x), y), network("backprop")
     for other in (copy.deepcopy(monitor), pickle.loads(pickle.dumps(monitor))):
-        network("backprop").fit(x, y, verbose=0, callbacks=[other])
+        model.fit(x, y, verbose=0, callbacks=[other])
         assert len(other.history["alignment/conv"]) == 1
         assert pickle.loads(pickle.dumps(other)).history == other.history
     assert monitor.history == {}

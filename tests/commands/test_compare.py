@@ -21,7 +21,8 @@ def command(*arguments, **environment):
 
 
 def test_the_command_trains_shows_and_writes(tmp_path):
-    done = command("--epochs", "1", "--out", str(tmp_path / "out"), "--backend", "jax")
+    net = ["--net", "two_layer", "--epochs", "1"]
+    done = command(*net, "--out", str(tmp_path / "out"), "--backend", "jax")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "test accuracy" in done.stdout
     assert "monarch" in done.stdout
@@ -31,13 +32,14 @@ def test_the_command_trains_shows_and_writes(tmp_path):
 def test_the_command_refuses_clearly(tmp_path):
     file = tmp_path / "file"
     file.write_text("in the way")
-    done = command("--out", str(file / "out"))
-    assert done.returncode == 2
-    assert "--out must be a folder that can be written to" in done.stdout
-    done = command("--dataset", "cifar10", "--data-dir", str(tmp_path / "none"),
-                   "--out", str(tmp_path / "out"))  # fmt: skip
-    assert done.returncode == 2
-    assert "`data_dir` must be an existing folder" in done.stdout
+    out, none = ["--out", str(tmp_path / "out")], ["--data-dir", str(tmp_path / "none")]
+    for written, said in (
+        (["--out", str(file / "out")], "--out must be a folder that can be written to"),
+        (["--dataset", "cifar10", *none, *out], "`data_dir` must be an existing folder"),
+    ):
+        done = CliRunner().invoke(app, ["compare", *written])
+        assert done.exit_code == 2
+        assert said in " ".join(done.output.split())
 
 
 def test_an_option_takes_several_values_in_one_go(small, tmp_path):

@@ -50,7 +50,7 @@ def test_the_folder_holds_all_that_is_needed_to_repeat_it(small, tmp_path):
     assert kept == sorted(f"{variant}-lr{rates[variant]:g}-seed0" for variant in names)
 
 
-def test_decorrelators_side_by_side(small, tmp_path):
+def test_decorrelators_side_by_side(small_compiled, tmp_path):
     config = Config(epochs=1, decorrelator=("norm_preserving", "recurrent"))
     summary, _results, _rates = compare(config, tmp_path)
     assert [net.variant for net in summary] == ["plain", "norm_preserving", "recurrent"]

@@ -8,7 +8,7 @@ from keras import ops
 import keras_decorr
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorEinsumDense, DecorGroupQueryAttention, DecorMultiHeadAttention
-from tests.helpers import perturb
+from tests.helpers import perturb, whole_batches
 
 KINDS = {
     "multi-head": (
@@ -104,8 +104,8 @@ def test_it_trains_masks_and_reloads(kind, rng, tmp_path):
     x = ours(**own, decorrelator=NormPreserving(1e-2))(x, x, use_causal_mask=True)
     model = keras_decorr.Model(inputs, keras.layers.GlobalAveragePooling1D()(x))
     model.compile("adam", "mse")
-    tokens = rng.integers(0, 10, (20, 6))
-    logs = model.fit(tokens, np.zeros((20, 8)), batch_size=8, verbose=0).history
+    tokens = rng.integers(0, 10, (whole_batches(20, 8), 6))
+    logs = model.fit(tokens, np.zeros((len(tokens), 8)), batch_size=8, verbose=0).history
     assert np.isfinite(logs["loss"][0]) and logs["decorrelation_loss"][0] > 0
     assert [int(layer.steps) for layer in model.decorrelation_layers] == [3] * 4
     model.save(tmp_path / "model.keras")

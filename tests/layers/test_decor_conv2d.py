@@ -21,6 +21,7 @@ ARGUMENTS = [
     {"kernel_size": 1, "kernel_regularizer": "l2", "kernel_constraint": "unit_norm"},
     {"kernel_size": 3, "activity_regularizer": "l2"},
 ]
+STRUCTURES = ["full", "block_diagonal", "monarch"]
 
 
 def numpy(x):
@@ -48,9 +49,8 @@ def test_without_a_decorrelator_or_with_identity_it_is_conv2d(arguments, rng):
     assert identity.compute_output_shape(x.shape) == tuple(outputs.shape)
 
 
-@pytest.mark.parametrize("structure", ["full", "block_diagonal", "monarch"])
+@pytest.mark.parametrize(("arguments", "structure"), zip(ARGUMENTS, 3 * STRUCTURES, strict=True))
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("arguments", ARGUMENTS)
 def test_it_is_the_linear_map_on_decorrelated_patches(structure, training, arguments, rng):
     """Centred after padding, so the border is treated like the middle."""
     x = (rng.normal(size=(2, 9, 12, 3)) + 0.5).astype("float32")

@@ -11,16 +11,22 @@ from keras_decorr import layers
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import Decorrelation, DecorRNN
 from tests import reference
-from tests.helpers import perturb, relative_error
+from tests.helpers import perturb, relative_error, whole_batches
 from tests.reference_layers import CASES, OTHERS
 
 ALL = {name: (case.cls, case.arguments, case.shape) for name, case in CASES.items()} | OTHERS
 
+
+def has_pixels(name):
+    return "Conv" in name and "Depthwise" not in name
+
+
 # Every layer sees its kernel as a matrix in one way for patches, in another for pixels; what a
-# structure makes of a matrix does not depend on the layer.
+# structure makes of a matrix does not depend on the layer. Without pixels "channel" is "auto", in any
+# layer: the dense one shows it.
 PAIRS = [
     *((name, "full") for name in sorted(ALL)),
-    *((name, "channel") for name in sorted(ALL) if "Depthwise" not in name),
+    *((name, "channel") for name in sorted(ALL) if name == "Dense" or has_pixels(name)),
     *((name, structure) for name in ("Dense", "Conv2D") for structure in ("monarch", "low_rank")),
 ]
 
@@ -204,6 +210,7 @@ def test_configurations_round_trip(name, rng):
 
 def test_all_of_them_train_in_a_plain_model_and_reload(rng, tmp_path):
     """In one model, as most of the time goes into compiling."""
+    rows = whole_batches(20, 8)
     inputs, outputs, x = [], [], []
     for cls, arguments, shape in ALL.values():
         layer = ours(cls).from_layer(cls(**arguments), NormPreserving(1e-2, structure="full"))
@@ -211,13 +218,13 @@ def test_all_of_them_train_in_a_plain_model_and_reload(rng, tmp_path):
         y = layer(inputs[-1])
         layer.name = f"layer_{len(inputs)}"
         outputs.append(ops.mean(y, axis=tuple(range(1, len(y.shape)))))
-        x.append(rng.normal(size=(20, *shape)).astype("float32"))
+        x.append(rng.normal(size=(rows, *shape)).astype("float32"))
     model = keras.Model(inputs, ops.stack(outputs, axis=-1))
     model.compile("sgd", "mse")
     matrices = [(p.path, M) for p in decorrelations(model) for M in p.matrices]
     assert len(matrices) >= len(ALL)
     before = [numpy(M).copy() for _, M in matrices]
-    model.fit(x, np.ones((20, len(ALL)), "float32"), batch_size=8, verbose=0)
+    model.fit(x, np.ones((rows, len(ALL)), "float32"), batch_size=8, verbose=0)
     for (path, M), b in zip(matrices, before, strict=True):
         assert not np.array_equal(numpy(M), b), path
     model.save(tmp_path / "model.keras")

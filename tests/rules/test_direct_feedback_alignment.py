@@ -10,7 +10,7 @@ from keras_decorr.rules import DirectFeedbackAlignment
 from keras_decorr.rules.graph import linear_maps
 from keras_decorr.training import gradients
 from tests import reference_rules
-from tests.helpers import perturb, relative_error
+from tests.helpers import perturb, relative_error, whole_batches
 from tests.reference_rules import softmax
 from tests.rules.nets import (
     assert_close,
@@ -136,7 +136,7 @@ def test_it_does_not_matter_how_the_softmax_is_written():
 def test_all_of_a_graph_with_normalisation_and_dropout_trains(rng):
     model = images("inside", rng)
     before = [numpy(v).copy() for v in model.trainable_variables]
-    model.fit(*data(model, rng, 20), batch_size=8, epochs=1, verbose=0)
+    model.fit(*data(model, rng, whole_batches(20, 8)), batch_size=8, epochs=1, verbose=0)
     for v, b in zip(model.trainable_variables, before, strict=True):
         assert np.all(np.isfinite(numpy(v)))
         assert np.any(numpy(v) != b)
@@ -167,7 +167,7 @@ def test_a_layer_that_is_called_twice_hears_twice(rng):
     compiled(model, RULE)
     perturb(shared.decorrelation, rng)
     assert len(feedback(model, 0)) == 3
-    model.fit(*data(model, rng, 20), batch_size=8, epochs=1, verbose=0)
+    model.fit(*data(model, rng, whole_batches(20, 8)), batch_size=8, epochs=1, verbose=0)
     assert all(np.all(np.isfinite(numpy(w))) for w in model.weights)
 
 

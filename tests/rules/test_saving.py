@@ -15,6 +15,7 @@ from keras_decorr.rules import (
     FeedbackAlignment,
     NodePerturbation,
 )
+from tests.helpers import whole_batches
 from tests.rules.nets import UNCOMPILED, compiled, conv_layers, data, matrices, numpy
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def start(folder):
     for name in RULES:
         keras.utils.set_random_seed(5)
         model = built(name)
-        x, y = data(model, np.random.default_rng(0), 40)
+        x, y = data(model, np.random.default_rng(0), whole_batches(40, 16))
         np.savez(f"{folder}/data.npz", x=x, y=y)
         train(model, x, y)
         model.save(f"{folder}/{name}.keras")

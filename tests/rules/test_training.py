@@ -15,6 +15,7 @@ from keras_decorr.rules import (
     NodePerturbation,
 )
 from tests.rules.nets import (
+    EAGERLY,
     UNCOMPILED,
     compiled,
     conv_layers,
@@ -36,6 +37,8 @@ RULES = {
 every_rule = pytest.mark.parametrize("rule", RULES)
 # Where the estimators of node perturbation take the same way.
 every_class = pytest.mark.parametrize("rule", list(RULES)[:4])
+# The one whose feedback learns, too, and the one that draws.
+two_classes = pytest.mark.parametrize("rule", ["mirroring", "perturbation"])
 
 
 def sequential(rule, layers=conv_layers, **arguments):
@@ -81,7 +84,7 @@ def test_mixed_precision(rule, policy, rng, backend):
         pytest.skip("TensorFlow, and bfloat16 on JAX")
     keras.config.set_dtype_policy(policy)
     try:
-        model = sequential(rule, dense_layers, **UNCOMPILED)
+        model = sequential(rule, dense_layers, **EAGERLY)
         before = [numpy(v).copy() for v in model.trainable_variables]
         x, y = data(model, rng, 64)
         model.fit(x, y, batch_size=16, epochs=2, verbose=0)
@@ -91,7 +94,7 @@ def test_mixed_precision(rule, policy, rng, backend):
     assert all(M.dtype == np.float32 for M in matrices(model))
 
 
-@every_class
+@two_classes
 def test_gradients_accumulate_and_steps_join(rule, rng, backend):
     """Two batches of gradients before a step, and two steps an execution."""
     together = {"steps_per_execution": 2} if backend != "torch" else {}
@@ -112,7 +115,7 @@ def test_gradients_accumulate_and_steps_join(rule, rng, backend):
 @every_class
 def test_a_batch_of_one_and_sample_weights(rule, rng):
     # Centred by its own mean one sample has no inputs left, so nothing but the biases would learn.
-    model = sequential(rule, partial(dense_layers, center=False), **UNCOMPILED)
+    model = sequential(rule, partial(dense_layers, center=False), **EAGERLY)
     x, y = data(model, rng, 3)
     before = [numpy(v).copy() for v in model.trainable_variables]
     model.fit(x, y, batch_size=1, epochs=1, verbose=0)
@@ -123,7 +126,7 @@ def test_a_batch_of_one_and_sample_weights(rule, rng):
         np.testing.assert_array_equal(numpy(v), b)
 
 
-@pytest.mark.parametrize("rule", ["feedback", "mirroring", "direct", "perturbation"])
+@every_class
 def test_a_sequential_model_that_fit_builds(rule, rng):
     x, y = data(sequential("feedback"), rng, 16)
     model = sequential(rule, lambda: conv_layers()[1:], **UNCOMPILED)
@@ -150,7 +153,7 @@ class Subclassed(keras_decorr.Model):
 
 @pytest.mark.parametrize("rule", ["feedback", "mirroring", "perturbation"])
 def test_a_subclassed_model(rule, rng):
-    model = compiled(Subclassed(), RULES[rule], **UNCOMPILED)
+    model = compiled(Subclassed(), RULES[rule], **EAGERLY)
     x = rng.normal(size=(16, 6, 5, 2)).astype("float32")
     y = rng.integers(0, 3, 16).astype("int32")
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)
@@ -160,7 +163,7 @@ def test_a_subclassed_model(rule, rng):
     assert [int(d.steps) for d in model.decorrelation_layers] == [4, 4, 4]
 
 
-@every_class
+@two_classes
 def test_evaluation_and_prediction_know_nothing_of_the_rule(rule, rng):
     model = sequential(rule, **UNCOMPILED)
     plain = sequential("feedback", **UNCOMPILED)

@@ -9,6 +9,7 @@ import keras_decorr
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
 from keras_decorr.training import decorrelation_layers
+from tests.helpers import rewind, whole_batches
 
 
 def numpy(x):
@@ -53,7 +54,7 @@ def compiled(model, **arguments):
     return model
 
 
-def data(rng, n=40):
+def data(rng, n):
     x = rng.normal(size=(n, 6, 6, 2)).astype("float32")
     return x, rng.integers(0, 3, n).astype("int32")
 
@@ -66,10 +67,27 @@ def steps(model):
     return [int(layer.steps) for layer in decorrelation_layers(model)]
 
 
-def test_plain_keras_and_our_models_move_m_alike(rng):
+@pytest.fixture(scope="module")
+def compiled_once():
+    models = {cls: compiled(sequential(cls)) for cls in (keras_decorr.Sequential, keras.Sequential)}
+    return {cls: (model, rewind(model)) for cls, model in models.items()}
+
+
+@pytest.fixture
+def fresh(compiled_once):
+    """What `compiled(sequential(cls))` gives, of which the same serves every test."""
+
+    def of(cls=keras_decorr.Sequential):
+        model, back = compiled_once[cls]
+        back()
+        return model
+
+    return of
+
+
+def test_plain_keras_and_our_models_move_m_alike(rng, fresh):
     x, y = data(rng, 16)
-    ours = compiled(sequential())
-    plain = compiled(sequential(keras.Sequential))
+    ours, plain = fresh(), fresh(keras.Sequential)
     for model in (ours, plain):
         for _ in range(3):
             model.train_on_batch(x, y)
@@ -79,7 +97,7 @@ def test_plain_keras_and_our_models_move_m_alike(rng):
 
 
 def test_functional_and_subclassed_models(rng):
-    x, y = data(rng)
+    x, y = data(rng, whole_batches(40, 16))
     inputs = keras.Input((6, 6, 2))
     outputs = inputs
     for layer in layers()[1:]:
@@ -93,9 +111,9 @@ def test_functional_and_subclassed_models(rng):
         assert logs["skipped_updates"] == [0.0, 0.0]
 
 
-def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng):
-    x, y = data(rng)
-    model = compiled(sequential())
+def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng, fresh):
+    x, y = data(rng, whole_batches(40, 32))
+    model = fresh()
     logs = model.fit(x, y, validation_data=(x, y), epochs=1, verbose=0).history
     assert set(logs) == {
         "accuracy", "loss", "val_accuracy", "val_loss", "decorrelation_loss", "skipped_updates",
@@ -166,20 +184,18 @@ def test_compiled_or_not_it_is_the_same_step(jit, rng, backend):
         np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_of_one_trains(rng):
+def test_a_batch_of_one_trains(rng, fresh):
     x, y = data(rng, 3)
-    model = compiled(sequential())
+    model = fresh()
     model.fit(x, y, batch_size=1, epochs=1, verbose=0)
     assert all(np.isfinite(M).all() for M in matrices(model))
 
 
-def test_steps_per_execution(rng, backend):
+def test_steps_per_execution(rng, backend, fresh):
     if backend == "torch":
         pytest.skip("Keras has no steps_per_execution on PyTorch")
     x, y = data(rng, 64)
-    together, alone = sequential(), sequential()
-    compiled(together, steps_per_execution=2)
-    compiled(alone)
+    together, alone = compiled(sequential(), steps_per_execution=2), fresh()
     for model in (together, alone):
         model.fit(x, y, batch_size=16, epochs=1, verbose=0, shuffle=False)
         assert steps(model) == [4, 4]
@@ -200,10 +216,10 @@ def test_gradient_accumulation_moves_m_at_every_step(rng):
     assert not np.array_equal(numpy(model.layers[0].kernel), kernel)
 
 
-def test_sample_and_class_weights_weigh_the_loss_alone(rng):
+def test_sample_and_class_weights_weigh_the_loss_alone(rng, fresh):
     x, y = data(rng, 16)
     weights = rng.uniform(0.1, 3.0, 16).astype("float32")
-    plain, ours = compiled(sequential(keras.Sequential)), compiled(sequential())
+    plain, ours = fresh(keras.Sequential), fresh()
     for model in (plain, ours):
         model.fit(x, y, sample_weight=weights, batch_size=16, verbose=0)
         model.fit(x, y, class_weight={0: 1.0, 1: 2.0, 2: 0.0}, batch_size=16, verbose=0)
@@ -263,9 +279,10 @@ def test_the_rate_changes_in_training_without_a_new_trace(rng):
     assert float(model.decorrelation_rate) == 0.0
 
 
-def test_nan_in_a_batch_is_skipped_counted_and_survived(rng):
+def test_nan_in_a_batch_is_skipped_counted_and_survived(rng, fresh):
     x, y = data(rng, 16)
-    model = compiled(sequential(), optimizer=keras.optimizers.SGD(0.0))
+    model = fresh()
+    model.optimizer.learning_rate = 0.0
     model.train_on_batch(x, y)
     before = matrices(model)
     bad = x.copy()
