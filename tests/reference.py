@@ -80,7 +80,8 @@ def stage_step(M, groups, X, U, eta, kappa=None, gain_rate=1.0):
         block, part = M[np.ix_(group, group)], U[:, group]
         if kappa is None:
             C = part.T @ part / len(part)
-            g = np.mean(np.linalg.norm(X, axis=1) / np.linalg.norm(U, axis=1)) ** gain_rate
+            g = np.mean(np.linalg.norm(X, axis=1) / np.linalg.norm(U, axis=1))
+            g = g / min(max(g ** (1 - gain_rate), 2 / 3), 3 / 2)  # no more than this is left
             new[np.ix_(group, group)] = g * block - eta * C @ (g * block)
         else:
             new[np.ix_(group, group)] = decorrelated_backprop(block, None, part, eta, kappa)

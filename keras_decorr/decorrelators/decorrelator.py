@@ -130,6 +130,10 @@ class Decorrelator(ABC):
         """
         return keras.ops.ones((x2.shape[0],), x2.dtype)
 
+    def share_of_gain(self, g):
+        """What a step takes of the gain, `(stages,)`; all of it unless the rule takes less."""
+        return g
+
     @property
     def compares_raw(self):
         """Whether `gain` compares with the inputs as they come, not with the centred ones."""

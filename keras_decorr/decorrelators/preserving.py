@@ -1,7 +1,5 @@
 """The gain of the rules that keep the norm of the activations (N. Ahmad, arXiv 2407.10780)."""
 
-from keras import ops
-
 from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.maths import norm_preserving
@@ -20,10 +18,10 @@ class Preserving(Decorrelator):
             `"raw"`: that of the inputs `x` as they come, as in the paper; a dense net on CIFAR-10
             learned less with it (see docs/ablations.md). `"nothing"`:
             `g = 1`; M then only ever takes something away, and the activations shrink.
-        gain_rate: A step takes `g ** gain_rate`, in (0, 1]. Defaults to 0.1, so that the size of M
-            follows the mean of some twenty steps. 1 takes it whole, as in the paper: the size of M then
-            wavers with the few rows that are sampled, by several per cent, and after a short last batch
-            by a fifth, just before the net is tested.
+        gain_rate: A step takes `g ** gain_rate`, in (0, 1], and more where M would be off by more than a
+            factor of 1.5 afterwards. Defaults to 0.1, so that the size of M follows the mean of some
+            twenty steps. 1 takes it whole, as in the paper: the size of M then wavers with the few rows
+            that are sampled, most after a short last batch, just before the net is tested.
         **kwargs: As in `Decorrelator`.
 
     Raises:
@@ -48,7 +46,10 @@ class Preserving(Decorrelator):
     def gain(self, x2, u2):
         if self.preserve == "nothing":
             return super().gain(x2, u2)
-        return ops.power(norm_preserving.gain(x2, u2), self.gain_rate)
+        return norm_preserving.gain(x2, u2)
+
+    def share_of_gain(self, g):
+        return norm_preserving.slow_gain(g, self.gain_rate)
 
     def get_config(self):
         own = {"preserve": self.preserve, "gain_rate": self.gain_rate}

@@ -262,7 +262,7 @@ class Decorrelation(keras.layers.Layer):
         finite = ops.isfinite(probe if mean is None else probe + ops.sum(mean))
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
-        gains = replica_mean(ops.where(finite, gains, 1.0))
+        gains = d.share_of_gain(replica_mean(ops.where(finite, gains, 1.0)))
         reports = self._reports(matrices, lambda: Z, stages)
         stages = [ops.where(finite, U, 0.0) for U in stages]
 

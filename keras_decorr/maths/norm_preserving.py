@@ -9,6 +9,8 @@ from keras_decorr.maths.correlation import scaled_correlation_product
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
 _ROUNDING = 1e-6
+# The factor by which the norm may be off after a step; what is sampled makes it waver by less.
+_MOST_LEFT = 1.5
 
 
 def gain(x2, u2):
@@ -30,6 +32,19 @@ def gain(x2, u2):
     # Without an active row: 0 / 1 + 1.
     none = ops.cast(ops.equal(count, 0.0), x2.dtype)
     return ops.sum(ratio, axis=-1) / (count + none) + none
+
+
+def slow_gain(g, rate):
+    """`g^rate`, or as much of `g` as leaves M off by no more than a factor of 1.5.
+
+    What is left to the steps to come is `g / g^rate = g^(1 - rate)`. Without a bound to it, an M that
+    has once overshot would grow faster than it is taken back, as `C` grows with its square.
+
+    Args:
+        g: Positive gains.
+        rate: In (0, 1].
+    """
+    return g / ops.clip(ops.power(g, 1.0 - rate), 1.0 / _MOST_LEFT, _MOST_LEFT)
 
 
 def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):

@@ -1,0 +1,24 @@
+"""The share of the gain that a step takes, against its closed form."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_decorr.maths.norm_preserving import slow_gain
+
+
+def test_a_small_gain_is_taken_to_its_power():
+    g = np.array([0.7, 0.99, 1.0, 1.2, 1.5], "float32")
+    taken = ops.convert_to_numpy(slow_gain(ops.convert_to_tensor(g), 0.1))
+    np.testing.assert_allclose(taken, g.astype("float64") ** 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("g", [1e-6, 0.1, 10.0, 1e6])
+def test_of_a_large_one_a_factor_is_left(g):
+    taken = float(slow_gain(ops.convert_to_tensor(g, "float32"), 0.1))
+    assert taken == pytest.approx(g * 1.5 if g < 1 else g / 1.5, rel=1e-5)
+
+
+def test_at_a_rate_of_one_it_is_taken_whole():
+    g = np.array([1e-6, 0.7, 1.0, 1e6], "float32")
+    np.testing.assert_array_equal(ops.convert_to_numpy(slow_gain(ops.convert_to_tensor(g), 1.0)), g)
