@@ -25,10 +25,10 @@ class NormPreserving(Preserving):
         preserve: The norm that M keeps: `"centred"` (default), `"raw"` or `"nothing"`. With `"raw"` M
             makes up for the mean that is taken away, too: a dense net on CIFAR-10 learned less with it
             (see docs/ablations.md). With `"nothing"` (`g = 1`) it only ever takes something away.
-        gain_rate: The exponent `a` of the gain, in (0, 1]; a step takes more where M would be off by more
-            than a factor of 1.5 afterwards. Defaults to 0.1, with which the size of M follows the mean of
-            some twenty steps; with 1 it wavers with the few rows that are sampled, most after a short
-            last batch.
+        gain_rate: The exponent `a` of the gain, in (0, 1]; a step takes more where M would be off by
+            more than a factor of 1.5 afterwards. Defaults to 0.1, with which the size of M follows the
+            mean of some twenty steps; with 1 it wavers with the few rows that are sampled, most after
+            a short last batch.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`,
             `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
 
