@@ -19,9 +19,9 @@ class Preserving(Decorrelator):
             learned less with it (see docs/ablations.md). `"nothing"`:
             `g = 1`; M then only ever takes something away, and the activations shrink.
         gain_rate: A step takes `g ** gain_rate`, in (0, 1], and more where M would be off by more
-            than a factor of 1.5 afterwards. Defaults to 0.1, so that the size of M follows the mean of some
-            twenty steps. 1 takes it whole, as in the paper: the size of M then wavers with the few rows
-            that are sampled, most after a short last batch, just before the net is tested.
+            than a factor of 1.5 afterwards. Defaults to 0.1, so that the size of M follows the mean of
+            some twenty steps. 1 takes it whole, as in the paper: the size of M then wavers with the few
+            rows that are sampled, most after a short last batch, just before the net is tested.
         **kwargs: As in `Decorrelator`.
 
     Raises:
