@@ -49,7 +49,7 @@ def test_without_a_decorrelator_or_with_identity_it_is_conv2d(arguments, rng):
     assert identity.compute_output_shape(x.shape) == tuple(outputs.shape)
 
 
-@pytest.mark.parametrize(("arguments", "structure"), zip(ARGUMENTS, 3 * STRUCTURES, strict=True))
+@pytest.mark.parametrize(("arguments", "structure"), [*zip(ARGUMENTS, 3 * STRUCTURES, strict=True)])
 @pytest.mark.parametrize("training", [True, False])
 def test_it_is_the_linear_map_on_decorrelated_patches(structure, training, arguments, rng):
     """Centred after padding, so the border is treated like the middle."""
