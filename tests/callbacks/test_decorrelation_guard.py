@@ -21,7 +21,7 @@ PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
 
 def network(cls=OURS, rate=1e-2, dtype=None, norm=False, structure="full", **compiled):
     keras.utils.set_random_seed(5)
-    d = NormPreserving(rate, structure=structure, sample_fraction=1.0)
+    d = NormPreserving(rate, gain_rate=1.0, structure=structure, sample_fraction=1.0)
     layers = [
         keras.Input((6,)),
         DecorDense(8, activation="tanh", decorrelator=d, dtype=dtype, name="hidden"),
