@@ -8,39 +8,39 @@ import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_decorr
-from keras_decorr.decorrelators import ZCA, NormPreserving, Recurrent
+from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, NormPreserving, Recurrent
 from keras_decorr.layers import DecorConv2D, DecorDense
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(64, 6, 6, 2)).astype("float32") + 0.5
 y = rng.integers(0, 3, 64).astype("int32")
 
-def train(strategy, cls, structure, conv=False):
+def train(strategy, cls, structure):
     keras.utils.set_random_seed(1)
     with strategy.scope():
         arguments = dict(learning_rate=1e-3, sample_fraction=1.0, structure=structure, groups=3)
-        d = cls(max_samples=None, **arguments)
-        first = [DecorConv2D(4, 3, activation="relu", decorrelator=d)] if conv else []
         model = keras_decorr.Sequential([
             keras.Input((6, 6, 2)),
-            *first,
+            DecorConv2D(4, 3, activation="relu", decorrelator=cls(max_samples=None, **arguments)),
             keras.layers.Flatten(),
-            DecorDense(3, activation="softmax", decorrelator=d),
+            DecorDense(3, activation="softmax", decorrelator=cls(max_samples=None, **arguments)),
         ])
         model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    history = model.fit(data.with_options(options), epochs=2, verbose=0).history
+    history = model.fit(data.with_options(options), epochs=3, verbose=0).history
     return [w.numpy() for w in model.weights], history
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
 close = functools.partial(Recurrent, tolerance=1e-6)  # else each replica stops where it will
 seldom = functools.partial(ZCA, update_every=2)
-for arguments in ((NormPreserving, "monarch", True), (close, "monarch"), (seldom, "full")):
-    weights, history = train(two, *arguments)
-    expected, plain = train(tf.distribute.get_strategy(), *arguments)
+for cls, structure in (
+    (NormPreserving, "monarch"), (DecorrelatedBackprop, "full"), (close, "monarch"), (seldom, "full"),
+):
+    weights, history = train(two, cls, structure)
+    expected, plain = train(tf.distribute.get_strategy(), cls, structure)
     for a, b in zip(weights, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(history["loss"], plain["loss"], rtol=1e-4)
