@@ -6,15 +6,13 @@ import json
 import os
 from typing import NamedTuple
 
-import numpy as np
-
 from keras_decorr import plots
 from keras_decorr.experiments.claims import LEVEL, check_claims
 from keras_decorr.experiments.figure import label, styles, words
 from keras_decorr.experiments.folder import write_text
 from keras_decorr.experiments.grid import curves
 from keras_decorr.experiments.grid_folder import collect
-from keras_decorr.experiments.report import column, summarise
+from keras_decorr.experiments.report import column, spread, summarise
 
 
 class Report(NamedTuple):
@@ -90,8 +88,7 @@ def _best_top_5(seeds):
     name = "test_top_5_accuracy"
     if any(name not in rows[0] for rows in seeds.values()):
         return None
-    best = [column(rows, name).max() for rows in seeds.values()]
-    return float(np.mean(best)), float(np.std(best, ddof=1) if len(best) > 1 else 0.0)
+    return spread([column(rows, name).max() for rows in seeds.values()])
 
 
 def _claim_row(config, claim):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_decorr.experiments.config import Net
+from keras_decorr.plots.style import mean_and_spread
 
 
 def reference(nets):
@@ -48,13 +49,13 @@ def _figures(seeds, target, plain):
         seconds.append(epoch_seconds(rows))
         total.append(epochs[-1] * seconds[-1])
     return {
-        "best_accuracy": _spread(list(best.values())),
-        "gain_over_plain": _spread(
+        "best_accuracy": spread(list(best.values())),
+        "gain_over_plain": spread(
             [100 * (best[seed] - plain[seed]) for seed in seeds if seed in plain]
         ),
-        "seconds_per_epoch": _spread(seconds),
-        "epochs_to_plain": _spread(epochs),
-        "seconds_to_plain": _spread(total),
+        "seconds_per_epoch": spread(seconds),
+        "epochs_to_plain": spread(epochs),
+        "seconds_to_plain": spread(total),
         "seeds_that_reached_plain": int(np.isfinite(epochs).sum()),
         "seeds": len(epochs),
     }
@@ -71,7 +72,9 @@ def column(rows, name):
     return np.array([row[name] for row in rows])
 
 
-def _spread(values):
+def spread(values):
+    """`(mean, standard deviation)` over the seeds; `None` if there are none, or one is not finite."""
     if not values or not np.isfinite(values).all():
         return None
-    return float(np.mean(values)), float(np.std(values, ddof=1) if len(values) > 1 else 0.0)
+    mean, deviation = mean_and_spread(values)
+    return float(mean), float(deviation)

@@ -2,15 +2,7 @@
 
 import numpy as np
 
-from keras_decorr.plots.style import (
-    COLORS,
-    DASHES,
-    MARKERS,
-    check_entries,
-    finish,
-    mean_and_spread,
-    panels,
-)
+from keras_decorr.plots.style import check_entries, curve_style, finish, mean_and_spread, panels
 
 _MARKS = 20  # at most, on one curve
 
@@ -46,14 +38,7 @@ def learning_curves(curves, path=None, title="", styles=None, ylabel="test accur
     for i, (label, (seconds, accuracies)) in enumerate(curves.items()):
         mean, deviation = mean_and_spread(accuracies)
         epochs = np.arange(1, len(mean) + 1)
-        style = {
-            "color": COLORS[i % len(COLORS)],
-            "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": DASHES[i % len(DASHES)],
-            "markersize": 4,
-            "linewidth": 1.3,
-            **(styles or {}).get(label, {}),
-        }
+        style = {**curve_style(i), "markersize": 4, **(styles or {}).get(label, {})}
         every = -(-len(mean) // _MARKS)
         for axes, x in ((by_epoch, epochs), (by_second, epochs * seconds)):
             axes.errorbar(

@@ -1,14 +1,6 @@
 """Accuracy against the decorrelation rate."""
 
-from keras_decorr.plots.style import (
-    COLORS,
-    DASHES,
-    MARKERS,
-    check_entries,
-    finish,
-    mean_and_spread,
-    panels,
-)
+from keras_decorr.plots.style import check_entries, curve_style, finish, mean_and_spread, panels
 
 
 def rate_sensitivity(
@@ -46,11 +38,7 @@ def rate_sensitivity(
                 f"as `baseline`. Received: {rates[0]!r} for {label!r}"
             )
         means, spreads = zip(*(mean_and_spread(by_rate[rate]) for rate in rates), strict=True)
-        axes.errorbar(
-            rates, means, spreads, label=label, capsize=3,
-            color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5,
-            linestyle=DASHES[i % len(DASHES)], linewidth=1.3,
-        )  # fmt: skip
+        axes.errorbar(rates, means, spreads, label=label, capsize=3, markersize=5, **curve_style(i))
     if baseline is not None:
         mean, deviation = mean_and_spread(baseline)
         axes.axhline(mean, color="black", linewidth=1.0, linestyle=(0, (6, 4)), label="without")

@@ -71,6 +71,16 @@ def finish(figure, path, title):
     return figure
 
 
+def curve_style(i):
+    """Arguments of Matplotlib's `Line2D` for the curve of number `i` of a figure."""
+    return {
+        "color": COLORS[i % len(COLORS)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": DASHES[i % len(DASHES)],
+        "linewidth": 1.3,
+    }
+
+
 def mean_and_spread(values):
     """`(mean, standard deviation of the sample)` over the first axis; 0 for a sample of one."""
     values = np.asarray(values, "float64")
