@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from keras_decorr.commands import options
-from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
+from keras_decorr.commands.shared import (
+    console,
+    different,
+    errors_in_a_line,
+    one_of,
+    use_backend,
+    usual_batch_size,
+)
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
 
@@ -88,7 +95,6 @@ def compare(
     from keras_decorr.experiments.config import Config
     from keras_decorr.experiments.display import Progress, tables
 
-    small = dataset == "digits"
     out = out or f"results/{dataset}-{net}"
     with errors_in_a_line():
         config = Config(
@@ -98,7 +104,7 @@ def compare(
             width=width,
             rule=different(rule or ["backprop"]),
             epochs=epochs,
-            batch_size=(64 if small else 256) if batch_size is None else batch_size,
+            batch_size=usual_batch_size(dataset) if batch_size is None else batch_size,
             learning_rate=different(learning_rate),
             tuning_epochs=tuning_epochs,
             decorrelator=different(decorrelator or ["norm_preserving"]),

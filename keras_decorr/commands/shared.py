@@ -38,6 +38,11 @@ def different(values):
     return tuple(dict.fromkeys(values or ()))
 
 
+def usual_batch_size(dataset):
+    """Samples a batch where none are asked for."""
+    return 64 if dataset == "digits" else 256
+
+
 def use_backend(backend):
     """Start again with another Keras backend, which cannot change once Keras is imported."""
     if backend is None or backend == keras.backend.backend():

@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from keras_decorr.commands import options
-from keras_decorr.commands.shared import console, different, errors_in_a_line, one_of, use_backend
+from keras_decorr.commands.shared import (
+    console,
+    different,
+    errors_in_a_line,
+    one_of,
+    use_backend,
+    usual_batch_size,
+)
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
 
 
@@ -89,7 +96,6 @@ def tune(
     **keras-decorr tune --tuner grid --per-decade 1 --structure full monarch --workers 2**
     """
     use_backend(backend)
-    small = dataset == "digits"
     out = out or f"results/tune-{dataset}-{net}"
     with errors_in_a_line():
         from keras_decorr import tuning
@@ -109,7 +115,7 @@ def tune(
             tuner=tuner,
             trials=20 if trials is None and tuner in ("random", "bayesian") else trials,
             epochs=epochs,
-            batch_size=(64 if small else 256) if batch_size is None else batch_size,
+            batch_size=usual_batch_size(dataset) if batch_size is None else batch_size,
             learning_rates=learning_rates,
             decorrelation_rates=decorrelation_rates,
             per_decade=per_decade,
