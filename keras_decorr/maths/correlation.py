@@ -12,6 +12,8 @@ import math
 import keras
 from keras import ops
 
+_LARGE = 96  # features and rows of a product; measured with 64 and 96 features, 256 rows
+
 
 def transpose(A):
     """`A^T` on the last two axes."""
@@ -41,10 +43,10 @@ def multiply(A, U, row_axis=-1, transposed=False):
 
 def _better_one_by_one(A, U):
     # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
-    # matrices are large enough to be worth a node of the graph each (measured: 96 features, 256 rows).
+    # matrices are large enough to be worth a node of the graph each.
     if keras.backend.backend() != "tensorflow":
         return False
-    if len(A.shape) != 3 or min(s or 96 for s in (*A.shape[1:], *U.shape[1:])) < 96:
+    if len(A.shape) != 3 or min(s or _LARGE for s in (*A.shape[1:], *U.shape[1:])) < _LARGE:
         return False
     import tensorflow as tf
 
