@@ -17,6 +17,8 @@ from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float, values
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
 
+# An M this close to a limit is no failure, but would soon be one again if it were gone back to.
+_MARGIN = 10.0
 # So many batches in a row whose loss is not finite cannot be the fault of the data alone.
 _IN_A_ROW = 10
 
@@ -52,7 +54,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
     - A batch whose loss or gradient is not finite: the optimizer leaves its step out, as M does, and
       what it did to metrics and to moving averages of other layers is undone. Nothing else is lost.
     - An M that diverges (NaN, infinity, a gain that explodes or vanishes) or becomes singular: M goes
-      back to the last that was good and the rate of its layer is lowered. If the loss is not finite,
+      back to the last that was good, a tenth of the limits or less, and the rate of its layer is lowered. If the loss is not finite,
       either, the weights and the optimizer go back with it.
     - Weights that are not finite, or ten batches in a row without a finite loss: everything goes back,
       and all rates are lowered.
@@ -70,7 +72,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         max_condition: Condition number above which M counts as singular. Defaults to 1e6, where float32
             knows the smallest direction to one digit.
         max_gain: M explodes where its largest singular value is above this, and vanishes where it is
-            below its inverse. Defaults to 1e5.
+            below its inverse. Defaults to 1e4.
         max_restores: End the training after so many restorations of M or weights without a good look in
             between. Defaults to 10.
         verbose: 1 to print what is done, 0 to keep it in `events` only. Defaults to 1.
@@ -106,7 +108,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         every=100,
         factor=0.1,
         max_condition=1e6,
-        max_gain=1e5,
+        max_gain=1e4,
         max_restores=10,
         verbose=1,
     ):
@@ -266,8 +268,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         seen = [layer for layer in self._layers if bad or thorough or is_cheap(layer)]
         failures = {}
         for layer in self._layers:
-            limits = self.max_condition, self.max_gain
-            if failure := matrix_failure(layer, *limits, thorough=layer in seen):
+            if failure := self._failure(layer, thorough=layer in seen):
                 failures[layer] = failure
         weights = all(finite(self._learned_variables(model)))
         if bad:
@@ -281,12 +282,16 @@ class DecorrelationGuard(keras.callbacks.Callback):
             self._report_steps(model, bad)
             if not bad:
                 self._restores = 0
-                self._keep(model, seen)
+                self._keep(model, [layer for layer in seen if self._failure(layer, _MARGIN) is None])
             return
         self._restores += 1
         if self._restores >= self.max_restores:
             self._say("limit", (), f"{self._restores} restorations did not help", "Training stops.")
             model.stop_training = True
+
+    def _failure(self, layer, margin=1.0, thorough=True):
+        limits = self.max_condition / margin, self.max_gain / margin
+        return matrix_failure(layer, *limits, thorough)
 
     def _report_steps(self, model, bad):
         taken = int(ops.convert_to_numpy(model.optimizer.iterations)) - self._iterations

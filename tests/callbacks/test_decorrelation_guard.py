@@ -20,11 +20,9 @@ BATCH, BATCHES, BAD = 8, 9, 4
 PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
 
 
-def network(
-    cls=OURS, rate=1e-2, dtype=None, norm=False, structure="full", gain_rate=0.1, **compiled
-):
+def network(cls=OURS, rate=1e-2, dtype=None, norm=False, structure="full", **compiled):
     keras.utils.set_random_seed(5)
-    d = NormPreserving(rate, gain_rate=gain_rate, structure=structure, sample_fraction=1.0)
+    d = NormPreserving(rate, structure=structure, sample_fraction=1.0)
     layers = [
         keras.Input((6,)),
         DecorDense(8, activation="tanh", decorrelator=d, dtype=dtype, name="hidden"),
@@ -148,13 +146,12 @@ def test_a_batch_out_of_all_proportion(guarded, data):
     assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) > 0
 
 
-def test_a_rate_1000_times_too_large(data, capsys):
+def test_a_rate_1000_times_too_large(guarded, compiled, data, capsys):
     def condition():
         return max(map(matrix_condition, decorrelation_layers(model)))
 
-    # How far M gets between two looks is a matter of chance at this rate, less so with the whole gain.
-    model, guard = network(gain_rate=1.0), DecorrelationGuard(every=2)
-    back = rewind(model)
+    (model, guard), back = guarded, compiled[-1]
+    guard.verbose = 1
     model.decorrelation_rate = 10.0
     fit(model, data, epochs=3)
     assert not condition() < 1e6
@@ -184,6 +181,31 @@ class BreakMatrix(keras.callbacks.Callback):
             else:
                 broken *= self.value
             M.assign(broken)
+
+
+def test_m_does_not_go_back_to_one_that_nearly_failed(guarded, data):
+    model, guard = guarded
+    guard.every, kept = 1, []
+
+    class NearlyThenFully(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            M = decorrelation_layers(self.model)[0].matrices[0]
+            if batch == BAD - 1:
+                kept.append(ops.convert_to_numpy(M).copy())
+            elif batch == BAD:  # half of the largest gain that M may have
+                M.assign(kept[0] * (guard.max_gain / 2.0 / np.linalg.norm(kept[0], 2)))
+            elif batch == BAD + 1:
+                M.assign(kept[0] * np.nan)
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            M = decorrelation_layers(self.model)[0].matrices[0]
+            if batch == BAD + 1:
+                kept.append(ops.convert_to_numpy(M).copy())
+
+    fit(model, data, callbacks=[NearlyThenFully(), guard, Look()])
+    np.testing.assert_array_equal(*kept)
+    assert [event.cause for event in guard.events] == ["matrix"]
 
 
 def test_every_failure_of_m(guarded, data):
