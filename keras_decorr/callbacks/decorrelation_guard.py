@@ -12,7 +12,7 @@ from keras import ops
 from keras.src.utils import io_utils
 
 from keras_decorr.callbacks.finite_steps import FiniteSteps
-from keras_decorr.callbacks.matrix_failure import is_cheap, matrix_failure
+from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
 from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float, values
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
@@ -54,8 +54,8 @@ class DecorrelationGuard(keras.callbacks.Callback):
     - A batch whose loss or gradient is not finite: the optimizer leaves its step out, as M does, and
       what it did to metrics and to moving averages of other layers is undone. Nothing else is lost.
     - An M that diverges (NaN, infinity, a gain that explodes or vanishes) or becomes singular: M goes
-      back to the last that was good, a tenth of the limits or less, and the rate of its layer is lowered. If the loss is not finite,
-      either, the weights and the optimizer go back with it.
+      back to the last that was good, within a tenth of the limits, and its rate is lowered.
+      If the loss is not finite, either, the weights and the optimizer go back with it.
     - Weights that are not finite, or ten batches in a row without a finite loss: everything goes back,
       and all rates are lowered.
 
@@ -266,10 +266,11 @@ class DecorrelationGuard(keras.callbacks.Callback):
         """
         model = self.model
         seen = [layer for layer in self._layers if bad or thorough or is_cheap(layer)]
-        failures = {}
-        for layer in self._layers:
-            if failure := self._failure(layer, thorough=layer in seen):
-                failures[layer] = failure
+        scales = {layer: matrix_scale(layer, thorough=layer in seen) for layer in self._layers}
+        limits = self.max_condition, self.max_gain
+        failures = {
+            layer: failure for layer, scale in scales.items() if (failure := scale.failure(*limits))
+        }
         weights = all(finite(self._learned_variables(model)))
         if bad:
             self._small.restore()
@@ -282,16 +283,13 @@ class DecorrelationGuard(keras.callbacks.Callback):
             self._report_steps(model, bad)
             if not bad:
                 self._restores = 0
-                self._keep(model, [layer for layer in seen if self._failure(layer, _MARGIN) is None])
+                inner = [limit / _MARGIN for limit in limits]
+                self._keep(model, [layer for layer in seen if not scales[layer].failure(*inner)])
             return
         self._restores += 1
         if self._restores >= self.max_restores:
             self._say("limit", (), f"{self._restores} restorations did not help", "Training stops.")
             model.stop_training = True
-
-    def _failure(self, layer, margin=1.0, thorough=True):
-        limits = self.max_condition / margin, self.max_gain / margin
-        return matrix_failure(layer, *limits, thorough)
 
     def _report_steps(self, model, bad):
         taken = int(ops.convert_to_numpy(model.optimizer.iterations)) - self._iterations

@@ -1,0 +1,69 @@
+"""How the M of a layer can fail (N. Ahmad, arXiv 2407.10780): it diverges, or it becomes singular."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+# Multiply-adds up to which a look at all of M is cheap beside a hundred training steps.
+_CHEAP = 2e9
+
+
+def is_cheap(layer):
+    """Whether the condition number of a layer's M is quick to compute."""
+    shapes = [identity.shape for identity in layer.operator.identities()]
+    return sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP
+
+
+class MatrixScale(NamedTuple):
+    """What is known of the singular values of the M of a layer.
+
+    Attributes:
+        finite: Whether all its elements are finite; if not, nothing else is known.
+        least_gain: The largest singular value is this or more.
+        most_gain: It is this or less.
+        smallest: The smallest one.
+    """
+
+    finite: bool
+    least_gain: float = math.nan
+    most_gain: float = math.nan
+    smallest: float = math.nan
+
+    def failure(self, max_condition, max_gain):
+        """What is wrong with such an M: a short text, or `None`.
+
+        Args:
+            max_condition: Above this condition number M is singular.
+            max_gain: The largest singular value must lie between this and its inverse.
+        """
+        if not self.finite:
+            return "has diverged: it holds NaN or infinity"
+        if self.least_gain > max_gain:
+            return f"has diverged: its gain explodes to {self.least_gain:.1e}"
+        if self.most_gain < 1.0 / max_gain:
+            return f"vanishes: its gain is down to {self.most_gain:.1e}"
+        if self.smallest * max_condition < self.most_gain:
+            condition = self.most_gain / self.smallest if self.smallest > 0.0 else math.inf
+            return f"is singular: its condition number is {condition:.1e}"
+        return None
+
+
+def matrix_scale(layer, thorough=True):
+    """The `MatrixScale` of a built `Decorrelation`.
+
+    Args:
+        layer: The layer.
+        thorough: Find singular values. Without, only what the size of the elements tells: of the
+            smallest one nothing, and it is taken to be as large as the largest.
+    """
+    matrices = [ops.convert_to_numpy(M).astype("float64") for M in layer.matrices]
+    if not all(np.isfinite(M).all() for M in matrices):
+        return MatrixScale(finite=False)
+    if not thorough:
+        # sigma_max lies between the root mean square of its singular values and that of all together.
+        size = math.prod(float(np.linalg.norm(M)) for M in matrices)
+        return MatrixScale(True, size / math.sqrt(layer.operator.n), size, size)
+    largest, smallest = layer.operator.singular_range(matrices)
+    return MatrixScale(True, largest, largest, smallest)
