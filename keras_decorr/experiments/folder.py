@@ -1,5 +1,6 @@
 """The folder of a comparison: what it holds is written whole or not at all, and is of one kind."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -91,11 +92,23 @@ def write_json(path, content):
 
 def write_text(path, text):
     """Write a file, whole or not at all, whoever else is writing it."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with written_whole(path, uuid.uuid4().hex) as partial:
         partial.write_text(text)
+
+
+@contextlib.contextmanager
+def written_whole(path, mark="partial"):
+    """A path to write a file to, which is there at the end, whole, or not at all.
+
+    Args:
+        path: `pathlib.Path` of the file. What is written to has its suffixes.
+        mark: Text that makes the name of the unfinished file unique, where others may write it, too.
+    """
+    partial = path.with_name(f".{mark}-{path.name}")
+    try:
+        yield partial
         os.replace(partial, path)
-    finally:
+    finally:  # on a full disk, leave nothing behind
         partial.unlink(missing_ok=True)
 
 

@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-import os
+import uuid
 from typing import NamedTuple
 
 from keras_decorr import plots
 from keras_decorr.experiments.claims import LEVEL, check_claims
 from keras_decorr.experiments.figure import label, styles, words
-from keras_decorr.experiments.folder import write_text
+from keras_decorr.experiments.folder import write_text, written_whole
 from keras_decorr.experiments.grid import curves
 from keras_decorr.experiments.grid_folder import collect
 from keras_decorr.experiments.report import column, spread, summarise
@@ -218,9 +218,8 @@ def _draw(out, grid, results):
         for config, nets in results.items()
     }
     for name, seconds in (("epochs", False), ("seconds", True)):
-        partial = out / f".{name}-{os.getpid()}.png"
-        plots.panels(drawn, partial, grid.title, look, seconds=seconds)
-        os.replace(partial, out / f"{name}.png")
+        with written_whole(out / f"{name}.png", uuid.uuid4().hex) as partial:
+            plots.panels(drawn, partial, grid.title, look, seconds=seconds)
 
 
 def _sorted(nets):

@@ -3,7 +3,6 @@
 import csv
 import errno
 import math
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from keras_decorr import datasets, decorrelators
 from keras_decorr.experiments.config import Net, keeps_norm
+from keras_decorr.experiments.folder import written_whole
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
@@ -199,13 +199,9 @@ def _check_room(model, folder):
 
 
 def _save(model, checkpoint):
-    partial = checkpoint.with_name("partial.weights.h5")
-    try:
+    with written_whole(checkpoint) as partial:
         _check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
-        os.replace(partial, checkpoint)
-    finally:  # on a full disk, leave nothing behind
-        partial.unlink(missing_ok=True)
 
 
 def _checkpoint(folder, epochs):
@@ -221,9 +217,8 @@ def delete_checkpoints(folder):
 def save(model, path):
     """Save a model without the state of its optimizer, whole or not at all."""
     model.optimizer = None
-    partial = path.with_name("partial.keras")
-    model.save(partial)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        model.save(partial)
 
 
 def read(table):
@@ -238,9 +233,7 @@ def read(table):
 def write(table, rows):
     """Write a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
-    partial = table.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
+    with written_whole(table) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, table)

@@ -1,9 +1,10 @@
 """What the trials of a search say."""
 
 import csv
-import os
 
 import numpy as np
+
+from keras_decorr.experiments.folder import written_whole
 
 _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
@@ -85,14 +86,12 @@ def _gain(best, other):
 
 def write_csv(path, rows):
     """Write the trials to a CSV file, whole or not at all."""
-    partial = path.with_suffix(".partial")
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.append(names.pop(names.index("message")))
-    with partial.open("w", newline="") as file:
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def heat_map(rows, path, title, marked=None):

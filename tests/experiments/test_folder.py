@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_decorr.experiments.config import Config
-from keras_decorr.experiments.folder import prepare_folder
+from keras_decorr.experiments.folder import prepare_folder, written_whole
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 OLD = {
@@ -93,3 +93,15 @@ def test_something_else_is_refused(tmp_path, content):
     with pytest.raises(ValueError, match=r"something else than a comparison.*--out"):
         prepare_folder(tmp_path, Config())
     assert (tmp_path / "config.json").read_text() == content
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "table.csv"
+    with written_whole(path) as partial:
+        partial.write_text("old")
+        assert partial.suffix == path.suffix  # Keras and matplotlib go by it
+    with pytest.raises(OSError, match="full"), written_whole(path) as partial:
+        partial.write_text("ne")
+        raise OSError("the disk is full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
