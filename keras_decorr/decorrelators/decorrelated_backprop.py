@@ -18,7 +18,7 @@ class DecorrelatedBackprop(Decorrelator):
     Args:
         kappa: Weight of the variance in [0, 1]: 0 decorrelates only, 1 normalises only.
             Defaults to 0.5.
-        **kwargs: See `Decorrelator`: `learning_rate`, `sample_fraction`, `max_samples`,
+        **kwargs: See `Decorrelator`: `learning_rate` (2e-4), `sample_fraction`, `max_samples`,
             `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
 
     A low-rank M would act on the principal directions of the inputs, and there the rule finds nothing

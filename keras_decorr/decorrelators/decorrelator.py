@@ -10,6 +10,9 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product
 
+# eta_M, for the default structure.
+LEARNING_RATE = 2e-4
+
 
 class Decorrelator(ABC):
     """Base class of the rules by which a decorrelation matrix M follows the data.
@@ -75,7 +78,7 @@ class Decorrelator(ABC):
 
     def __init__(
         self,
-        learning_rate=2e-4,
+        learning_rate=LEARNING_RATE,
         sample_fraction=0.1,
         max_samples=512,
         update_every=1,

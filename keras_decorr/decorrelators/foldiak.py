@@ -36,6 +36,9 @@ class Foldiak(Lateral):
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
             `momentum`, `structure` (any but `"low_rank"`), `groups`.
 
+    Raises:
+        ValueError: If an argument is out of its range, or `structure` is `"low_rank"`.
+
     Example:
 
     >>> import keras_decorr

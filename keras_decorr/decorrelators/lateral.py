@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
 from keras_decorr.decorrelators.structures import Product
 from keras_decorr.maths.lateral import fixed_point, unsettled
 
@@ -65,7 +65,9 @@ class Lateral(Decorrelator):
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
     reports = ("unsettled_updates",)
 
-    def __init__(self, learning_rate=2e-4, step_size=None, steps=100, tolerance=1e-4, **kwargs):
+    def __init__(
+        self, learning_rate=LEARNING_RATE, step_size=None, steps=100, tolerance=1e-4, **kwargs
+    ):
         super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if step_size is not None:

@@ -1,7 +1,7 @@
 """The gain of the rules that keep the norm of the activations (N. Ahmad, arXiv 2407.10780)."""
 
 from keras_decorr.decorrelators.arguments import check_number
-from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
 from keras_decorr.maths import norm_preserving
 
 NORMS = ("centred", "raw", "nothing")
@@ -28,7 +28,9 @@ class Preserving(Decorrelator):
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, learning_rate=2e-4, preserve="centred", gain_rate=GAIN_RATE, **kwargs):
+    def __init__(
+        self, learning_rate=LEARNING_RATE, preserve="centred", gain_rate=GAIN_RATE, **kwargs
+    ):
         super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if preserve not in NORMS:

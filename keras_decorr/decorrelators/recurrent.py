@@ -42,6 +42,9 @@ class Recurrent(Preserving, Lateral):
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
             `momentum`, `structure` (any but `"low_rank"`), `groups`.
 
+    Raises:
+        ValueError: If an argument is out of its range, or `structure` is `"low_rank"`.
+
     Example:
 
     >>> import keras_decorr

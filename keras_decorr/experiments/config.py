@@ -162,7 +162,7 @@ class Config:
             return rule().learning_rate
         if self.dataset == "digits":
             return DIGITS_RATE
-        return self.kind.decorrelation_rate(structure, net.rule)
+        return self.kind.decorrelation_rate(structure)
 
     @property
     def decorrelations(self):

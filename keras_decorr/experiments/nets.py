@@ -17,23 +17,20 @@ class Kind:
         learning_rates: Adam's, (without, with decorrelation), for each rule that can train it. Tuned on
             CIFAR-10 with random crops and flips and batches of 256, each by the test accuracy after a
             few epochs.
-        decorrelation_rates: Those of M that did well there, by structure. A rule that wants another one
-            than the rest has an entry (structure, rule).
+        decorrelation_rates: Those of M that did well there, by structure.
         has_width: Whether `--width` sets its size.
         normalises: Whether it has BatchNormalization or LayerNormalization of its own.
     """
 
     build: Callable[..., Any]
     learning_rates: dict[str, tuple[float, float]]
-    decorrelation_rates: dict[Any, float] = field(default_factory=dict)
+    decorrelation_rates: dict[str, float] = field(default_factory=dict)
     has_width: bool = False
     normalises: bool = False
 
-    def decorrelation_rate(self, structure, rule):
+    def decorrelation_rate(self, structure):
         """The rate of M for a structure; where none was tried, that of Monarch."""
-        rates = self.decorrelation_rates
-        usual = rates.get(structure, rates["monarch"])
-        return rates.get((structure, rule), usual)
+        return self.decorrelation_rates.get(structure, self.decorrelation_rates["monarch"])
 
 
 _DENSE = Kind(

@@ -21,6 +21,9 @@ class DecorGroupQueryAttention(DecorProjections, keras.layers.GroupQueryAttentio
     Call arguments:
         As in `keras.layers.GroupQueryAttention`.
 
+    Raises:
+        ValueError: If the number of features of an input is unknown.
+
     Example:
 
     >>> import numpy as np, keras_decorr

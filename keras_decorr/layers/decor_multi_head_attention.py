@@ -20,6 +20,9 @@ class DecorMultiHeadAttention(DecorProjections, keras.layers.MultiHeadAttention)
     Call arguments:
         As in `keras.layers.MultiHeadAttention`.
 
+    Raises:
+        ValueError: If the number of features of an input is unknown.
+
     Example:
 
     >>> import numpy as np, keras_decorr

@@ -24,6 +24,9 @@ class DecorSeparableConv1D(DecorSeparableConv):
         inputs: Tensor of rank 3.
         training: Use the mean of the batch, and move M. Defaults to False.
 
+    Raises:
+        ValueError: If the inputs are not of rank 3, or if their number of channels is unknown.
+
     Example:
 
     >>> import numpy as np, keras_decorr

@@ -23,10 +23,14 @@ def conv_net(
         input_shape: Shape of one image, `(height, width, channels)`.
         classes: Number of classes.
         decorrelator: Decorrelator of every layer, or `None` for a net without decorrelation.
-        filters: Filters of the convolutions, one tuple for each block before a 2x2 pooling.
-        hidden: Units of the dense layer.
-        batch_normalization: Put `keras.layers.BatchNormalization` before each activation.
-        classifier_activation: Activation of the output; `None` returns logits.
+            Defaults to `"norm_preserving"`.
+        filters: Filters of the convolutions, one tuple for each block before a 2x2 pooling. Defaults
+            to `((32, 32), (64, 64))`, as in the paper.
+        hidden: Units of the dense layer. Defaults to 1000.
+        batch_normalization: Put `keras.layers.BatchNormalization` before each activation. Defaults to
+            False.
+        classifier_activation: Activation of the output; `None` returns logits. Defaults to
+            `"softmax"`, as in keras.applications.
         for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain
             Keras model, which learns by backpropagation. True: the same net, with the same initial
             weights, that takes any `learning_rule` in `compile`.

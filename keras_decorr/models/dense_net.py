@@ -22,9 +22,12 @@ def dense_net(
         input_shape: Shape of one input, such as `(32, 32, 3)`. It is flattened.
         classes: Number of classes.
         decorrelator: Decorrelator of every layer, or `None` for a net without decorrelation.
-        hidden: Units of the hidden layers.
-        batch_normalization: Put `keras.layers.BatchNormalization` before each activation.
-        classifier_activation: Activation of the output; `None` returns logits.
+            Defaults to `"norm_preserving"`.
+        hidden: Units of the hidden layers. Defaults to four of 1000, as in the paper.
+        batch_normalization: Put `keras.layers.BatchNormalization` before each activation. Defaults to
+            False.
+        classifier_activation: Activation of the output; `None` returns logits. Defaults to
+            `"softmax"`, as in keras.applications.
         for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain
             Keras model, which learns by backpropagation. True: the same net, with the same initial
             weights, that takes any `learning_rule` in `compile`.

@@ -25,11 +25,13 @@ def resnet18(
         input_shape: Shape of one image, `(height, width, channels)`.
         classes: Number of classes.
         decorrelator: Decorrelator of every layer, or `None` for a net without decorrelation.
+            Defaults to `"norm_preserving"`.
         stem: `"cifar"` (a 3x3 convolution) or `"imagenet"` (7x7 with stride 2, and 3x3 max pooling).
             Default: by the size of the images, the second above 64 pixels.
         width: Channels of the first group; every other has twice those of the one before. Defaults to
             64, as published.
-        classifier_activation: Activation of the output; `None` returns logits.
+        classifier_activation: Activation of the output; `None` returns logits. Defaults to
+            `"softmax"`, as in keras.applications.
         for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain
             Keras model, which learns by backpropagation. True: the same net, with the same initial
             weights, that takes any `learning_rule` in `compile`.

@@ -33,14 +33,17 @@ def vit(
         input_shape: Shape of one image, `(height, width, channels)`.
         classes: Number of classes.
         decorrelator: Decorrelator of every layer (the embedding of the patches, the projections of the
-            attention, the dense layers), or `None` for a net without decorrelation.
-        patch_size: Height and width of a patch; it must divide those of the image.
-        width: Features of a token.
-        depth: Number of blocks.
-        heads: Heads of the attention; they must divide `width`.
-        mlp_ratio: Hidden units of a block's dense layers over `width`.
-        dropout: Dropout after attention and dense layers.
-        classifier_activation: Activation of the output; `None` returns logits.
+            attention, the dense layers), or `None` for a net without decorrelation. Defaults to
+            `"norm_preserving"`.
+        patch_size: Height and width of a patch; it must divide those of the image. Defaults to 4, for
+            images of 32 pixels.
+        width: Features of a token. Defaults to 192: with `heads` that of the published DeiT-Ti.
+        depth: Number of blocks. Defaults to 6.
+        heads: Heads of the attention; they must divide `width`. Defaults to 3.
+        mlp_ratio: Hidden units of a block's dense layers over `width`. Defaults to 2.
+        dropout: Dropout after attention and dense layers, a fraction of the features. Defaults to 0.
+        classifier_activation: Activation of the output; `None` returns logits. Defaults to
+            `"softmax"`, as in keras.applications.
         for_any_rule: Makes a difference with `decorrelator=None` alone. False (default): a plain Keras
             model. True: the same net of decorrelating layers that do nothing.
         kernel_initializer: Initializer of all kernels. Defaults to Keras's own.
