@@ -24,19 +24,21 @@ class Sample(NamedTuple):
         stages: Outputs of every stage of M, as its structure lays them out, or `None` to have them
             computed.
         rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+        kept: Float32 number of rows that a mask keeps, or `None` for all. The others lie at the mean.
     """
 
     X: Any
     mean: Any
     stages: list | None
     rows: int | None
+    kept: Any = None
 
     @classmethod
     def joined(cls, samples, row_axis):
         """The samples of several forward passes as one; `row_axis` is that of their stages."""
         if len(samples) == 1:
             return samples[0]
-        X, means, stages, rows = zip(*samples, strict=True)
+        X, means, stages, rows, kept = zip(*samples, strict=True)
         joined = None
         if not any(calls is None for calls in stages):
             joined = [ops.concatenate(calls, axis=row_axis) for calls in zip(*stages, strict=True)]
@@ -45,7 +47,13 @@ class Sample(NamedTuple):
             None if means[0] is None else sum(means[1:], means[0]) / len(means),
             joined,
             None if None in rows else sum(rows),
+            None if all(count is None for count in kept) else sum(s.row_count for s in samples),
         )
+
+    @property
+    def row_count(self):
+        """Float32 number of the rows that count."""
+        return ops.cast(ops.shape(self.X)[0], "float32") if self.kept is None else self.kept
 
 
 class Collection:

@@ -205,12 +205,14 @@ class Decorrelation(keras.layers.Layer):
             stages = [sampled(U, self.operator.row_axis) for U in stages]
         else:  # in half precision they are too coarse
             stages = None
-        if mask is not None:  # a masked row counts as one that lies at the mean
-            kept = sampled(ops.reshape(mask, (-1, 1)))
-            X = kept * X + (0.0 if mean is None else (1.0 - kept) * mean)
-            each = kept if self.operator.row_axis == -2 else transpose(kept)
-            stages = stages and [each * U for U in stages]
-        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1])))
+        kept = None
+        if mask is not None:  # a masked row lies at the mean, whatever it holds
+            counts = sampled(ops.reshape(mask, (-1, 1)))
+            kept, counts = ops.sum(counts), counts > 0.0
+            X = ops.where(counts, X, 0.0 if mean is None else mean)
+            each = counts if self.operator.row_axis == -2 else transpose(counts)
+            stages = stages and [ops.where(each, U, 0.0) for U in stages]
+        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1]), kept))
 
     def expected_rows(self, shape):
         """The likely number of sampled rows in a batch of `shape`, its last axis left out."""
@@ -247,7 +249,7 @@ class Decorrelation(keras.layers.Layer):
             `skipped_updates`, 1 if the step was skipped; what the decorrelator reports.
         """
         d = self.decorrelator
-        X, mean, stages, rows = sample
+        X, mean, stages, rows, kept = sample
         row_axis = self.operator.row_axis
         matrices = [ops.convert_to_tensor(M) for M in self.matrices]
         Z = X if mean is None else X - mean
@@ -263,14 +265,20 @@ class Decorrelation(keras.layers.Layer):
         # All replicas take the step, or none.
         finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
         gains = d.share_of_gain(replica_mean(ops.where(finite, gains, 1.0)))
-        reports = self._reports(matrices, lambda: Z, stages)
+        reports = self._reports(matrices, Z, stages)
+        # The rule divides by the number of all rows, of which those that a mask leaves out are zero.
+        learns = finite
+        if kept is not None:
+            weight = ops.sqrt(ops.cast(ops.shape(X)[0], "float32") / ops.maximum(kept, 1.0))
+            Z, stages = weight * Z, [weight * U for U in stages]
+            learns = ops.logical_and(finite, replica_mean(kept) > 0.0)
         stages = [ops.where(finite, U, 0.0) for U in stages]
 
         def centred():
             return ops.where(finite, Z, 0.0)
 
         def moved():
-            eta = ops.where(finite, ops.cast(d.learning_rate, "float32"), 0.0)
+            eta = ops.where(learns, ops.cast(d.learning_rate, "float32"), 0.0)
 
             memory = [[ops.convert_to_tensor(v) for v in stage] for stage in self.memory]
 
@@ -312,7 +320,7 @@ class Decorrelation(keras.layers.Layer):
     def _reports(self, matrices, Z, stages):
         if not self.decorrelator.reports:
             return {}
-        inputs = [give() for give in self.operator.inputs(Z, stages)]
+        inputs = [give() for give in self.operator.inputs(lambda: Z, stages)]
         counts = self.decorrelator.report(matrices, inputs, stages, self.operator.row_axis)
         # What one replica sees, all report.
         return {
@@ -359,5 +367,6 @@ def row_mean(inputs, mask=None):
     X = ops.cast(inputs, "float32")
     if mask is None:
         return ops.mean(X, axis=axes)
-    weight = ops.expand_dims(ops.cast(mask, "float32"), -1)
-    return ops.sum(X * weight, axis=axes) / ops.maximum(ops.sum(weight), 1.0)
+    kept = ops.expand_dims(ops.cast(mask, "bool"), -1)
+    count = ops.sum(ops.cast(kept, "float32"))
+    return ops.sum(ops.where(kept, X, 0.0), axis=axes) / ops.maximum(count, 1.0)

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
-from keras_decorr.layers import Decorrelation
+from keras_decorr.decorrelators import (
+    ZCA,
+    DecorrelatedBackprop,
+    Foldiak,
+    NormPreserving,
+    Recurrent,
+)
+from keras_decorr.layers import Decorrelation, collection
 
 
 def decorrelator(**arguments):
@@ -77,17 +83,53 @@ def test_a_frozen_layer_runs_as_in_inference(rng):
 def test_masked_steps_do_not_count_and_the_mask_passes(rng):
     x = rng.normal(size=(6, 4, 3)).astype("float32")
     mask = np.arange(4)[None] < np.array([4, 3, 4, 1, 2, 4])[:, None]
-    spoiled = np.where(mask[..., None], x, 1e3).astype("float32")
-    results = []
-    for inputs in (x, spoiled):
-        layer = Decorrelation(decorrelator())
-        layer(inputs, training=True, mask=mask)
-        results.append([numpy(layer.matrices[0]), numpy(layer.moving_mean)])
-    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(results[0][1], x[mask].mean(0), rtol=1e-4, atol=1e-6)
+    spoiled = np.where(mask[..., None], x, np.nan).astype("float32")
+    for d in (
+        NormPreserving(0.1, sample_fraction=1.0),
+        NormPreserving(0.1, "raw", 1.0, sample_fraction=1.0, structure="full"),
+        DecorrelatedBackprop(0.9, learning_rate=0.1, sample_fraction=1.0),
+        ZCA(0.5, sample_fraction=1.0),
+        Recurrent(0.1, sample_fraction=1.0),
+        Foldiak(0.1, sample_fraction=1.0),
+    ):
+        layers = Decorrelation(d), Decorrelation(d)
+        for layer, inputs, kept in zip(layers, (spoiled, x[mask]), (mask, None), strict=True):
+            layer(inputs, training=True, mask=kept)
+        for ours, expected in zip(*(layer.variables for layer in layers), strict=True):
+            np.testing.assert_allclose(numpy(ours), numpy(expected), rtol=1e-5, atol=1e-6)
+        assert int(numpy(layers[0].skipped_updates)) == 0
     embedded = keras.layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0]]))
     out = Decorrelation()(embedded)
     assert keras.src.backend.get_keras_mask(out) is not None
+
+
+def test_a_batch_that_is_masked_as_a_whole_changes_nothing(rng):
+    x = rng.normal(size=(6, 4, 3)).astype("float32")
+    for d in (NormPreserving(0.1), DecorrelatedBackprop(0.5, learning_rate=0.1), ZCA(0.5)):
+        layer = Decorrelation(d)
+        layer.build(x.shape)
+        before = [numpy(M).copy() for M in layer.matrices]
+        layer(x, training=True, mask=np.zeros((6, 4), bool))
+        for M, old in zip(layer.matrices, before, strict=True):
+            np.testing.assert_allclose(numpy(M), old, atol=1e-6)
+
+
+def test_calls_with_masks_join_by_the_rows_that_count(rng):
+    x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
+    mask = np.arange(4)[None] < np.array([4, 1, 2, 4, 3])[:, None]
+    samples = []
+    for layer, calls in (
+        (Decorrelation(decorrelator()), [(x[0], mask), (x[1], None)]),
+        (Decorrelation(decorrelator()), [(x[0][mask], None), (x[1], None)]),
+    ):
+        layer.build((None, 3))
+        with collection.collect() as opened:
+            for inputs, kept in calls:
+                layer.observe(inputs, None, kept)
+        ((_, sample),) = opened.flush()
+        layer.update(sample)
+        samples.append(numpy(layer.matrices[0]))
+    np.testing.assert_allclose(*samples, rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_of_one_changes_nothing_but_the_mean():
