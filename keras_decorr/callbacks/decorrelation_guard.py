@@ -5,13 +5,14 @@ high a rate, M diverges or collapses.
 """
 
 import math
+from itertools import chain
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 from keras.src.utils import io_utils
 
-from keras_decorr.callbacks.finite_steps import FiniteSteps
+from keras_decorr.callbacks.finite_steps import FiniteSteps, steps_taken
 from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
 from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float, values
 from keras_decorr.decorrelators.arguments import check_count, check_number
@@ -230,7 +231,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
     def _count(self, model):
         """Count from here the steps that the optimizer leaves out."""
         self._processed = self._reported = 0
-        self._iterations = int(ops.convert_to_numpy(model.optimizer.iterations))
+        self._taken = steps_taken(model.optimizer)
 
     def _keep_small(self, again=True):
         """Keep what every batch changes beside weights and M: metrics, moving averages of other layers.
@@ -292,7 +293,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
             model.stop_training = True
 
     def _report_steps(self, model, bad):
-        taken = int(ops.convert_to_numpy(model.optimizer.iterations)) - self._iterations
+        taken = steps_taken(model.optimizer) - self._taken
         others = self._processed - taken - self._reported
         if bad:
             self._say("batch", (), "the loss of a batch is not finite", "Its step is left out.")
@@ -313,8 +314,11 @@ class DecorrelationGuard(keras.callbacks.Callback):
             self._matrices[id(layer)].restore()
             return
         # It failed before it was ever seen to be good.
-        for variable, identity in zip(layer.matrices, layer.operator.identities(), strict=True):
-            variable.assign(identity)
+        for stage, identity in enumerate(layer.operator.identities()):
+            layer.matrices[stage].assign(identity)
+            start = layer.decorrelator.memory(identity).values()
+            for variable, value in zip(layer.memory[stage], start, strict=True):
+                variable.assign(value)
 
     def _restore_all(self, model, failures, weights):
         if self._learned is None:
@@ -368,6 +372,6 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
 
 def _of_matrix(layer):
-    """The variables that make up the M of a layer, its mean included."""
+    """The variables that make up the M of a layer, its mean and what its rule remembers included."""
     mean = [layer.moving_mean] if layer.decorrelator.center else []
-    return [*layer.matrices, *mean]
+    return [*layer.matrices, *chain(*layer.memory), *mean]

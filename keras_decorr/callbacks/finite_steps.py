@@ -70,6 +70,13 @@ class FiniteSteps:
             self._wrapper.dynamic_scale.assign(self._wrapper.initial_scale)
 
 
+def steps_taken(optimizer):
+    """How many steps an optimizer has not left out, those that only accumulate a gradient included."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # `iterations` counts a step of accumulation once for all its batches.
+    return int(keras.ops.convert_to_numpy(inner._iterations))
+
+
 def _scope(model):
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's
     return nullcontext() if strategy is None else strategy.scope()

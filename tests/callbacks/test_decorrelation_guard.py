@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import chain
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.callbacks import DecorrelationGuard
-from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators import ZCA, NormPreserving, Recurrent
 from keras_decorr.layers import DecorDense
 from keras_decorr.metrics.decorrelation_state import matrix_condition
 from keras_decorr.training import decorrelation_layers
@@ -20,9 +21,9 @@ BATCH, BATCHES, BAD = 8, 9, 4
 PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
 
 
-def network(cls=OURS, rate=1e-2, dtype=None, norm=False, structure="full", **compiled):
+def network(cls=OURS, rate=1e-2, dtype=None, norm=False, rule=NormPreserving, **compiled):
     keras.utils.set_random_seed(5)
-    d = NormPreserving(rate, structure=structure, sample_fraction=1.0)
+    d = rule(learning_rate=rate, structure="full", sample_fraction=1.0)
     layers = [
         keras.Input((6,)),
         DecorDense(8, activation="tanh", decorrelator=d, dtype=dtype, name="hidden"),
@@ -181,6 +182,29 @@ class BreakMatrix(keras.callbacks.Callback):
             else:
                 broken *= self.value
             M.assign(broken)
+
+
+@pytest.mark.parametrize("rule", [ZCA, Recurrent])
+def test_other_rules_are_repaired_with_what_they_remember(rule, data):
+    model, guard = network(rule=rule), DecorrelationGuard(every=1, verbose=0)
+    batch = data[0][:BATCH].copy()
+    batch[:, 2] *= 1e8
+    history = fit(model, spoiled(data, x=batch), callbacks=[guard])
+    assert_finite(model, history)
+    # The rule may leave M as it was (ZCA: the large variance is 1 again) or be taken back, once.
+    assert [event.cause for event in guard.events] in ([], ["matrix"])
+    covariances = [v for layer in decorrelation_layers(model) for v in chain(*layer.memory)]
+    assert all(np.abs(ops.convert_to_numpy(v)).max() < 1e6 for v in covariances)
+
+
+def test_a_gradient_that_is_accumulated_is_no_failure(data):
+    model, guard = network(), DecorrelationGuard(every=2, verbose=0)
+    model.compile(keras.optimizers.Adam(1e-2, gradient_accumulation_steps=3), "mse")
+    model.fit(*data, batch_size=BATCH, verbose=0, callbacks=[guard])
+    assert guard.events == []
+    x, _ = spoiled(data, x=np.nan)
+    model.fit(x, data[1], batch_size=BATCH, verbose=0, shuffle=False, callbacks=[guard])
+    assert [event.cause for event in guard.events] == ["batch"]
 
 
 def test_m_does_not_go_back_to_one_that_nearly_failed(guarded, data):
