@@ -70,12 +70,11 @@ class DecorDense(DecorLayer):
         sizes = (size if isinstance(size, int) else USUAL_BATCH for size in inputs.shape[:-1])
         rows = math.prod(sizes)
         # Nothing can be folded into a quantized kernel.
-        quantized = self.layer.quantization_mode is not None
-        if self.decorrelation is None or (rows > self.units and not quantized):
+        if self.decorrelation is None or (rows > self.units and not self.quantized):
             return super().call(inputs, training, mask)
         inputs = wiring.current().inputs(self, inputs)
         inputs = self.decorrelation(inputs, training=training, mask=mask)
-        return self.layer.call(inputs) if quantized else self.linear_map(inputs)
+        return self.layer(inputs) if self.quantized else self.linear_map(inputs)
 
     def op(self, x, K):
         return ops.matmul(x, K)

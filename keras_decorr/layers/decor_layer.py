@@ -61,11 +61,11 @@ class DecorLayer(keras.layers.Layer):
             trainable=trainable,
             **own,
         )
-        self.supports_masking = True
         if layer is None:
             kwargs |= {"name": to_snake_case(self.twin.__name__), "dtype": dtype}
             layer = self.twin(*args, trainable=trainable, **kwargs)
         self.layer = layer
+        self.supports_masking = layer.supports_masking
         decorrelator = decorrelators.get(decorrelator)
         self.decorrelation = decorrelator and Decorrelation(
             decorrelator, name="decorrelation", dtype=self.dtype_policy, trainable=self.trainable
@@ -85,6 +85,11 @@ class DecorLayer(keras.layers.Layer):
     def bias(self):
         """The bias, or `None`."""
         return self.layer.bias
+
+    @property
+    def quantized(self):
+        """Whether the kernel is quantized: then the Keras layer alone knows how to use it."""
+        return getattr(self.layer, "quantization_mode", None) is not None
 
     # --- the kernel as a matrix ---------------------------------------------------------------
 
@@ -119,6 +124,14 @@ class DecorLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, inputs, training=None, mask=None):
+        if self.quantized:
+            if self.decorrelation is None:
+                return self.layer(inputs)
+            raise ValueError(
+                f"M cannot be folded into the quantized kernel of {type(self).__name__} {self.name!r}. "
+                "Quantize the folded model: `keras_decorr.fold(model).quantize(...)`. "
+                f"Received: quantization mode {self.layer.quantization_mode!r}"
+            )
         inputs = wiring.current().inputs(self, inputs)
         if self.decorrelation is None:
             return self.linear_map(inputs)

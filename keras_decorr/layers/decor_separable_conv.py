@@ -41,7 +41,6 @@ class DecorSeparableConv(keras.layers.Layer):
             **{name: config[name] for name in ("name", "trainable")},
             dtype=kwargs.get("dtype"),
         )
-        self.supports_masking = True
         self._config = config
         self._decorrelator = decorrelators.get(decorrelator)
         over_channels = self._decorrelator and self._decorrelator.structure == "channel"
