@@ -8,6 +8,7 @@ from keras import ops
 
 # Multiply-adds up to which a look at all of M is cheap beside a hundred training steps.
 _CHEAP = 2e9
+_PROBES = 8
 
 
 def is_cheap(layer):
@@ -55,15 +56,26 @@ def matrix_scale(layer, thorough=True):
 
     Args:
         layer: The layer.
-        thorough: Find singular values. Without, only what the size of the elements tells: of the
-            smallest one nothing, and it is taken to be as large as the largest.
+        thorough: Find singular values. Without, only what M does to a few random vectors: of the
+            smallest one that tells nothing, and it is taken to be as large as the largest.
     """
     matrices = [ops.convert_to_numpy(M).astype("float64") for M in layer.matrices]
     if not all(np.isfinite(M).all() for M in matrices):
         return MatrixScale(finite=False)
     if not thorough:
-        # sigma_max lies between the root mean square of its singular values and that of all together.
-        size = math.prod(float(np.linalg.norm(M)) for M in matrices)
-        return MatrixScale(True, size / math.sqrt(layer.operator.n), size, size)
+        least = float(np.max(_gains(layer.operator, matrices)))
+        # The mean square of the singular values is about that of the gains, and sigma_max^2 at most
+        # their sum.
+        most = math.sqrt(layer.operator.n) * least
+        return MatrixScale(True, least, most, most)
     largest, smallest = layer.operator.singular_range(matrices)
     return MatrixScale(True, largest, largest, smallest)
+
+
+def _gains(operator, matrices):
+    """`||M v|| / ||v||` of a few random `v`."""
+    V = np.random.default_rng(0).normal(size=(_PROBES, operator.n)).astype("float32")
+    tensors = [ops.convert_to_tensor(M, "float32") for M in matrices]
+    U = operator.rows(operator.stages(tensors, ops.convert_to_tensor(V))[-1])
+    norms = np.linalg.norm(ops.convert_to_numpy(U).astype("float64"), axis=-1)
+    return np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf)

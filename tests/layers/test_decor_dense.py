@@ -176,3 +176,14 @@ def test_a_mask_goes_no_further_than_behind_the_twin():
     ):
         mask = keras.src.backend.get_keras_mask(layer(embedded))
         assert (mask is not None) == passes
+
+
+def test_a_constraint_holds_after_a_training_step(rng):
+    layer = DecorDense(3, kernel_constraint="unit_norm", bias_constraint="non_neg")
+    model = keras.Sequential([keras.Input((6,)), layer])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x = rng.normal(size=(8, 6)).astype("float32")
+    model.train_on_batch(x, -5.0 + 0.0 * x[:, :3])
+    kernel, bias = (ops.convert_to_numpy(v) for v in (layer.kernel, layer.bias))
+    np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), 1.0, rtol=1e-5)
+    assert bias.min() >= 0.0
