@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr import datasets
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import (
     console,
@@ -14,7 +15,9 @@ from keras_decorr.commands.shared import (
     usual_batch_size,
 )
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
+from keras_decorr.decorrelators.decorrelator import STRUCTURE
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
+from keras_decorr.extras import check_installed
 
 
 def compare(
@@ -52,13 +55,8 @@ def compare(
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; give several to compare them"),
     ] = None,
-    preserve: Annotated[
-        str, typer.Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)")
-    ] = NORMS[0],
-    gain_rate: Annotated[
-        float,
-        typer.Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)"),
-    ] = GAIN_RATE,
+    preserve: options.Preserve = NORMS[0],
+    gain_rate: options.GainRate = GAIN_RATE,
     groups: options.Groups = 32,
     rank: options.Rank = None,
     max_samples: Annotated[
@@ -109,7 +107,7 @@ def compare(
             tuning_epochs=tuning_epochs,
             decorrelator=different(decorrelator or ["norm_preserving"]),
             decorrelation_rate=different(decorrelation_rate),
-            structure=different(structure or ["monarch"]),
+            structure=different(structure or [STRUCTURE]),
             preserve=preserve,
             gain_rate=gain_rate,
             groups=groups,
@@ -120,6 +118,8 @@ def compare(
             augment=augment,
             seeds=seeds,
         )
+        needed = {"data": datasets.packages(dataset), "plots": ("matplotlib",)}
+        check_installed("keras-decorr compare", **needed)
         summary, results, rates = run(config, out, Progress(console))
     for table in tables(summary, results, rates):
         console.print(table)

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr import datasets
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, errors_in_a_line, one_of, use_backend
-from keras_decorr.datasets import NAMES
+from keras_decorr.extras import check_installed
 
 
 def inspect(
@@ -16,7 +17,7 @@ def inspect(
     ],
     dataset: Annotated[
         str | None,
-        typer.Option(help=f"images to look with: {one_of(NAMES)}; default: a run's"),
+        typer.Option(help=f"images to look with: {one_of(datasets.NAMES)}; default: a run's"),
     ] = None,
     data_dir: options.DataDir = None,
     data: Annotated[
@@ -47,11 +48,13 @@ def inspect(
 
     with errors_in_a_line():
         models, config = inspection.find(path)
+        name = dataset or config.get("dataset", "digits")
+        needed = {"data": datasets.packages(name) if data is None else (), "plots": ("matplotlib",)}
+        check_installed("keras-decorr inspect", **needed)
         report = prepare_file(out or inspection.usual_report(path))
         if data is not None:
             batch = inspection.Batch.of_file(data, samples)
         else:
-            name = dataset or config.get("dataset", "digits")
             data_dir = data_dir or (
                 config.get("data_dir") if name == config.get("dataset") else None
             )

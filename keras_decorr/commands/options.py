@@ -6,6 +6,7 @@ import typer
 
 from keras_decorr.commands.shared import BACKENDS, one_of
 from keras_decorr.datasets import NAMES
+from keras_decorr.decorrelators.preserving import NORMS
 from keras_decorr.experiments.nets import NETS
 
 Dataset = Annotated[str, typer.Option(help=one_of(NAMES))]
@@ -21,6 +22,12 @@ Width = Annotated[
 ]
 BatchSize = Annotated[
     int | None, typer.Option(help="samples a batch; default: 64 for the digits, 256 for the others")
+]
+Preserve = Annotated[
+    str, typer.Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)")
+]
+GainRate = Annotated[
+    float, typer.Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)")
 ]
 Groups = Annotated[int, typer.Option(help="the most groups of a structured M")]
 Rank = Annotated[int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")]

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr import datasets
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import console, errors_in_a_line, use_backend
+from keras_decorr.extras import check_installed
 
 
 def reproduce(
@@ -44,6 +46,9 @@ def reproduce(
             console.print(grid_list([read_grid(name) for name in names()]))
             return
         chosen = read_grid(grid, scale, data_dir, seeds)
+        data = {name for config in chosen.panels for name in datasets.packages(config.dataset)}
+        needed = {"data": ("scipy", *sorted(data)), "plots": ("matplotlib",)}
+        check_installed("keras-decorr reproduce", **needed)
         out = out or f"results/{chosen.name}-{scale}"
         report = run(chosen, out, GridProgress(console, chosen, out), retry)
     for table in grid_tables(report):

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 import keras
 import typer
 from rich.console import Console
+from rich.text import Text
 
 console = Console()
+error_console = Console(stderr=True)
 show_tracebacks = False  # set by `keras-decorr --debug`
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -16,14 +18,14 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @contextmanager
 def errors_in_a_line():
-    """Show an error of the user's (a bad argument, a missing file) in a line, and exit with 2."""
+    """Show an error of the user's (a bad argument, a missing file) in a line on stderr; exit with 2."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
         if show_tracebacks:
             raise
-        console.print(f"[red]{type(error).__name__}[/red]:", end=" ")
-        console.print(str(error), highlight=False, markup=False)
+        line = Text.assemble((type(error).__name__, "red"), ": ", " ".join(str(error).split()))
+        error_console.print(line, soft_wrap=True)
         raise typer.Exit(2) from error
 
 
@@ -48,8 +50,8 @@ def use_backend(backend):
     if backend is None or backend == keras.backend.backend():
         return
     if backend not in BACKENDS:
-        console.print(f"Option --backend must be tensorflow, jax or torch. Received: {backend!r}")
-        raise typer.Exit(2)
+        with errors_in_a_line():
+            raise ValueError(f"Option --backend must be {one_of(BACKENDS)}. Received: {backend!r}")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "keras_decorr.commands.main", *sys.argv[1:]]
     sys.stdout.flush()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from keras_decorr import datasets, tuning
 from keras_decorr.commands import options
 from keras_decorr.commands.shared import (
     console,
@@ -14,6 +15,9 @@ from keras_decorr.commands.shared import (
     usual_batch_size,
 )
 from keras_decorr.decorrelators import DECORRELATORS, Decorrelator
+from keras_decorr.decorrelators.decorrelator import STRUCTURE
+from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
+from keras_decorr.extras import check_installed
 
 
 def tune(
@@ -54,6 +58,8 @@ def tune(
         list[str] | None,
         typer.Option(help=f"{one_of(Decorrelator.structures)}; several to search them"),
     ] = None,
+    preserve: options.Preserve = NORMS[0],
+    gain_rate: options.GainRate = GAIN_RATE,
     groups: options.Groups = 32,
     rank: options.Rank = None,
     max_samples: Annotated[
@@ -98,13 +104,9 @@ def tune(
     use_backend(backend)
     out = out or f"results/tune-{dataset}-{net}"
     with errors_in_a_line():
-        from keras_decorr import tuning
         from keras_decorr.decorrelators.arguments import check_count
-
-        tuning.check_installed(plots=True)
         from keras_decorr.tuning.config import TuningConfig
         from keras_decorr.tuning.display import Display, comparison, verdict
-        from keras_decorr.tuning.search import search
 
         check_count("tune", "--workers", workers)
         config = TuningConfig(
@@ -122,7 +124,9 @@ def tune(
             rule=different(rule or ["backprop"]),
             optimizer=different(optimizer or ["adam"]),
             decorrelator=decorrelator,
-            structure=different(structure or ["monarch"]),
+            structure=different(structure or [STRUCTURE]),
+            preserve=preserve,
+            gain_rate=gain_rate,
             groups=groups,
             rank=rank,
             max_samples=different(max_samples),
@@ -132,6 +136,10 @@ def tune(
             images=images,
             seed=seed,
         )
+        needed = {"tuner": tuning.PACKAGES, "plots": ("matplotlib",)}
+        check_installed("keras-decorr tune", data=datasets.packages(dataset), **needed)
+        from keras_decorr.tuning.search import search  # which imports KerasTuner
+
         found = search(config, out, Display(console, config.trials), workers)
     if found is None:
         return  # a worker: its chief has the results

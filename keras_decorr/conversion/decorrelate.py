@@ -47,8 +47,8 @@ def decorrelate(
             that is in it. Default: everything that can be converted.
         exclude: What to leave as it is, in the same form.
         max_features: Layers with more features than this get the structure `above`.
-        above: A structure of M for these layers, or `None` to leave them plain. Defaults to
-            `"monarch"`.
+        above: A structure of M for these layers, another than the decorrelator's, or `None` to leave
+            them plain. Defaults to `"monarch"`.
 
     Returns:
         A `keras_decorr.Model` or `keras_decorr.Sequential`; where the model is of a class of the user's
@@ -58,7 +58,8 @@ def decorrelate(
     Raises:
         TypeError: If `model` is no Keras model, or a selector is none.
         ValueError: If the model is not built or decorrelates already, if a selector matches nothing, if
-            an argument of the decorrelator does not suit a layer, or if nothing was converted.
+            `above` is no structure of the decorrelator or its own, if an argument of the decorrelator
+            does not suit a layer, or if nothing was converted.
 
     Example:
 
@@ -99,9 +100,9 @@ class _Decorrelating(Converter):
         self._decorrelator = decorrelator
         self._max_features = max_features
         self._larger = None
-        if max_features is not None:
-            check_count("decorrelate", "max_features", max_features)
-            self._larger = above and _changed(decorrelator, structure=above)
+        _check_above(decorrelator, max_features, above)
+        if max_features is not None and above is not None:
+            self._larger = _changed(decorrelator, structure=above)
 
     def convert(self, layer, inside):
         new = self._convert(layer, inside)
@@ -152,6 +153,28 @@ class _Decorrelating(Converter):
             new.supports_masking = layer.supports_masking  # a mask goes no further than before
             build_like(new, layer)
         return new
+
+
+def _check_above(decorrelator, max_features, above):
+    """Raise unless layers with more than `max_features` become something else by `above`."""
+    own, limited = decorrelator.structure, max_features is not None
+    if limited:
+        check_count("decorrelate", "max_features", max_features)
+    # Where it is not used, its default may be none of the decorrelator's.
+    known = decorrelator.structures if limited else decorrelators.Decorrelator.structures
+    if above is not None and above not in known:
+        raise ValueError(
+            f"Argument `above` of decorrelate must be one of {sorted(known)} or None. "
+            f"Received: {above!r}"
+        )
+    if limited and above == own:
+        raise ValueError(
+            "Argument `above` of decorrelate must differ from the structure of the decorrelator, or "
+            "`max_features` has no effect. Give above=None to leave wide layers plain, another "
+            "structure such as above='block_diagonal', or a decorrelator with structure='full'. "
+            f"Received: max_features={max_features}, above={above!r} and a decorrelator with "
+            f"structure={own!r}"
+        )
 
 
 def _changed(decorrelator, **arguments):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_decorr.datasets.augment import centre_crop, crop_and_flip
+from keras_decorr.extras import check_installed
 
 # Images to take statistics of at once; all at once would need four times the memory of the data set.
 _PART = 1000
@@ -93,6 +94,7 @@ class Images:
         Returns:
             A dataset of `(images, labels)`, normalised by channel to mean 0 and variance 1.
         """
+        check_installed("Images.train", data=("tensorflow",))
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices((self.x_train, self.y_train))
@@ -111,6 +113,7 @@ class Images:
 
     def test(self, batch_size=256):
         """The test images as a `tf.data.Dataset`, in a fixed order, normalised like the others."""
+        check_installed("Images.test", data=("tensorflow",))
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices((self.x_test, self.y_test)).batch(batch_size)

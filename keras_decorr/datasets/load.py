@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_decorr.datasets.images import Images
+from keras_decorr.extras import check_installed
 
 # Of `Images`; and the name of the test images, where they are called otherwise.
 _DATASETS: dict[str, dict[str, Any]] = {
@@ -17,6 +18,27 @@ _DATASETS: dict[str, dict[str, Any]] = {
     "tiny_imagenet": {"augmentable": True, "margin": 8, "padding": 0, "test": "validation"},
 }
 NAMES = tuple(_DATASETS)
+_DIGITS = ("sklearn",)
+_TFDS = ("tensorflow", "tensorflow_datasets", "importlib_resources")
+
+
+def packages(name):
+    """The modules of the extra `data` that a data set needs, to be read and to be fed to a model.
+
+    Args:
+        name: As for `load`.
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Example:
+
+    >>> import keras_decorr
+    >>> keras_decorr.datasets.packages("digits")
+    ('sklearn', 'tensorflow')
+    """
+    _check(name)
+    return (*_DIGITS, "tensorflow") if name == "digits" else _TFDS
 
 
 def load(name, data_dir=None):
@@ -34,6 +56,7 @@ def load(name, data_dir=None):
 
     Raises:
         ValueError: If the name is unknown.
+        ImportError: If a package is missing that it needs.
         FileNotFoundError: If the data set is not there and cannot be downloaded.
 
     Example:
@@ -46,9 +69,9 @@ def load(name, data_dir=None):
     _check(name)
     if name == "digits":
         return _digits()
+    builder = _prepared(name, data_dir)
     import tensorflow_datasets as tfds
 
-    builder = _prepared(name, data_dir)
     (x_train, y_train), (x_test, y_test) = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
         for split in _splits(name)
@@ -71,6 +94,7 @@ def prepare(name, data_dir=None):
 
     Raises:
         ValueError: If the name is unknown.
+        ImportError: If a package is missing that it needs.
         FileNotFoundError: If the data set is not there and cannot be downloaded.
 
     Example:
@@ -98,6 +122,7 @@ def _check(name):
 
 
 def _digits():
+    check_installed("The data set 'digits'", data=_DIGITS)
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -108,6 +133,7 @@ def _digits():
 
 def _prepared(name, data_dir):
     """The builder of a data set that is on the disk."""
+    check_installed(f"The data set {name!r}", data=_TFDS)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise FileNotFoundError(

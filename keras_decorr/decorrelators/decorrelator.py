@@ -10,6 +10,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product
 
+STRUCTURE = "auto"
 # eta_M, for the default structure.
 LEARNING_RATE = 2e-4
 
@@ -43,12 +44,15 @@ class Decorrelator(ABC):
         structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
             plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
             of the kernel; of other layers as `"auto"`) or `"auto"`, which takes the richest one whose
-            counted cost is small beside the layer's own (`keras_decorr.layers.cost`). Defaults to
-            `"monarch"`, which needed the fewest epochs and seconds on CIFAR-10 (see the README). The
+            counted cost is small beside the layer's own (`keras_decorr.layers.cost`): full where
+            patches or tokens are many and features few, else Monarch. Defaults to `"auto"`: on CIFAR-10
+            the Monarch M needed the fewest epochs and seconds in a dense net, and the full one learned
+            more in convolutions, at no more cost (see docs/results.md). The
             parts of a grouped or depthwise convolution each have a full M, over channels only with
             `"channel"`.
         groups: The most groups of features in a block-diagonal or Monarch M; fewer where that needs
-            less padding. Defaults to 32, with which the nets of the README learned as with 16.
+            less padding, and in a Monarch M at most the square root of the features. Defaults to 32,
+            with which the nets of the README learned as with 16.
         rank: Rank of a low-rank M. Defaults to 32, or a fourth of the features where that is less.
 
     Raises:
@@ -84,7 +88,7 @@ class Decorrelator(ABC):
         update_every=1,
         center=True,
         momentum=0.99,
-        structure="monarch",
+        structure=STRUCTURE,
         groups=32,
         rank=None,
     ):

@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.decorrelators.decorrelator import STRUCTURE
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
 from keras_decorr.experiments.nets import NETS
 from keras_decorr.models import FAN_IN_UNIFORM
@@ -74,7 +75,7 @@ class Config:
     tuning_epochs: int = 5
     decorrelator: tuple[str, ...] = ("norm_preserving",)
     decorrelation_rate: tuple[float, ...] = ()
-    structure: tuple[str, ...] = ("monarch",)
+    structure: tuple[str, ...] = (STRUCTURE,)
     preserve: str = "centred"
     gain_rate: float = GAIN_RATE
     groups: int = 32
@@ -102,7 +103,7 @@ class Config:
             for structure in self.structure:
                 _choice("--structure", structure, DECORRELATORS[decorrelator].structures)
         _choice("--preserve", self.preserve, NORMS)
-        check_number("compare", "--gain-rate", self.gain_rate, 0.0, 1.0, open_low=True)
+        check_number("the command", "--gain-rate", self.gain_rate, 0.0, 1.0, open_low=True)
         for name, usual in (("preserve", NORMS[0]), ("gain_rate", GAIN_RATE)):
             given, option = getattr(self, name), f"--{name.replace('_', '-')}"
             if given != usual and not any(map(keeps_norm, self.decorrelator)):
@@ -113,14 +114,15 @@ class Config:
                 )
         _choice("--initializer", self.initializer, ("", *INITIALIZERS))
         for name in ("epochs", "batch_size", "seeds", "tuning_epochs", "groups"):
-            check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
-        for name in ("width", "rank", "train_size", "test_size"):
+            check_count("the command", f"--{name.replace('_', '-')}", getattr(self, name))
+        for name in ("width", "rank", "max_samples", "train_size", "test_size"):
             if getattr(self, name) is not None:
-                check_count("compare", f"--{name.replace('_', '-')}", getattr(self, name))
+                check_count("the command", f"--{name.replace('_', '-')}", getattr(self, name))
         for rate in self.learning_rate:
-            check_number("compare", "--learning-rate", rate, 0.0, math.inf, open_low=True)
-        for rate in self.decorrelation_rate:
-            check_number("compare", "--decorrelation-rate", rate, 0.0)
+            check_number("the command", "--learning-rate", rate, 0.0, math.inf, open_low=True)
+        for rate, name in itertools.product(self.decorrelation_rate, self.decorrelator):
+            owner = f"--decorrelator {name}"
+            check_number(owner, "--decorrelation-rate", rate, 0.0, highest_rate(name))
         if self.width is not None and not self.kind.has_width:
             raise ValueError(
                 f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
@@ -157,9 +159,8 @@ class Config:
         if len(self.decorrelation_rate) == 1:
             return self.decorrelation_rate[0]
         decorrelator, structure = self.decorrelations[net.variant]
-        rule = DECORRELATORS[decorrelator]
-        if math.isfinite(rule.highest_rate):  # that of a running mean: its own, whatever the net
-            return rule().learning_rate
+        if math.isfinite(highest_rate(decorrelator)):  # a running mean: its own rate
+            return DECORRELATORS[decorrelator]().learning_rate
         if self.dataset == "digits":
             return DIGITS_RATE
         return self.kind.decorrelation_rate(structure)
@@ -175,6 +176,21 @@ class Config:
         if len(self.structure) == 1:
             return {pair.decorrelator: pair for pair in pairs}
         return {"-".join(pair): pair for pair in pairs}
+
+    def new_decorrelator(self, variant, rate=None):
+        """The `Decorrelator` of a variant.
+
+        Args:
+            variant: A key of `decorrelations`.
+            rate: Its decorrelation rate. Default: the decorrelator's own.
+        """
+        decorrelator, structure = self.decorrelations[variant]
+        arguments: dict[str, Any] = {"structure": structure, "groups": self.groups}
+        given = {"learning_rate": rate, "max_samples": self.max_samples, "rank": self.rank}
+        arguments |= {name: value for name, value in given.items() if value is not None}
+        if keeps_norm(decorrelator):
+            arguments |= {"preserve": self.preserve, "gain_rate": self.gain_rate}
+        return DECORRELATORS[decorrelator](**arguments)
 
     @property
     def kernel_initializer(self):
@@ -199,6 +215,11 @@ class Config:
 def keeps_norm(decorrelator):
     """Whether the rule of that name has a norm to keep."""
     return issubclass(DECORRELATORS[decorrelator], Preserving)
+
+
+def highest_rate(decorrelator):
+    """The highest decorrelation rate that the rule of that name takes."""
+    return DECORRELATORS[decorrelator].highest_rate
 
 
 def _choice(name, value, choices):

@@ -30,19 +30,32 @@ def prepare_folder(out, config):
     mine = json.loads(json.dumps(_description(config)))
     advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
     if path.exists():
-        try:
+        with held("a comparison", advice):
             theirs = _of_now(json.loads(path.read_text()))
             changed = _differences(mine, theirs)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"The folder holds something else than a comparison. {advice}"
-            ) from error
         if changed:
             raise ValueError(f"The folder holds a comparison with another {changed}. {advice}")
         for key in _RATES.values():  # those of nets that are left out this time
             mine[key] = {**theirs[key], **mine[key]}
     write_json(path, mine)
     return out
+
+
+@contextlib.contextmanager
+def held(kind, advice):
+    """Say that a folder holds something else, where what is read of it is not of a kind.
+
+    Args:
+        kind: What it should hold.
+        advice: What to do, and what was received.
+
+    Raises:
+        ValueError: If what is read is no JSON, or other JSON.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"The folder holds something else than {kind}. {advice}") from error
 
 
 def writable_folder(out):

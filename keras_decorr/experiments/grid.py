@@ -186,6 +186,7 @@ def _typed(grid, key, value):
     else:
         values = (value,)
         wanted = int if _DEFAULTS[key] is None else type(_DEFAULTS[key])
+        wanted = (int, float) if wanted is float else wanted
     for one in values:
         if not isinstance(one, wanted) or (isinstance(one, bool) and wanted is not bool):
             raise ValueError(

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_decorr import datasets, metrics
 from keras_decorr.analysis import natural_gradient_alignment
+from keras_decorr.experiments.folder import held
 from keras_decorr.experiments.run import MODEL, read
 from keras_decorr.metrics.decorrelation_state import state_of
 from keras_decorr.training import decorrelation_layers
@@ -140,7 +141,9 @@ def find(path):
             "The folder holds no finished run: there must be config.json and runs/*/epochs.csv, as "
             f"`keras-decorr compare` writes them. Received: {str(path)!r}"
         )
-    config = json.loads(described.read_text())["config"]
+    advice = f"Give the path of a .keras file in it. Received: {str(path)!r}"
+    with held("a comparison", advice):
+        config = dict(json.loads(described.read_text())["config"])
     models = {
         f.name: (f / MODEL if (f / MODEL).exists() else None, f / "epochs.csv") for f in folders
     }

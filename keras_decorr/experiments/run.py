@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_decorr import datasets, decorrelators
-from keras_decorr.experiments.config import Net, keeps_norm
+from keras_decorr import datasets
+from keras_decorr.experiments.config import Net
 from keras_decorr.experiments.folder import written_whole
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
@@ -80,16 +80,10 @@ def build(config, run, images):
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
     decorrelator = None
-    if how := config.decorrelations.get(run.variant):
-        arguments = {"structure": how.structure, "groups": config.groups}
-        given = {"max_samples": config.max_samples, "rank": config.rank}
-        arguments |= {name: value for name, value in given.items() if value is not None}
-        if keeps_norm(how.decorrelator):
-            arguments |= {"preserve": config.preserve, "gain_rate": config.gain_rate}
+    if run.variant in config.decorrelations:
         rate = run.decorrelation_rate
-        decorrelator = decorrelators.DECORRELATORS[how.decorrelator](
-            learning_rate=config.usual_rate(run.net) if rate is None else rate, **arguments
-        )
+        rate = config.usual_rate(run.net) if rate is None else rate
+        decorrelator = config.new_decorrelator(run.variant, rate)
     chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
     model = new_net(config, images, decorrelator, run.rule, **chosen)
     model.compile(

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
         stages: Outputs of every stage of M, as its structure lays them out, or `None` to have them
             computed.
         rows: The number of rows to expect where `k` is not known when tracing, or `None`.
-        kept: Float32 number of rows that a mask keeps, or `None` for all. The others lie at the mean.
+        kept: `(k,)` booleans: which rows a mask keeps, or `None` for all. The others lie at the mean.
     """
 
     X: Any
@@ -47,13 +47,11 @@ class Sample(NamedTuple):
             None if means[0] is None else sum(means[1:], means[0]) / len(means),
             joined,
             None if None in rows else sum(rows),
-            None if all(count is None for count in kept) else sum(s.row_count for s in samples),
+            None if all(k is None for k in kept) else ops.concatenate([s._kept() for s in samples]),
         )
 
-    @property
-    def row_count(self):
-        """Float32 number of the rows that count."""
-        return ops.cast(ops.shape(self.X)[0], "float32") if self.kept is None else self.kept
+    def _kept(self):
+        return ops.ones(ops.shape(self.X)[:1], "bool") if self.kept is None else self.kept
 
 
 class Collection:

@@ -207,8 +207,8 @@ class Decorrelation(keras.layers.Layer):
             stages = None
         kept = None
         if mask is not None:  # a masked row lies at the mean, whatever it holds
-            counts = sampled(ops.reshape(mask, (-1, 1)))
-            kept, counts = ops.sum(counts), counts > 0.0
+            counts = sampled(ops.reshape(mask, (-1, 1))) > 0.0
+            kept = ops.reshape(counts, (-1,))
             X = ops.where(counts, X, 0.0 if mean is None else mean)
             each = counts if self.operator.row_axis == -2 else transpose(counts)
             stages = stages and [ops.where(each, U, 0.0) for U in stages]
@@ -269,9 +269,10 @@ class Decorrelation(keras.layers.Layer):
         # The rule divides by the number of all rows, of which those that a mask leaves out are zero.
         learns = finite
         if kept is not None:
-            weight = ops.sqrt(ops.cast(ops.shape(X)[0], "float32") / ops.maximum(kept, 1.0))
+            share = ops.mean(ops.cast(kept, "float32"))
+            weight = ops.rsqrt(ops.maximum(share, 1e-9))
             Z, stages = weight * Z, [weight * U for U in stages]
-            learns = ops.logical_and(finite, replica_mean(kept) > 0.0)
+            learns = ops.logical_and(finite, replica_mean(share) > 0.0)
         stages = [ops.where(finite, U, 0.0) for U in stages]
 
         def centred():

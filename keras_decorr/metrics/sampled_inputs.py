@@ -85,10 +85,11 @@ def sampled_inputs(model, x, max_rows=1024):
 
 
 def _before_and_after(layer, sample):
-    X, mean, _, _ = sample
+    X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
-    return tuple(ops.convert_to_numpy(rows) for rows in (X, Z, U))
+    kept = slice(None) if sample.kept is None else ops.convert_to_numpy(sample.kept)
+    return tuple(ops.convert_to_numpy(rows)[kept] for rows in (X, Z, U))
 
 
 def names_of(layers, model):

@@ -31,10 +31,10 @@ def learning_curves(curves, path=None, title="", styles=None, ylabel="test accur
     >>> curves = {"plain": (2.0, [[0.3, 0.4, 0.45]]), "decorrelated": (2.3, [[0.35, 0.45, 0.5]])}
     >>> figure = keras_decorr.plots.learning_curves(curves)
     """
-    from matplotlib.ticker import MaxNLocator
-
     check_entries("learning_curves", "curves", curves)
     figure, (by_epoch, by_second) = panels(2, 2, (6.5, 4.5), sharey=True)
+    from matplotlib.ticker import MaxNLocator
+
     for i, (label, (seconds, accuracies)) in enumerate(curves.items()):
         mean, deviation = mean_and_spread(accuracies)
         epochs = np.arange(1, len(mean) + 1)

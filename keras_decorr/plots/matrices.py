@@ -66,15 +66,15 @@ def decorrelation_matrices(matrices, path=None, title="", columns=3):
     >>> import numpy as np, keras_decorr
     >>> figure = keras_decorr.plots.decorrelation_matrices({"hidden": np.eye(4) - 0.1})
     """
-    from matplotlib.colors import LogNorm
-
     check_entries("decorrelation_matrices", "matrices", matrices)
     magnitudes = {
         layer: np.abs(_square("decorrelation_matrices", layer, M)) for layer, M in matrices.items()
     }
     top = max((m[np.isfinite(m)].max(initial=0.0) for m in magnitudes.values()), default=0.0) or 1.0
-    norm = LogNorm(1e-4 * top, top, clip=True)
     figure, axes = panels(len(matrices), columns, (3.4, 3.1))
+    from matplotlib.colors import LogNorm
+
+    norm = LogNorm(1e-4 * top, top, clip=True)
     for ax, (layer, m) in zip(axes, magnitudes.items(), strict=True):
         _Image(ax, np.where(np.isfinite(m), m, top)).draw("Greys", norm=norm)
         ax.set_title(layer, fontsize=9)

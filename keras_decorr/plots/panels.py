@@ -33,10 +33,10 @@ def panels(curves, path=None, title="", styles=None, seconds=False):
     """
     if not curves:
         raise ValueError(f"Argument `curves` must have at least one panel. Received: {curves!r}")
-    from matplotlib.ticker import MaxNLocator
-
     rows, columns = (list(dict.fromkeys(place[axis] for place in curves)) for axis in (0, 1))
     figure = empty_figure((3.8 * len(columns) + 3, 2.9 * len(rows) + 0.8))
+    from matplotlib.ticker import MaxNLocator
+
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     labels: dict = {}
     for i, row in enumerate(rows):

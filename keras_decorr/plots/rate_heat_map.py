@@ -114,12 +114,12 @@ def _best(rows, columns, accuracy):
 
 
 def _draw(rows, columns, best, label, marked):
+    width, height = 2.2 + 0.85 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
+    figure = empty_figure((max(width, 5), max(height, 3)))
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
-    width, height = 2.2 + 0.85 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
-    figure = empty_figure((max(width, 5), max(height, 3)))
     axes = figure.subplots()
     known = [value for value in best.values() if np.isfinite(value)]
     # From light to dark grey: neither the paper's white nor the frames' black.

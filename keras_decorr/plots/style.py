@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_decorr.extras import check_installed
+
 # M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -38,12 +40,19 @@ def panels(count, columns, size, **kwargs):
 
 
 def empty_figure(size):
-    """A figure of `(width, height)` inches that no window waits for."""
+    """A figure of `(width, height)` inches that no window waits for.
+
+    It asks for Matplotlib: plots make their figure before they import anything of it.
+
+    Raises:
+        ImportError: If Matplotlib is not installed; the message names the extra.
+    """
     return _figure_class()(figsize=size, layout="constrained")
 
 
 @functools.cache
 def _figure_class():
+    check_installed("keras_decorr.plots", plots=("matplotlib",))
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -8,7 +8,9 @@ from typing import Any
 import keras
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.experiments.config import Config, Net
+from keras_decorr.decorrelators.decorrelator import STRUCTURE
+from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
+from keras_decorr.experiments.config import Config, Net, highest_rate
 from keras_decorr.tuning.rates import log_values, written
 
 TUNERS = ("random", "bayesian", "hyperband", "grid")
@@ -38,7 +40,9 @@ class TuningConfig:
     rule: tuple[str, ...] = ("backprop",)
     optimizer: tuple[str, ...] = ("adam",)
     decorrelator: str = "norm_preserving"
-    structure: tuple[str, ...] = ("monarch",)
+    structure: tuple[str, ...] = (STRUCTURE,)
+    preserve: str = NORMS[0]
+    gain_rate: float = GAIN_RATE
     groups: int = 32
     rank: int | None = None
     max_samples: tuple[int, ...] = ()
@@ -69,6 +73,9 @@ class TuningConfig:
             )
         for count in self.max_samples:
             check_count("tune", "--max-samples", count)
+        for rate in self.decorrelation_rates or ():
+            owner, highest = f"--decorrelator {self.decorrelator}", highest_rate(self.decorrelator)
+            check_number(owner, "--decorrelation-rates", rate, 0.0, highest, open_low=True)
         check_count("tune", "--seed", self.seed, 0)
         check_number("tune", "--validation", self.validation, 0.0, 0.9, open_low=True)
         self._values("learning-rates"), self._values("decorrelation-rates")
@@ -84,6 +91,8 @@ class TuningConfig:
             batch_size=self.batch_size,
             decorrelator=(self.decorrelator,),
             structure=self.structure,
+            preserve=self.preserve,
+            gain_rate=self.gain_rate,
             groups=self.groups,
             rank=self.rank,
             initializer=self.initializer,
@@ -93,6 +102,10 @@ class TuningConfig:
     def kind(self):
         """What is known of the net."""
         return self._experiment.kind
+
+    def new_decorrelator(self):
+        """The `Decorrelator` that the trials change the rate, the structure and the samples of."""
+        return self._experiment.new_decorrelator(self.structure[0])
 
     @property
     def kernel_initializer(self):

@@ -16,8 +16,8 @@ class StopDivergence(keras.callbacks.Callback):
     `DecorHyperModel` adds this callback by itself.
 
     Args:
-        factor: How far above the start is too far. Defaults to 10, or 23 for ten classes, where chance
-            is 2.3.
+        factor: How many times the loss of the start is too much. Defaults to 10: with ten classes,
+            where the loss of chance is 2.3, a trial is ended above 23.
         patience: Batches in a row, so that a spike that is overcome is not held against a trial.
             Defaults to 5.
 

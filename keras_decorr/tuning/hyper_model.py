@@ -52,7 +52,8 @@ class DecorHyperModel(keras_tuner.HyperModel):
         learning_rules: Names of learning rules to try. Defaults to `("backprop",)`.
         defaults: `{hyperparameter: value}` for a start of the search, such as
             `{"learning_rate": 3e-4, "decorrelation_rate": 2e-4}`. GridSearch and `make_tuner` begin
-            with them. Default: the first value of each.
+            with them. Its rates join those to try; the others must be among what is tried. Default: the
+            first value of each.
         divergence: `factor` of `StopDivergence`. Defaults to 10.
         seed: Seed of every trial's weights and order, so that trials differ in their hyperparameters
             alone, or `None`.
@@ -107,6 +108,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
                 "decorrelation_rates=(0,). Received: decorrelator=None"
             )
         self.model = model
+        self.defaults = dict(defaults or {})
         self._asked = _asked(model)
         self._optimizers = dict(optimizers) if isinstance(optimizers, dict) else None
         if learning_rates is None:
@@ -121,14 +123,17 @@ class DecorHyperModel(keras_tuner.HyperModel):
         }
         self._of_m = {name: tuple(v) for name, v in self._of_m.items() if v is not None}
         self._of_all = {
-            "learning_rate": checked_rates(owner, "learning_rates", learning_rates),
-            "decorrelation_rate": checked_rates(
-                owner, "decorrelation_rates", decorrelation_rates, zero=True
+            "learning_rate": self._rates(owner, "learning_rate", learning_rates),
+            "decorrelation_rate": self._rates(
+                owner,
+                "decorrelation_rate",
+                decorrelation_rates,
+                high=self.decorrelator.highest_rate,
+                zero=True,
             ),
             "optimizer": tuple(optimizers) if optimizers else (None,),
             "learning_rule": tuple(learning_rules),
         }
-        self.defaults = dict(defaults or {})
         self.divergence = check_number(owner, "divergence", divergence, 1.0, open_low=True)
         self.seed = None if seed is None else check_count(owner, "seed", seed, 0)
         self.compile_arguments = compile_arguments
@@ -138,6 +143,14 @@ class DecorHyperModel(keras_tuner.HyperModel):
     def values(self):
         """`{hyperparameter: values}` of everything that may be searched."""
         return {**self._of_all, **self._of_m}
+
+    def _rates(self, owner, name, values, **limits):
+        """The rates to try, the default among them."""
+        rates = checked_rates(owner, f"{name}s", values, **limits)
+        if name not in self.defaults:
+            return rates
+        default = checked_rates(owner, f"defaults[{name!r}]", (self.defaults[name],), **limits)
+        return tuple(sorted({*rates, *default}))
 
     def _check(self, owner):
         for name, values in self.values.items():

@@ -6,7 +6,6 @@ import time
 import keras
 import numpy as np
 
-from keras_decorr import decorrelators
 from keras_decorr.experiments.run import new_net
 from keras_decorr.tuning.hyper_model import DecorHyperModel
 
@@ -55,14 +54,11 @@ class ImagesHyperModel(DecorHyperModel):
 
     def __init__(self, config, images):
         self.config, self.images = config, images
-        arguments = {"structure": config.structure[0], "groups": config.groups}
-        if config.rank is not None:
-            arguments["rank"] = config.rank
         super().__init__(
             self._net,
             learning_rates=config.searched_learning_rates,
             decorrelation_rates=config.searched_decorrelation_rates,
-            decorrelator=decorrelators.DECORRELATORS[config.decorrelator](**arguments),
+            decorrelator=config.new_decorrelator(),
             structures=config.structure,
             max_samples=config.max_samples or None,
             optimizers=config.optimizer,

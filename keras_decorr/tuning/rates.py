@@ -47,13 +47,14 @@ def log_values(low, high, per_decade=2):
     return chosen
 
 
-def checked_rates(owner, name, values, *, zero=False):
+def checked_rates(owner, name, values, *, high=math.inf, zero=False):
     """The different rates of a search, in ascending order.
 
     Args:
         owner: Who asks, for the message.
         name: Name of the argument.
         values: Rates.
+        high: The highest rate.
         zero: Whether 0 is one.
 
     Raises:
@@ -63,7 +64,7 @@ def checked_rates(owner, name, values, *, zero=False):
     if not values:
         raise ValueError(f"Argument `{name}` of {owner} must hold a rate. Received: {values!r}")
     for value in values:
-        check_number(owner, name, value, 0.0, open_low=not zero)
+        check_number(owner, name, value, 0.0, high, open_low=not zero)
     return tuple(sorted({float(value) for value in values}))
 
 

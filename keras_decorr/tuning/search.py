@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
-from keras_decorr.experiments.folder import versions, writable_folder, write_json
+from keras_decorr.experiments.folder import held, versions, writable_folder, write_json
 from keras_decorr.tuning import distributed, report
 from keras_decorr.tuning.on_images import ImagesHyperModel, held_out
 from keras_decorr.tuning.tuners import make_tuner
@@ -88,12 +88,15 @@ def _folder(out, config):
     out = writable_folder(out)
     path, mine = out / "config.json", json.loads(json.dumps(config.description()))
     if path.exists():
-        theirs = json.loads(path.read_text())
-        changed = _differences(mine, theirs) if "learning_rates" in theirs else ["kind of results"]
+        advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
+        with held("a search", advice):
+            theirs = json.loads(path.read_text())
+            if "tuner" not in theirs["config"]:  # a comparison
+                raise KeyError("tuner")
+            changed = _differences(mine, theirs)
         if changed:
             raise ValueError(
-                f"The folder holds a search with another {', '.join(changed)}. Choose another --out, "
-                f"or delete it. Received: --out {str(out)!r}"
+                f"The folder holds a search with another {', '.join(changed)}. {advice}"
             )
         if theirs["config"] == mine["config"]:
             return out  # other processes may be reading it

@@ -25,7 +25,7 @@ def test_the_command_trains_shows_and_writes(tmp_path):
     done = command(*net, "--out", str(tmp_path / "out"), "--backend", "jax")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "test accuracy" in done.stdout
-    assert "monarch" in done.stdout
+    assert "auto" in done.stdout
     assert json.loads((tmp_path / "out" / "config.json").read_text())["backend"] == "jax"
 
 

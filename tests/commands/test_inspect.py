@@ -121,10 +121,15 @@ def test_it_refuses_before_any_work(saved, tmp_path):
     text = tmp_path / "text.keras"
     text.write_text("no model")
     (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken"
+    (broken / "runs" / "plain").mkdir(parents=True)
+    (broken / "runs" / "plain" / "epochs.csv").touch()
+    (broken / "config.json").write_text("{broken")
     cases = (
         ((tmp_path / "none.keras",), "no such model or folder"),
         ((data,), "must be a file that `model.save('name.keras')` wrote"),
         ((tmp_path / "empty",), "holds no finished run"),
+        ((broken,), "The folder holds something else than a comparison"),
         ((text, "--data", data), "Keras cannot load"),
         ((model, "--data", tmp_path / "none.npz"), "Option --data must be an .npz file"),
         ((model, "--data", text), "as `numpy.savez(path, x=x, y=y)` writes it"),

@@ -80,6 +80,16 @@ def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
         (["--decorrelation-rates", "4e-4", "6e-4"], "must leave something to search"),
         (["--decorrelation-rates", "-1e-5", "1e-3"], "Received: -1e-05"),
         (["--per-decade", "7"], "must be 1, 2 or 3. Received: 7"),
+        (
+            ["--decorrelator", "zca", "--decorrelation-rates", "0.1", "3"],
+            "of --decorrelator zca must",
+        ),
+        (["--preserve", "mean"], "Option --preserve must be one of ['centred', 'raw'"),
+        (["--gain-rate", "0"], "`--gain-rate` of the command must be a finite number in (0, 1]"),
+        (
+            ["--gain-rate", "1", "--decorrelator", "zca"],
+            "Option --gain-rate is for the decorrelators",
+        ),
         (["--tuner", "hyperband", "--trials", "5"], "Option --trials is not for --tuner hyperband"),
         (["--validation", "0"], "`--validation` of tune"),
         (["--workers", "0"], "`--workers` of tune"),
@@ -95,11 +105,15 @@ def test_it_refuses_in_a_line(tmp_path, written, said):
     assert "Traceback" not in output
 
 
-def test_the_folder_of_something_else_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"config": {"epochs": 3}}')
+@pytest.mark.parametrize(
+    "content", ["{broken", "[]", '{"config": {"epochs": 3}}', '{"learning_rates": []}']
+)
+def test_the_folder_of_something_else_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
     code, output = in_process("--out", str(tmp_path))
     assert code == 2
-    assert "Choose another --out" in output
+    assert "ValueError: The folder holds something else than a search. Choose another" in output
+    assert (tmp_path / "config.json").read_text() == content
 
 
 @pytest.mark.slow

@@ -48,8 +48,27 @@ def test_the_arguments_are_checked(model):
         decorrelate(model, "no_such_rule")
     with pytest.raises(ValueError, match=r"`max_features`.*Received: 0"):
         decorrelate(model, max_features=0)
-    with pytest.raises(ValueError, match=r"`structure`.*Received: 'diagonal'"):
-        decorrelate(model, max_features=3, above="diagonal")
+    for arguments in ({"max_features": 3}, {}):
+        with pytest.raises(ValueError, match=r"`above` of decorrelate .*Received: 'diagonal'"):
+            decorrelate(model, above="diagonal", **arguments)
+    with pytest.raises(ValueError, match=r"`above` of decorrelate .*Received: 'low_rank'"):
+        decorrelate(model, "zca", max_features=3, above="low_rank")
+
+
+def test_a_limit_that_changes_nothing_is_refused(model):
+    said = (
+        r"`above` of decorrelate.*above=None.*max_features=3, above='monarch'.*structure='monarch'"
+    )
+    with pytest.raises(ValueError, match=said):
+        decorrelate(model, NormPreserving(structure="monarch"), max_features=3)
+    assert decorrelate(model, max_features=4, above="block_diagonal").conversion_report.converted
+
+
+def test_a_rule_need_not_have_the_structure_above(model):
+    class Full(NormPreserving):
+        structures = ("full",)
+
+    assert len(decorrelate(model, Full(structure="full")).conversion_report.converted) == 2
 
 
 def test_a_rank_above_the_features_is_an_error_with_the_layer_named(model):

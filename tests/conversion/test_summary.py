@@ -53,6 +53,17 @@ def test_the_table_names_every_layer_and_the_total():
     assert f"has {plain} weights" in text
 
 
+def test_the_percentages_are_those_of_the_layers_with_m():
+    out = io.StringIO()
+    layers = [keras.Input((8,)), keras.layers.Dense(500), keras.layers.Dense(8), DecorDense(2)]
+    model = keras_decorr.Sequential(layers)
+    summary(model, console=Console(file=out, width=100))
+    (row,) = costs(model)
+    text = " ".join(out.getvalue().split())
+    assert f"+{100 * row.step / row.plain_step:.0f}%" in text.split("all these layers")[1]
+    assert "layers without M are not counted. The whole plain model has 8,526 weights" in text
+
+
 def test_nested_attention_is_counted(rng):
     inputs = keras.Input((5, 8))
     x = keras_decorr.layers.DecorMultiHeadAttention(2, 4, name="attention")(inputs, inputs)

@@ -67,7 +67,7 @@ def test_decorrelators_side_by_side(small_compiled, tmp_path):
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
     config = Config(epochs=3)
-    run = runs.Run("monarch", 1e-3, 0, 3)
+    run = runs.Run("auto", 1e-3, 0, 3)
 
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -59,7 +59,12 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
     config = Config(learning_rate=(1e-3, 1e-2), decorrelation_rate=(1e-5, 1e-4))
     assert config.rates(Net("backprop", "plain")) == [(1e-3, None), (1e-2, None)]
     grid = [(1e-3, 1e-5), (1e-3, 1e-4), (1e-2, 1e-5), (1e-2, 1e-4)]
-    assert config.rates(Net("backprop", "monarch")) == grid
+    assert config.rates(Net("backprop", "auto")) == grid
+
+
+def test_a_rate_may_be_above_1_where_the_rule_allows_it():
+    assert Config(decorrelation_rate=(1.5,)).decorrelation_rate == (1.5,)
+    assert Config(decorrelation_rate=(1,), decorrelator=("zca",)).decorrelation_rate == (1,)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,12 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
         ({"width": 8}, "--width"),
         ({"width": 0, "net": "vit"}, "--width"),
         ({"rank": 0}, "--rank"),
+        ({"max_samples": 0}, "--max-samples"),
+        ({"max_samples": -3}, "--max-samples"),
+        (
+            {"decorrelation_rate": (0.1, 1.5), "decorrelator": ("norm_preserving", "zca")},
+            "--decorrelation-rate` of --decorrelator zca",
+        ),
         ({"preserve": "mean"}, "--preserve"),
         ({"preserve": "raw", "decorrelator": ("zca",)}, "--preserve"),
         ({"gain_rate": 0.0}, "--gain-rate"),
@@ -97,3 +108,13 @@ def test_only_nets_that_decorrelate_try_decorrelation_rates():
 def test_bad_options_are_named_before_any_work(arguments, named):
     with pytest.raises(ValueError, match=f"{named}.*Received: "):
         Config(**arguments)
+
+
+def test_a_variant_has_the_decorrelator_of_its_options():
+    config = Config(
+        decorrelator=("norm_preserving", "zca"), structure=("full",), gain_rate=0.5, max_samples=64
+    )
+    linear = config.new_decorrelator("norm_preserving", 1e-3)
+    assert (linear.learning_rate, linear.gain_rate, linear.max_samples) == (1e-3, 0.5, 64)
+    zca = config.new_decorrelator("zca")
+    assert (zca.learning_rate, zca.structure) == (ZCA().learning_rate, "full")

@@ -67,9 +67,16 @@ def test_a_file_of_ones_own(written):
 
 def test_every_decorrelation_rate_is_a_curve(written):
     grid = read_grid(written("decorrelation_rate = [1e-4, 1e-3]\n"))
-    curves = [Net("backprop", v) for v in ("plain", "monarch 0.0001", "monarch 0.001")]
+    curves = [Net("backprop", v) for v in ("plain", "auto 0.0001", "auto 0.001")]
     assert [job.curve for job in grid.jobs] == curves
     assert [job.run.decorrelation_rate for job in grid.jobs] == [None, 1e-4, 1e-3]
+
+
+def test_a_whole_number_is_a_number(written):
+    (config,) = read_grid(written('preserve = "raw"\ngain_rate = 1\n')).panels
+    assert config.gain_rate == 1.0
+    with pytest.raises(ValueError, match=r"`gain_rate` .*number\. Received: True"):
+        read_grid(written("gain_rate = true"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ OTHERS = [rule for rule in RULES if rule != "backprop"]
 def test_rules_with_and_without_decorrelation_in_one_folder(small, tmp_path):
     config = Config(rule=("backprop", "feedback_alignment"), epochs=2, learning_rate=(1e-3,))
     summary, results, _rates = compare(config, tmp_path)
-    names = ["plain", "monarch", "feedback_alignment-plain", "feedback_alignment-monarch"]
+    names = ["plain", "auto", "feedback_alignment-plain", "feedback_alignment-auto"]
     assert [net.name for net in summary] == names
     folders = {path.name for path in (tmp_path / "runs").iterdir()}
     assert folders == {f"{name}-lr0.001-seed0" for name in names}
@@ -32,7 +32,7 @@ def test_rules_with_and_without_decorrelation_in_one_folder(small, tmp_path):
     assert (tmp_path / "curves.png").exists()
 
 
-@pytest.mark.parametrize("variant", ["plain", "batch_normalization", "monarch"])
+@pytest.mark.parametrize("variant", ["plain", "batch_normalization", "auto"])
 def test_nets_of_every_rule_start_from_the_same_weights(small, variant):
     weights = []
     for rule in RULES:
@@ -48,7 +48,7 @@ def test_nets_of_every_rule_start_from_the_same_weights(small, variant):
 
 
 @pytest.mark.parametrize(
-    ("variant", "rule"), [("plain", "node_perturbation"), *(("monarch", rule) for rule in OTHERS)]
+    ("variant", "rule"), [("plain", "node_perturbation"), *(("auto", rule) for rule in OTHERS)]
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path, rule, variant):
     config = Config(rule=(rule,), epochs=3)
@@ -76,34 +76,34 @@ def test_a_grid_of_both_rates(small, tmp_path):
         learning_rate=(1e-3, 1e-2), decorrelation_rate=(1e-3, DIGITS_RATE),
     )  # fmt: skip
     _summary, _results, rates = compare(config, tmp_path)
-    plain, monarch = (Net("feedback_alignment", v) for v in ("plain", "monarch"))
+    plain, auto = (Net("feedback_alignment", v) for v in ("plain", "auto"))
     folders = {path.name for path in (tmp_path / "runs").iterdir()}
     assert folders == {
         f"feedback_alignment-{rest}-seed0"
         for lr in ("0.001", "0.01")
-        for rest in (f"plain-lr{lr}", f"monarch-lr{lr}", f"monarch-lr{lr}-eta0.001")
+        for rest in (f"plain-lr{lr}", f"auto-lr{lr}", f"auto-lr{lr}-eta0.001")
     }
     tried = {}
     for learning in config.learning_rate:
         for decorrelation in config.decorrelation_rate:
             eta = "" if decorrelation == DIGITS_RATE else f"-eta{decorrelation:g}"
-            name = f"feedback_alignment-monarch-lr{learning:g}{eta}-seed0"
+            name = f"feedback_alignment-auto-lr{learning:g}{eta}-seed0"
             with open(tmp_path / "runs" / name / "epochs.csv", newline="") as file:
                 first, *_ = csv.DictReader(file)
             tried[learning, decorrelation] = float(first["test_accuracy"])
-    assert tried[rates[monarch]] == max(tried.values())
+    assert tried[rates[auto]] == max(tried.values())
     assert rates[plain].decorrelation is None
     saved = json.loads((tmp_path / "summary.json").read_text())
-    assert saved["learning_rates"][monarch.name] == rates[monarch].learning
-    assert saved["decorrelation_rates"] == {monarch.name: rates[monarch].decorrelation}
+    assert saved["learning_rates"][auto.name] == rates[auto].learning
+    assert saved["decorrelation_rates"] == {auto.name: rates[auto].decorrelation}
     described = json.loads((tmp_path / "config.json").read_text())
-    assert described["decorrelation_rates"] == {monarch.name: [1e-3, DIGITS_RATE]}
+    assert described["decorrelation_rates"] == {auto.name: [1e-3, DIGITS_RATE]}
 
 
 def test_the_rate_of_a_run_is_the_rate_of_its_layers(small):
     config = Config(decorrelation_rate=(1e-3, 1e-4))
-    rates = config.rates(Net("backprop", "monarch"))[1]
-    run = runs.Run.of(config, Net("backprop", "monarch"), rates, 0, 1)
+    rates = config.rates(Net("backprop", "auto"))[1]
+    run = runs.Run.of(config, Net("backprop", "auto"), rates, 0, 1)
     assert float(runs.build(config, run, small).decorrelation_rate) == pytest.approx(1e-4)
-    usual = runs.Run("monarch", 1e-3, 0, 1)
+    usual = runs.Run("auto", 1e-3, 0, 1)
     assert float(runs.build(config, usual, small).decorrelation_rate) == pytest.approx(DIGITS_RATE)

@@ -139,6 +139,21 @@ def test_the_compiled_model_gives_loss_metrics_and_optimizer():
         assert new.loss == "sparse_categorical_crossentropy"
 
 
+def test_the_default_rates_are_among_those_searched():
+    defaults = {"learning_rate": 7e-4, "decorrelation_rate": 2e-4}  # no value of `log_values`
+    hyper_model = DecorHyperModel(net, defaults=defaults, **EAGER)
+    for name, rate in defaults.items():
+        assert rate in hyper_model.values[name]
+        assert list(hyper_model.values[name]) == sorted(hyper_model.values[name])
+    assert hyper_model.settings(keras_tuner.HyperParameters()) | defaults == hyper_model.settings(
+        keras_tuner.HyperParameters()
+    )
+    control = DecorHyperModel(
+        net, decorrelation_rates=(1e-4,), defaults={"decorrelation_rate": 0}, **EAGER
+    )
+    assert control.values["decorrelation_rate"] == (0.0, 1e-4)
+
+
 def test_a_seed_gives_every_trial_the_same_weights():
     hyper_model = DecorHyperModel(net, decorrelation_rates=(1e-4,), seed=3, **EAGER)
     first, second = (hyper_model.build(chosen(hyper_model)).get_weights() for _ in range(2))
@@ -154,7 +169,10 @@ def test_a_seed_gives_every_trial_the_same_weights():
         ({"max_samples": (0,)}, "`max_samples`"),
         ({"learning_rules": ("hebb",)}, "must be one of.*'hebb'"),
         ({"optimizers": ("downhill",)}, "downhill"),
-        ({"defaults": {"learning_rate": 7.0}}, "must name values of the search.*learning_rate=7.0"),
+        ({"defaults": {"optimizer": "sgd"}}, "must name values of the search.*optimizer='sgd'"),
+        ({"defaults": {"rate": 1e-3}}, "must name values of the search.*rate=0.001"),
+        ({"defaults": {"learning_rate": 0.0}}, r"`defaults\['learning_rate'\]`.*Received: 0.0"),
+        ({"decorrelator": "zca", "decorrelation_rates": (2.0,)}, "`decorrelation_rates`.*2.0"),
         ({"decorrelator": None}, "must name a rule"),
         ({"divergence": 0.5}, "`divergence` of DecorHyperModel"),
     ],

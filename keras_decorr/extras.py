@@ -1,0 +1,34 @@
+"""Packages that only parts of keras_decorr need: the extras of setup.cfg, asked for before any work."""
+
+import importlib.util
+
+# Where pip knows a module by another name.
+_PACKAGES = {
+    "importlib_resources": "importlib-resources",
+    "keras_tuner": "keras-tuner",
+    "sklearn": "scikit-learn",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
+
+
+def check_installed(owner, **extras):
+    """Raise unless the modules of some extras can be imported; none of them is.
+
+    Args:
+        owner: Who needs them, for the message.
+        **extras: For each extra the modules that are needed of it: `plots=("matplotlib",)`.
+
+    Raises:
+        ImportError: If one is missing; the message names the extra.
+    """
+    missing = {
+        extra: [name for name in modules if importlib.util.find_spec(name) is None]
+        for extra, modules in extras.items()
+    }
+    lacking = [extra for extra, names in missing.items() if names]
+    if lacking:
+        packages = dict.fromkeys(_PACKAGES.get(n, n) for names in missing.values() for n in names)
+        raise ImportError(
+            f'{owner} needs more packages: pip install "keras-decorr[{",".join(lacking)}]". '
+            f"Missing: {', '.join(packages)}"
+        )
