@@ -31,7 +31,8 @@ class Decorrelator(ABC):
             which did well in a dense net on CIFAR-10 with the default structure and a batch of 256;
             there a full M took 1e-4, and a convolutional net 2e-3.
         sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken.
-            `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code.
+            `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code. Under
+            `tf.distribute` each replica samples from its own part of the batch.
         max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for
             no cap. When it binds, the rows are spread evenly over those of the sampled fraction.
             Defaults to 512: on CIFAR-10 (convolutional net, `benchmarks/max_samples.py`) it learned as
