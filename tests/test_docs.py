@@ -1,16 +1,24 @@
-"""Every example runs: those of the docstrings, and the Python code of README.md."""
+"""The examples of the docstrings and the code of README.md run; the commands of the docs exist."""
 
+import dataclasses
 import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 import keras_decorr
+from keras_decorr.commands.main import app
+from keras_decorr.experiments.config import Config
+from keras_decorr.experiments.grid import read_grid
+from keras_decorr.tuning.config import TuningConfig
 
 README = Path(__file__).parents[1] / "README.md"
+DOCS = [README, *sorted((README.parent / "docs").glob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 pytestmark = pytest.mark.usefixtures("tensorflow_only")
@@ -60,3 +68,56 @@ def test_the_code_of_the_readme(tmp_path, monkeypatch):
     for block in blocks:  # each goes on where the one before ended
         exec(compile(block, str(README), "exec"), names)
     assert len(blocks[0].strip().splitlines()) <= 15
+
+
+def commands(text):
+    """The commands `keras-decorr` in Markdown: indented lines, and code within a line."""
+    text = text.replace("\\\n", " ")
+    indented = re.findall(r"^ {4}(?:\w+=\S+ )*(keras-decorr .*)$", text, re.M)
+    return [*indented, *re.findall(r"`(keras-decorr [^`]*)`", " ".join(text.split()))]
+
+
+def check_command(line):
+    """Raise unless a command would run: as to its options, their values and how they go together."""
+    _, name, *words = shlex.split(line, comments=True)
+    command = typer.main.get_command(app).commands[name]
+    context = command.make_context(name, [word for word in words if word != "--help"])
+    given = {
+        option: tuple(value) if isinstance(value, list) else value
+        for option, value in context.params.items()
+        if context.get_parameter_source(option).name == "COMMANDLINE"
+    }
+    if name == "reproduce":
+        read_grid(context.params["grid"], context.params["scale"])
+    elif name in ("compare", "tune"):
+        config = Config if name == "compare" else TuningConfig
+        fields = {field.name for field in dataclasses.fields(config)}
+        config(**{option: value for option, value in given.items() if option in fields})
+
+
+def test_the_commands_of_the_docs_have_these_options():
+    found = [(path.name, line) for path in DOCS for line in commands(path.read_text())]
+    assert len(found) > 10
+    stale = {}
+    for name, line in found:
+        try:
+            check_command(line)
+        except Exception as error:
+            stale[f"{name}: {line}"] = str(error)
+    assert not stale
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("keras-decorr compare --rates 1e-4", "--rates"),
+        ("keras-decorr compare --seeds few", "valid integer"),
+        ("keras-decorr compare --structure full diagonal", "diagonal"),
+        ("keras-decorr compare --batch-normalization --rule node_perturbation", "does not go with"),
+        ("keras-decorr tune --tuner annealing", "annealing"),
+        ("keras-decorr reproduce --scale tiny", "tiny"),
+    ],
+)
+def test_a_stale_command_is_seen(line, said):
+    with pytest.raises(Exception, match=said):
+        check_command(line)

@@ -15,8 +15,12 @@
 #
 # Feedback alignment sends errors back through fixed random weights, direct feedback alignment sends the
 # error of the output straight to every layer, and node perturbation has no backward pass at all. They
-# approximate the gradient, and correlated inputs spoil the approximation. Decorrelate the inputs and
-# they become good.
+# approximate the gradient, and correlated inputs spoil the approximation.
+#
+# With decorrelated inputs they learn more. A dense net on CIFAR-10 got from 0.37 to 0.50 with feedback
+# alignment and from 0.38 to 0.49 with direct feedback alignment, past plain backpropagation (0.48);
+# with node perturbation from 0.19 to 0.33, which stays behind. In a convolutional net all three gain,
+# and all three stay behind backpropagation (`docs/results.md`).
 #
 # The data are scikit-learn's handwritten digits, which need no download. With `--data-dir` (as a
 # script) or `TFDS_DATA_DIR` set, the same code runs on CIFAR-10.
@@ -31,6 +35,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_decorr
+from keras_decorr.experiments.nets import NETS
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--data-dir", default=os.environ.get("TFDS_DATA_DIR"))
@@ -39,9 +44,13 @@ data_dir = parser.parse_known_args()[0].data_dir
 if data_dir:
     images, epochs, batch_size = keras_decorr.datasets.load("cifar10", data_dir), 3, 256
     hidden, rate = (500, 500, 500), 2e-4
+    # Adam's, (plain, decorrelated), for each rule: the best of 1e-4, 3e-4 and 1e-3 there.
+    adam_rates = NETS["dense"].learning_rates
 else:
     images, epochs, batch_size = keras_decorr.datasets.load("digits"), 10, 64
     hidden, rate = (100, 100, 100), 2e-3
+    # The better of 3e-4 and 1e-3 for each of the nets below.
+    adam_rates = dict.fromkeys(NETS["dense"].learning_rates, (1e-3, 1e-3))
 
 # %% [markdown]
 # ## One model, any rule
@@ -64,10 +73,10 @@ def net(decorrelates):
     )
 
 
-def train(rule, decorrelates, callbacks=()):
+def train(rule, decorrelates, rates, callbacks=()):
     model = net(decorrelates)
     model.compile(
-        keras.optimizers.Adam(3e-4 if decorrelates else 1e-4),
+        keras.optimizers.Adam(rates[decorrelates]),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         learning_rule=rule,
@@ -86,7 +95,7 @@ rules = ("backprop", "feedback_alignment", "direct_feedback_alignment", "node_pe
 curves = {}
 for rule in rules:
     for decorrelates in (False, True):
-        _, history = train(rule, decorrelates)
+        _, history = train(rule, decorrelates, adam_rates[rule])
         curves[rule, decorrelates] = history["val_accuracy"]
         name = "decorrelated" if decorrelates else "plain"
         print(f"{rule:26} {name:13} {max(history['val_accuracy']):.3f}")
@@ -102,6 +111,11 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
+# The digits are easy: with either form of feedback alignment the plain net gets about as far as the
+# decorrelated one (one seed). Node perturbation does not. What decorrelation does on real images is not
+# to be read off here.
+
+# %% [markdown]
 # ## Do the updates point along the gradient?
 #
 # `AlignmentMonitor` measures the angle between a rule's update and the gradient, layer by layer, on a
@@ -113,7 +127,7 @@ x, y = next(iter(images.train(256)))
 angles = {}
 for decorrelates in (False, True):
     monitor = keras_decorr.callbacks.AlignmentMonitor(x, y)
-    train("feedback_alignment", decorrelates, [monitor])
+    train("feedback_alignment", decorrelates, adam_rates["feedback_alignment"], [monitor])
     angles[decorrelates] = monitor.history
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True, layout="constrained")
@@ -132,10 +146,14 @@ plt.show()
 # ## Options of the rules
 
 # %%
-sign_concordant = keras_decorr.rules.FeedbackAlignment(feedback="sign_concordant")
-perturbation = keras_decorr.rules.NodePerturbation(n_samples=4, estimator="directional_derivative")
-for rule in (sign_concordant, perturbation):
-    _, history = train(rule, True)
+options = {
+    "feedback_alignment": keras_decorr.rules.FeedbackAlignment(feedback="sign_concordant"),
+    "node_perturbation": keras_decorr.rules.NodePerturbation(
+        n_samples=4, estimator="directional_derivative"
+    ),
+}
+for name, rule in options.items():
+    _, history = train(rule, True, adam_rates[name])
     print(type(rule).__name__, f"{max(history['val_accuracy']):.3f}")
 
 # %% [markdown]
@@ -146,7 +164,7 @@ for rule in (sign_concordant, perturbation):
 
 # %%
 model = net(True)
-optimizer = keras.optimizers.Adam(3e-4)
+optimizer = keras.optimizers.Adam(adam_rates["feedback_alignment"][True])
 loss_fn = keras.losses.SparseCategoricalCrossentropy()
 
 
