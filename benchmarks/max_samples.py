@@ -32,9 +32,7 @@ def main():
     epochs = [f"epoch {i + 1}" for i in range(arguments.epochs)]
     table = Table("patches", *epochs, "s / epoch", title="conv net, test accuracy")
     for cap in arguments.caps:
-        config = Config(
-            dataset="cifar10", net="conv", batch_size=256, max_samples=cap
-        )
+        config = Config(dataset="cifar10", net="conv", batch_size=256, max_samples=cap)
         with tempfile.TemporaryDirectory() as folder:
             runs = [
                 train(config, Run(STRUCTURE, 1e-3, seed, arguments.epochs), images, folder)
