@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 EXTRAS_DEMO := tensorflow,data,plots
 EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
+EXTRAS := tensorflow jax torch data plots tuner
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
 CORE := $(addprefix tests/,maths decorrelators layers training rules conversion metrics callbacks analysis test_contract.py test_published_errors.py test_import.py)
 NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plots)
 
-.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials benchmark clean
+.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials dist benchmark clean
 
 demo: $(VENV)/demo
 	$(BIN)/keras-decorr compare --out results/demo
@@ -47,12 +48,26 @@ test-slow: $(VENV)/test
 tutorials: $(VENV)/docs
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m tutorial --durations=0
 
+# A wheel and an sdist in dist/, tried with each extra in a virtual environment of its own.
+dist: $(BIN)/python
+	rm -rf dist build/dist
+	$(BIN)/pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m zipfile --list dist/*.whl
+	for extra in $(EXTRAS); do \
+		case $$extra in data|plots|tuner) backend=tensorflow;; *) backend=$$extra;; esac; \
+		$(PYTHON) -m venv build/dist/$$extra && \
+		build/dist/$$extra/bin/pip install --quiet "$$(echo dist/*.whl)[$$extra,$$backend]" && \
+		KERAS_BACKEND=$$backend build/dist/$$extra/bin/python -P tests/smoke.py $$extra || exit 1; \
+		rm -rf build/dist/$$extra; \
+	done
+
 benchmark: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/step_time.py
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_time.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
