@@ -35,7 +35,7 @@ def get(identifier):
 
     >>> import keras_decorr
     >>> keras_decorr.decorrelators.get("norm_preserving").structure
-    'monarch'
+    'auto'
     """
     if identifier is None:
         return None

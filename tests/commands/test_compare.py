@@ -55,9 +55,9 @@ def test_an_option_takes_several_values_in_one_go(small, tmp_path):
     assert done.exit_code == 0, done.output
     saved = json.loads((tmp_path / "config.json").read_text())["config"]
     assert saved["rule"] == ["backprop", "feedback_alignment", "node_perturbation"]
-    for shown in ("BP plain", "FA monarch", "NP: node perturbation", "gain"):
+    for shown in ("BP plain", "FA auto", "NP: node perturbation", "gain"):
         assert shown in done.output
-    assert (tmp_path / "runs" / "node_perturbation-monarch-lr0.0003-seed0").is_dir()
+    assert (tmp_path / "runs" / "node_perturbation-auto-lr0.0003-seed0").is_dir()
 
 
 def test_numbers_too_and_nothing_else_is_repeated():

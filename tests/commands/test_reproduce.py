@@ -28,7 +28,7 @@ def test_it_trains_shows_and_writes(small, tmp_path, monkeypatch):
     code, said = invoke(*arguments)
     assert code == 0, said
     assert "2 of 2 runs" in said
-    assert "digits-dense backprop monarch-lr0.0003-seed0: best test accuracy" in said
+    assert "digits-dense backprop auto-lr0.0003-seed0: best test accuracy" in said
     assert "fewer" in said
     described = json.loads((tmp_path / "out" / "grid.json").read_text())
     assert (described["grid"], described["scale"]) == ("mine", "small")

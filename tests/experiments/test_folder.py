@@ -56,7 +56,7 @@ def test_a_folder_from_before_there_were_rules_is_known(old, config):
         ({"decorrelator": ("recurrent",)}, "'decorrelator'"),
         ({"learning_rate": (1e-3,)}, "'learning_rate'"),
         ({"learning_rate": (1e-4, 1e-3)}, "'learning_rate'"),
-        ({"decorrelation_rate": (1e-3,)}, "'decorrelation_rate'"),
+        ({"decorrelation_rate": (1e-3,), "structure": ("monarch",)}, "'decorrelation_rate'"),
     ],
 )
 def test_one_of_another_kind_is_refused(old, arguments, named):
