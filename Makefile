@@ -14,7 +14,7 @@ NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plo
 .PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials dist benchmark clean
 
 demo: $(VENV)/demo
-	$(BIN)/keras-decorr compare --out results/demo
+	$(BIN)/keras-decorr compare --epochs 5 --seeds 3 --out results/demo
 
 test: lint test-tensorflow test-jax test-torch
 
