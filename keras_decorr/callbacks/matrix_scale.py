@@ -76,6 +76,6 @@ def _gains(operator, matrices):
     """`||M v|| / ||v||` of a few random `v`."""
     V = np.random.default_rng(0).normal(size=(_PROBES, operator.n)).astype("float32")
     tensors = [ops.convert_to_tensor(M, "float32") for M in matrices]
-    U = operator.rows(operator.stages(tensors, ops.convert_to_tensor(V))[-1])
+    U = operator.apply(tensors, ops.convert_to_tensor(V))
     norms = np.linalg.norm(ops.convert_to_numpy(U).astype("float64"), axis=-1)
     return np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf)
