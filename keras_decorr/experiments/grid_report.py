@@ -124,8 +124,9 @@ def markdown(grid, report, description):
         f"# {grid.title}",
         f"`keras-decorr reproduce --grid {grid.name} --scale {grid.scale} --seeds {config.seeds}`: "
         f"{config.epochs} epochs with batches of {config.batch_size}, Adam, "
-        f"{config.train_size or 'all'} training images. keras-decorr {of['keras-decorr']}, Keras "
-        f"{of['keras']}, {backend} {of.get(backend)}.",
+        f"{config.train_size or 'all'} training images. M: {', '.join(config.decorrelator)}, the norm "
+        f"of {config.preserve} inputs, a gain rate of {config.gain_rate:g}. keras-decorr "
+        f"{of['keras-decorr']}, Keras {of['keras']}, {backend} {of.get(backend)}.",
         table(_TABLE, map(_cells, report.rows)),
         "Mean ± standard deviation over the seeds. Gain: in points, over the plain net with the same "
         "rule and seed. Epochs and seconds: to the best accuracy of that plain net, in brackets how "
