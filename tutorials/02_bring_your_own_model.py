@@ -125,15 +125,26 @@ keras_decorr.summary(model, batch_size=batch_size)
 #
 # `fit` as always. The decorrelating model adds `decorrelation_loss` to the logs: the mean squared
 # correlation that is left between the inputs of a layer. It grows with the fourth power of the
-# activations, so it can rise while they become less correlated; the whiteness that
-# `DecorrelationMonitor` logs does not depend on their scale.
+# activations, so it can rise while they become less correlated. `DecorrelationMonitor` logs the
+# whiteness of the inputs of every layer, before M and after it: 0 for white ones, whatever their scale.
 
 # %%
+monitor = keras_decorr.callbacks.DecorrelationMonitor(
+    x, figures=("whiteness_before", "whiteness_after"), max_rows=2048
+)
 histories = {}
-for name, each in (("plain", compiled(plain)), ("decorrelated", compiled(model))):
-    histories[name] = each.fit(
-        images.train(batch_size), validation_data=images.test(), epochs=epochs, verbose=0
-    ).history
+for name, each, callbacks in (("plain", plain, []), ("decorrelated", model, [monitor])):
+    histories[name] = (
+        compiled(each)
+        .fit(
+            images.train(batch_size),
+            validation_data=images.test(),
+            epochs=epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        .history
+    )
     print(f"{name:13}", np.round(histories[name]["val_accuracy"], 3))
 
 # %%
@@ -142,8 +153,11 @@ for (name, history), style in zip(histories.items(), ("--k", "-ok"), strict=True
     left.plot(range(1, epochs + 1), history["val_accuracy"], style, markersize=4, label=name)
 left.set(xlabel="epoch", ylabel="test accuracy")
 left.legend()
-right.semilogy(range(1, epochs + 1), histories["decorrelated"]["decorrelation_loss"], "-ok")
-right.set(xlabel="epoch", ylabel="decorrelation loss")
+for when, style in (("before", "--k"), ("after", "-ok")):
+    layers = [v for k, v in histories["decorrelated"].items() if k.startswith(f"whiteness_{when}/")]
+    right.plot(range(1, epochs + 1), np.mean(layers, 0), style, markersize=4, label=f"{when} M")
+right.set(xlabel="epoch", ylabel="whiteness (0: white), mean of layers")
+right.legend()
 plt.show()
 
 # %% [markdown]

@@ -39,7 +39,9 @@ def conv_net(
         name: Name of the model.
 
     Returns:
-        A `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras model.
+        A model whose linear layers are called `conv_1_1`, `conv_1_2`, ... by block, `hidden` and
+        `output`: a `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras
+        model.
 
     Example:
 
@@ -48,11 +50,12 @@ def conv_net(
     """
     parts = Parts(decorrelator, for_any_rule, batch_normalization, kernel_initializer)
     layers = [keras.Input(input_shape)]
-    for block in filters:
-        for width in block:
-            layers += parts.activated(parts.conv2d(width, 3, padding="same"))
+    for i, block in enumerate(filters, 1):
+        for j, width in enumerate(block, 1):
+            convolution = parts.conv2d(width, 3, padding="same", name=f"conv_{i}_{j}")
+            layers += parts.activated(convolution)
         layers.append(keras.layers.MaxPooling2D(2))
     layers.append(keras.layers.Flatten())
-    layers += parts.activated(parts.dense(hidden))
-    layers.append(parts.dense(classes, activation=classifier_activation))
+    layers += parts.activated(parts.dense(hidden, name="hidden"))
+    layers.append(parts.dense(classes, activation=classifier_activation, name="output"))
     return parts.sequential(layers, name)

@@ -36,7 +36,8 @@ def dense_net(
         name: Name of the model.
 
     Returns:
-        A `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras model.
+        A model whose linear layers are called `hidden_1`, `hidden_2`, ... and `output`: a
+        `keras_decorr.Sequential`, or a `keras.Sequential` if it is to be a plain Keras model.
 
     Example:
 
@@ -45,7 +46,7 @@ def dense_net(
     """
     parts = Parts(decorrelator, for_any_rule, batch_normalization, kernel_initializer)
     layers = [keras.Input(input_shape), keras.layers.Flatten()]
-    for units in hidden:
-        layers += parts.activated(parts.dense(units))
-    layers.append(parts.dense(classes, activation=classifier_activation))
+    for i, units in enumerate(hidden, 1):
+        layers += parts.activated(parts.dense(units, name=f"hidden_{i}"))
+    layers.append(parts.dense(classes, activation=classifier_activation, name="output"))
     return parts.sequential(layers, name)
