@@ -10,8 +10,9 @@ EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
 CORE := $(addprefix tests/,maths decorrelators layers training rules conversion metrics callbacks analysis test_contract.py test_published_errors.py test_import.py)
 NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plots)
+MARKED := not slow and not tutorial and not combination
 
-.PHONY: demo test lint test-tensorflow test-jax test-torch test-slow tutorials dist benchmark clean
+.PHONY: demo test lint test-tensorflow test-jax test-torch test-combinations test-slow tutorials dist benchmark clean
 
 demo: $(VENV)/demo
 	$(BIN)/keras-decorr compare --epochs 5 --seeds 3 --out results/demo
@@ -24,7 +25,7 @@ lint: $(VENV)/test
 	$(BIN)/mypy
 
 test-tensorflow: $(VENV)/test
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not slow and not tutorial"
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "$(MARKED)"
 
 # Without TensorFlow's tapes and tf.distribute, which skip themselves. Most of its time XLA compiles what
 # runs once: with less optimization, and each function once for all processes.
@@ -35,10 +36,14 @@ test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test-jax: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 test-jax: $(VENV)/test
 	rm -rf build/jax-cache
-	$(BIN)/pytest -n 2 -m "not slow and not tutorial" $(NOT_CORE)
+	$(BIN)/pytest -n 2 -m "$(MARKED)" $(NOT_CORE)
 
 test-torch: $(VENV)/test
-	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "not slow and not tutorial" $(CORE)
+	KERAS_BACKEND=torch $(BIN)/pytest -n 2 -m "$(MARKED)" $(CORE)
+
+# The same tests for more rules, structures, estimators and tuners, on the three backends.
+test-combinations: MARKED := combination
+test-combinations: test-tensorflow test-jax test-torch
 
 # Trains on real images for minutes.
 test-slow: $(VENV)/test

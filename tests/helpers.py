@@ -2,10 +2,26 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_decorr.layers import Decorrelation
 from tests import reference
+
+
+def few_of(cases, quick):
+    """Cases for `pytest.mark.parametrize`: what is not quick runs with the marker `combination`.
+
+    Args:
+        cases: The values of each case.
+        quick: A function that says of the values of a case whether it is one of the few.
+    """
+    marked = []
+    for case in cases:
+        values = case if isinstance(case, tuple) else (case,)
+        marks = () if quick(*values) else (pytest.mark.combination,)
+        marked.append(pytest.param(*values, marks=marks))
+    return marked
 
 
 def whole_batches(n, batch_size):

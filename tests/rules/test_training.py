@@ -14,6 +14,7 @@ from keras_decorr.rules import (
     FeedbackAlignment,
     NodePerturbation,
 )
+from tests.helpers import few_of
 from tests.rules.nets import (
     EAGERLY,
     UNCOMPILED,
@@ -34,11 +35,12 @@ RULES = {
     "derivative": NodePerturbation(estimator="directional_derivative", n_samples=2, seed=1),
     "activity": NodePerturbation(0.05, estimator="activity", seed=1),
 }
-every_rule = pytest.mark.parametrize("rule", RULES)
-# Where the estimators of node perturbation take the same way.
-every_class = pytest.mark.parametrize("rule", list(RULES)[:4])
 # The one whose feedback learns, too, and the one that draws.
-two_classes = pytest.mark.parametrize("rule", ["mirroring", "perturbation"])
+TWO = ("mirroring", "perturbation")
+two_classes = pytest.mark.parametrize("rule", TWO)
+every_rule = pytest.mark.parametrize("rule", few_of(RULES, TWO.__contains__))
+# Where the estimators of node perturbation take the same way.
+every_class = pytest.mark.parametrize("rule", few_of(list(RULES)[:4], TWO.__contains__))
 
 
 def sequential(rule, layers=conv_layers, **arguments):

@@ -11,7 +11,7 @@ from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.rules import FeedbackAlignment, NodePerturbation
 from keras_decorr.tapes import FeedbackAlignmentTape, NodePerturbationTape
 from keras_decorr.training import decorrelation_layers, gradients
-from tests.helpers import perturb, relative_error
+from tests.helpers import few_of, perturb, relative_error
 
 pytestmark = pytest.mark.usefixtures("tensorflow_only")
 mean_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -95,14 +95,17 @@ def test_feedback_alignment_equals_the_rule(feedback, decorrelated, kind, graph,
 # Every pair of values of these occurs.
 @pytest.mark.parametrize(
     ("n_samples", "decorrelated", "kind", "graph"),
-    [
-        (1, True, "dense", False),
-        (3, True, "conv", True),
-        (1, False, "conv", True),
-        (3, False, "dense", False),
-        (1, True, "conv", False),
-        (3, True, "dense", True),
-    ],
+    few_of(
+        [
+            (1, True, "dense", False),
+            (3, True, "conv", True),
+            (1, False, "conv", True),
+            (3, False, "dense", False),
+            (1, True, "conv", False),
+            (3, True, "dense", True),
+        ],
+        lambda *values: values in ((1, True, "dense", False), (3, True, "conv", True)),
+    ),
 )
 @pytest.mark.parametrize("estimator", ["directional_derivative", "finite_difference", "activity"])
 def test_node_perturbation_equals_the_rule(estimator, n_samples, decorrelated, kind, graph, rng):
