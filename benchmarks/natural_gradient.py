@@ -178,7 +178,7 @@ def main():
     parser.add_argument("--dataset", choices=sorted(SETTINGS), default="digits")
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/natural_gradient"))
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--nets", nargs="+", default=["plain", "monarch", "full"])
     parser.add_argument("--damping", nargs="+", type=float, default=[1e-1, 1e-2, 1e-3])
     parser.add_argument("--rows", type=int)
