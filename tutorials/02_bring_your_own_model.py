@@ -38,7 +38,7 @@ if data_dir:
     images, epochs, batch_size = keras_decorr.datasets.load("cifar10", data_dir), 3, 256
 else:
     images, epochs, batch_size = keras_decorr.datasets.load("digits"), 8, 64
-images.input_shape, len(images.x_train)
+print(len(images.x_train), "training images of shape", images.input_shape)
 
 
 # %% [markdown]
@@ -93,11 +93,13 @@ model = keras_decorr.decorrelate(
 print(model.conversion_report)
 
 # %% [markdown]
-# Until it has trained, M is the identity and the mean is zero: nothing has changed in what it computes.
+# Until it has trained, M is the identity and the running mean is zero: in inference the model computes
+# what it did. In training it does not: the mean of the batch is subtracted from the first step on.
 
 # %%
 x, labels = next(iter(images.test()))
-np.abs(model.predict(x, verbose=0) - plain.predict(x, verbose=0)).max()
+difference = np.abs(model.predict(x, verbose=0) - plain.predict(x, verbose=0)).max()
+print("largest difference of the logits in inference:", difference)
 
 # %% [markdown]
 # Layers are chosen by name, pattern or type.
@@ -206,7 +208,7 @@ print("here:    ", (model.predict(x, verbose=0).argmax(1) == np.asarray(labels))
 with tempfile.TemporaryDirectory() as folder:
     model.save(f"{folder}/model.keras")
     again = keras.saving.load_model(f"{folder}/model.keras")
-again.evaluate(images.test(), verbose=0, return_dict=True)
+print("loaded:", again.evaluate(images.test(), verbose=0, return_dict=True))
 
 # %% [markdown]
 # `folded.export(...)` gives a SavedModel or LiteRT file, as for any Keras model.

@@ -63,8 +63,10 @@ train, validation = (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out])
 # %% [markdown]
 # ## What is searched
 #
-# Any function that builds a model; it gets the decorrelator of the trial, or `None` for the control. A
-# plain Keras model would do, too: it is converted for every trial.
+# A function that builds a model. Its argument must be called `decorrelator`: it gets that of the trial,
+# or `None` for the control. It may take `hp`, too, to search further hyperparameters, and
+# `learning_rule`, the name of the trial's rule. A plain Keras model would do as well: it is converted
+# for every trial.
 
 
 # %%
@@ -98,10 +100,13 @@ tuner.search(*train, validation_data=validation, epochs=epochs, batch_size=batch
 # %%
 trials = list(tuner.oracle.trials.values())
 settings = [hyper_model.settings(trial.hyperparameters) for trial in trials]
-accuracy = [np.nan if trial.score is None else trial.score for trial in trials]
-learning_rates = [s["learning_rate"] for s in settings]
-decorrelation = [s["decorrelation_rate"] for s in settings]
-for row in sorted(zip(accuracy, learning_rates, decorrelation, strict=True), reverse=True)[:5]:
+accuracy = np.array([np.nan if t.score is None else t.score for t in trials], "float64")
+forward = np.array([s["learning_rate"] for s in settings])
+decorrelation = np.array([s["decorrelation_rate"] for s in settings])
+finished = np.isfinite(accuracy)
+print(f"{len(trials)} trials, {np.sum(~finished)} of them failed")
+rows = zip(accuracy[finished], forward[finished], decorrelation[finished], strict=True)
+for row in sorted(rows, reverse=True)[:5]:
     print("accuracy {:.3f}   forward rate {:g}   decorrelation rate {:g}".format(*row))
 
 # %% [markdown]
@@ -113,17 +118,24 @@ for row in sorted(zip(accuracy, learning_rates, decorrelation, strict=True), rev
 # point, so cells that are nearer than that are alike.
 
 # %%
-plots.rate_heat_map(learning_rates, decorrelation, accuracy, label="validation accuracy")
+plots.rate_heat_map(forward, decorrelation, accuracy, label="validation accuracy")
 
 # %%
-control = max(a for a, rate in zip(accuracy, decorrelation, strict=True) if rate == 0)
-print(f"best {np.nanmax(accuracy):.3f}, best without decorrelation {control:.3f}")
+control = accuracy[finished & (decorrelation == 0)]
+control = f"{control.max():.3f}" if control.size else "none: all failed"
+print(f"best {accuracy[finished].max():.3f}, best without decorrelation {control}")
 
 # %% [markdown]
 # ## Train with the pair that was found
+#
+# `tuner.get_best_hyperparameters()[0]` gives the best pair, or any of several that tie. Where pairs
+# tie, take one away from the edge of the grid, or widen the grid. Here the middle one of them is taken.
 
 # %%
-best = tuner.get_best_hyperparameters()[0]
+tied = np.flatnonzero(accuracy == accuracy[finished].max())
+tied = tied[np.lexsort((forward[tied], decorrelation[tied]))]
+best = trials[tied[len(tied) // 2]].hyperparameters
+print(f"{len(tied)} pairs tie; taken: {hyper_model.settings(best)}")
 keras.utils.set_random_seed(1)
 model = hyper_model.build(best)
 history = model.fit(

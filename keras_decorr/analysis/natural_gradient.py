@@ -55,10 +55,12 @@ class LayerAlignment(NamedTuple):
         rows: Rows that `A` is from.
         damping: Damping of the natural gradients.
         update: Angles of the update that a training step makes.
-        centred: Angles of the gradient from centred inputs without M; of a layer that does not
-            centre, `plain`.
+        centred: Angles of the update that backpropagation would make without the M of this layer,
+            without regularisers; of a layer that does not centre, `plain`. From here to `update` it
+            is M that turns.
         plain: Angles of the gradient with respect to the effective kernel, which the same net would
-            follow without decorrelation. Of a plain layer, `update`.
+            follow without decorrelation: from raw inputs, with the means held constant. Of a plain
+            layer, `update`.
         input_to_both: Angle between the natural gradients by the input factor and by both: what is
             left to the output factor when the inputs are white.
         both_to_exact: Angle between those by both factors and by the exact block; NaN without it.
@@ -167,8 +169,8 @@ def natural_gradient_alignment(
     passes = Passes(model, x)
     calls = _calls(model, passes, layers)
     d_loss = passes.loss_cotangent(y)
-    at_loss = passes.pull(d_loss)
-    gathered = {key: _Layer(model, passes.calls, of, at_loss) for key, of in calls.items()}
+    at_loss, trained = passes.pull(d_loss), passes.through_means(d_loss)
+    gathered = {key: _Layer(model, passes.calls, of, at_loss, trained) for key, of in calls.items()}
     cotangents = [d_loss] if root is None else _cotangents(root, passes.outputs, samples, seed)
     for cotangent in cotangents:
         scores = passes.pull(cotangent)
@@ -255,7 +257,7 @@ def _cotangents(root, outputs, samples, seed):
 class _Layer:
     """One layer, its calls, and what it has seen."""
 
-    def __init__(self, model, calls, of, at_loss):
+    def __init__(self, model, calls, of, at_loss, trained):
         self.calls, self.of = [calls[i] for i in of], of
         self.layer = self.calls[0].layer
         self.name = name_within(self.layer, model)
@@ -264,11 +266,14 @@ class _Layer:
         bias = self.layer.bias is not None and self.layer.bias.trainable
         self.moments = Moments(n, m, bias)
         self.raw = np.zeros((n, m))  # the gradient from raw inputs
-        for call, d in zip(self.calls, (at_loss[i] for i in of), strict=True):
-            d, centre = call.deltas(d), call.centre(n)
+        self.centred = np.zeros((n, m))  # that from centred ones, through the means
+        for i, call in zip(of, self.calls, strict=True):
+            d, through = call.deltas(at_loss[i]), call.deltas(trained[i])
+            centre = call.centre(n)
             for part, rows in call.rows():
                 self.moments.see(rows - centre, d[part])
                 self.raw += np.tensordot(rows, d[part], ((0, 1), (0, 1)))
+                self.centred += np.tensordot(rows - centre, through[part], ((0, 1), (0, 1)))
         self._exact = None
         self._parameters = (n + bias) * m
 
@@ -307,7 +312,7 @@ class _Layer:
             rows=self.moments.rows,
             damping=float(damping),
             update=angles(update),
-            centred=angles(fisher.gradient if centres else self.raw),
+            centred=angles(self.centred if centres else self.raw),
             plain=angles(self.raw),
             input_to_both=_angle(by_input, by_both),
             both_to_exact=_angle(by_both, exact),

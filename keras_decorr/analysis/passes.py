@@ -112,13 +112,20 @@ class Passes:
                 f"Received: {self.model.name!r} with {len(keras.tree.flatten(outputs))}"
             )
         self.calls = seen.calls
+        self.outputs, self.pull = self._pullback(_Shifted)
 
+    def through_means(self, cotangent):
+        """What `pull` gives with the gradient through the means of the batch, as in training."""
+        _, pull = self._pullback(_ShiftedThroughMeans)
+        return pull(cotangent)
+
+    def _pullback(self, shift):
         def shifted(probes):
-            with _nothing_moves(), wiring.opened(_Shifted(seen.calls, probes)):
+            with _nothing_moves(), wiring.opened(shift(probes)):
                 return call_in_training(self.model, self.x)
 
         probes = [ops.zeros(call.shape, call.layer.compute_dtype) for call in self.calls]
-        self.outputs, self.pull = pullback(shifted, probes)
+        return pullback(shifted, probes)
 
     def loss_cotangent(self, y):
         """The gradient of the compiled loss, without regularisers, with respect to the outputs."""
@@ -160,17 +167,21 @@ class _Seen(Wiring):
         return a
 
 
-class _Shifted(Wiring):
+class _ShiftedThroughMeans(Wiring):
     """Adds a probe to every pre-activation, whose gradient is that of the pre-activation."""
 
-    def __init__(self, calls, probes):
+    def __init__(self, probes):
         self._probes = iter(probes)
-
-    def mean(self, layer, batch_mean):
-        return ops.stop_gradient(batch_mean())
 
     def pre_activation(self, layer, a):
         return a + next(self._probes) if is_measured(layer) else a
+
+
+class _Shifted(_ShiftedThroughMeans):
+    """The same with the means of the batch held constant."""
+
+    def mean(self, layer, batch_mean):
+        return ops.stop_gradient(batch_mean())
 
 
 @contextmanager

@@ -24,7 +24,8 @@ class Row(NamedTuple):
         size: Bytes that they take.
         step: Multiply-adds that it adds to a training step.
         plain_step: Those of a training step of the linear map.
-        inference: Multiply-adds that it adds to one sample in inference, before `fold`.
+        inference: Multiply-adds that it adds to one sample in inference, before `fold`: its share of
+            those of a batch.
         plain_inference: Those of the linear map for one sample.
     """
 
@@ -104,12 +105,12 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     >>> model = keras_decorr.Sequential(layers, name="net")
     >>> keras_decorr.summary(model, console=Console(width=80))
                    What decorrelation adds to 'net', batch 256
-     layer              n  structure  weights    bytes        step  inference
-     ─────────────────────────────────────────────────────────────────────────
-     hidden            64  monarch     1.09 k  4.26 KB   236 k +7%    256 +6%
-     out               64  monarch     1.09 k  4.26 KB  125 k +25%     40 +6%
-     all these layers                  2.18 k  8.52 KB  361 k +10%    296 +6%
-     step: multiply-adds of a training step; inference: of one sample, ...
+     layer            n  structure  weights    bytes        step  inference
+     ───────────────────────────────────────────────────────────────────────
+     hidden          64  monarch     1.09 k  4.26 KB   236 k +7%    256 +6%
+     out             64  monarch     1.09 k  4.26 KB  125 k +25%     40 +6%
+     total                           2.18 k  8.52 KB  361 k +10%    296 +6%
+    step: multiply-adds of a training step; inference: a sample's share ...
     """
     rows = costs(model, batch_size)
     title = f"What decorrelation adds to {model.name!r}, batch {batch_size}"
@@ -135,18 +136,21 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     table.add_row(total.name, "", "", *figures(total))
     plain = model.count_params() - total.weights
     table.caption = (
-        "step: multiply-adds of a training step; inference: of one sample, before `fold`; +x% of those "
-        "of the layer's linear map, in the last row of all these maps: layers without M are not "
-        f"counted. The whole plain model has {plain:,} weights; decorrelation adds "
+        f"step: multiply-adds of a training step; inference: a sample's share of those of a batch of "
+        f"{batch_size}, before `fold`.\n"
+        "+x%: of those of the layer's linear map, in the last row of all these maps; layers without M "
+        "are not counted.\n"
+        f"The whole plain model has {plain:,} weights; decorrelation adds "
         f"{100 * total.weights / max(plain, 1):.1f}%."
     )
+    table.caption_justify = "left"
     (console or Console()).print(table)
 
 
 def _total(rows):
     names = ("weights", "size", "step", "plain_step", "inference", "plain_inference")
     sums = {name: sum(getattr(row, name) for row in rows) for name in names}
-    return Row(name="all these layers", features=0, structure="", **sums)
+    return Row(name="total", features=0, structure="", **sums)
 
 
 def _beside(extra, plain):

@@ -7,6 +7,7 @@ from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.decorrelators.foldiak import Foldiak
 from keras_decorr.decorrelators.norm_preserving import NormPreserving
 from keras_decorr.decorrelators.recurrent import Recurrent
+from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.decorrelators.zca import ZCA
 
 DECORRELATORS: dict[str, type[Decorrelator]] = {
@@ -45,9 +46,12 @@ def get(identifier):
         identifier = keras.saving.deserialize_keras_object(identifier)
     if isinstance(identifier, Decorrelator):
         return identifier.clone()
+    hint = ""
+    if isinstance(identifier, str) and identifier in (*STRUCTURES, "auto"):
+        hint = f"That is a structure of M: give NormPreserving(structure={identifier!r}). "
     raise ValueError(
         f"Argument `decorrelator` must be one of {sorted(DECORRELATORS)}, an instance of "
-        f"keras_decorr.decorrelators.Decorrelator or None. Received: {identifier!r}"
+        f"keras_decorr.decorrelators.Decorrelator or None. {hint}Received: {identifier!r}"
     )
 
 

@@ -214,8 +214,8 @@ def inspect(name, model, batch, angles=True):
             found.seen.append(Seen(state_of(seen), _matrix(seen.layer), *_correlations(seen)))
     else:
         found.notes.append(
-            "It has no decorrelating layer. Convert it with `keras_decorr.decorrelate(model)` to have "
-            "one."
+            "It has no decorrelating layer, as the control of a comparison; "
+            "`keras_decorr.decorrelate(model)` makes a copy of a model that has."
         )
     if angles:
         _measure_angles(found, model, batch)

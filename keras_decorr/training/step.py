@@ -125,14 +125,21 @@ class DecorrelationStep(keras.Model):
     def decorrelation_rate(self):
         """The decorrelation rate per step of the first layer; setting it sets that of every layer.
 
-        It takes effect at the next step (on JAX at the next epoch) without a new trace.
+        It takes effect at the next step (on JAX at the next epoch) without a new trace. `None` for a
+        model without M, where setting it raises a ValueError.
         """
         layers = self.decorrelation_layers
         return layers[0].decorrelator.learning_rate if layers else None
 
     @decorrelation_rate.setter
     def decorrelation_rate(self, value):
-        for layer in self.decorrelation_layers:
+        layers = self.decorrelation_layers
+        if not layers:
+            raise ValueError(
+                f"The model {self.name!r} has no decorrelating layer, whose rate could be set. "
+                f"Received: decorrelation_rate={value}"
+            )
+        for layer in layers:
             layer.decorrelator.learning_rate = value
 
     def train_step(self, *args):

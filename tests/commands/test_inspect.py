@@ -89,7 +89,7 @@ def test_what_is_missing_is_said(saved, tmp_path):
     plain.save(tmp_path / "plain.keras")
     code, output = run(tmp_path / "plain.keras", "--data", folder / "batch.npz")
     assert code == 0, output
-    assert "no decorrelating layer. Convert it with `keras_decorr.decorrelate(model)`" in output
+    assert "no decorrelating layer, as the control of a comparison; `keras_decorr" in output
     assert "saved without a loss" in output
     plain.compile("sgd", keras.losses.Huber())
     plain.save(tmp_path / "plain.keras")

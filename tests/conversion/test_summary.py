@@ -60,7 +60,7 @@ def test_the_percentages_are_those_of_the_layers_with_m():
     summary(model, console=Console(file=out, width=100))
     (row,) = costs(model)
     text = " ".join(out.getvalue().split())
-    assert f"+{100 * row.step / row.plain_step:.0f}%" in text.split("all these layers")[1]
+    assert f"+{100 * row.step / row.plain_step:.0f}%" in text.split(" total ")[1]
     assert "layers without M are not counted. The whole plain model has 8,526 weights" in text
 
 

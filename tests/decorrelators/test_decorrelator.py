@@ -35,6 +35,10 @@ def test_bad_arguments_are_named_with_what_was_received(arguments, named):
 def test_bad_kappa_and_unknown_names():
     with pytest.raises(ValueError, match=r"`kappa`.*Received: 2"):
         DecorrelatedBackprop(kappa=2)
+    with pytest.raises(
+        ValueError, match=r"NormPreserving\(structure='monarch'\).*Received: 'monarch'"
+    ):
+        decorrelators.get("monarch")
     with pytest.raises(ValueError, match=r"`decorrelator`.*norm_preserving.*Received: 'pca'"):
         decorrelators.get("pca")
     with pytest.raises(ValueError, match=r"`decorrelator`.*Received: 3"):

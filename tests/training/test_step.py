@@ -279,6 +279,13 @@ def test_the_rate_changes_in_training_without_a_new_trace(rng):
     assert float(model.decorrelation_rate) == 0.0
 
 
+def test_the_rate_of_a_model_without_m_is_not_set_in_silence():
+    model = keras_decorr.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="plain")
+    assert model.decorrelation_rate is None
+    with pytest.raises(ValueError, match=r"'plain' has no decorrelating layer.*=0.1"):
+        model.decorrelation_rate = 0.1
+
+
 def test_nan_in_a_batch_is_skipped_counted_and_survived(rng, fresh):
     x, y = data(rng, 16)
     model = fresh()
