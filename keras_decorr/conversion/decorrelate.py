@@ -167,6 +167,11 @@ def _check_above(decorrelator, max_features, above):
             f"Argument `above` of decorrelate must be one of {sorted(known)} or None. "
             f"Received: {above!r}"
         )
+    if above is None and not limited:
+        raise ValueError(
+            "Argument `above` of decorrelate is for layers with more than `max_features` features, and "
+            "has no effect without that. Received: above=None, max_features=None"
+        )
     if limited and above == own:
         raise ValueError(
             "Argument `above` of decorrelate must differ from the structure of the decorrelator, or "

@@ -51,6 +51,8 @@ def test_the_arguments_are_checked(model):
     for arguments in ({"max_features": 3}, {}):
         with pytest.raises(ValueError, match=r"`above` of decorrelate .*Received: 'diagonal'"):
             decorrelate(model, above="diagonal", **arguments)
+    with pytest.raises(ValueError, match=r"`above` of decorrelate .*without.*max_features=None"):
+        decorrelate(model, above=None)
     with pytest.raises(ValueError, match=r"`above` of decorrelate .*Received: 'low_rank'"):
         decorrelate(model, "zca", max_features=3, above="low_rank")
 
