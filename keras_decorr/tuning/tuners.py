@@ -50,6 +50,13 @@ class Tuner(keras_tuner.Tuner):
         self._tell("on_trial_begin", trial)
 
     def on_epoch_end(self, trial, model, epoch, logs=None):
+        logs, objective = logs or {}, self.oracle.objective
+        if not objective.has_value(logs):
+            raise ValueError(
+                f"Argument `objective` of the tuner must be in the logs of `fit`: {sorted(logs)}. Those "
+                "that start with 'val_' need `validation_data` or `validation_split` in `search`. "
+                f"Received: {objective.name!r}"
+            )
         super().on_epoch_end(trial, model, epoch, logs)
         self._tell("on_epoch_end", trial, epoch, logs or {})
 

@@ -224,6 +224,14 @@ def quick(monkeypatch):
     return lambda: monkeypatch.setattr(DecorHyperModel, "fit", fit)
 
 
+def test_an_objective_that_is_not_in_the_logs_is_refused_at_the_first_epoch(data, tmp_path):
+    x, y = data
+    objective = keras_tuner.Objective("val_acc", "max")
+    tuner = make_tuner("grid", small_search(), objective, tmp_path)
+    with pytest.raises(ValueError, match=r"`objective` .*'loss'.*`validation_data`.*'val_acc'"):
+        tuner.search(x, y, epochs=1, verbose=0)
+
+
 @pytest.mark.parametrize(
     "name",
     few_of(["random", "bayesian", "grid", "hyperband"], ("random", "hyperband").__contains__),
