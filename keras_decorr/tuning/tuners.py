@@ -53,8 +53,8 @@ class Tuner(keras_tuner.Tuner):
         logs, objective = logs or {}, self.oracle.objective
         if not objective.has_value(logs):
             raise ValueError(
-                f"Argument `objective` of the tuner must be in the logs of `fit`: {sorted(logs)}. Those "
-                "that start with 'val_' need `validation_data` or `validation_split` in `search`. "
+                f"Argument `objective` of the tuner must be in the logs of `fit`: {sorted(logs)}. "
+                "Those with 'val_' need `validation_data` or `validation_split` in `search`. "
                 f"Received: {objective.name!r}"
             )
         super().on_epoch_end(trial, model, epoch, logs)
