@@ -28,9 +28,11 @@ test-tensorflow: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "$(MARKED)"
 
 # Without TensorFlow's tapes and tf.distribute, which skip themselves. Most of its time XLA compiles what
-# runs once: with less optimization, and each function once for all processes.
+# runs once: with less optimization, the emitters that are quick to compile (half of the time), and each
+# function once for all processes.
 test-jax: export KERAS_BACKEND := jax
-test-jax: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+test-jax: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test-jax: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test-jax: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1

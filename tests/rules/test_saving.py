@@ -16,7 +16,7 @@ from keras_decorr.rules import (
     NodePerturbation,
 )
 from tests.helpers import whole_batches
-from tests.rules.nets import UNCOMPILED, compiled, conv_layers, data, matrices, numpy
+from tests.rules.nets import EAGERLY, compiled, conv_layers, data, matrices, numpy
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ for name in RULES:
 
 def built(name):
     model = keras_decorr.Sequential(conv_layers())
-    return compiled(model, RULES[name], optimizer=keras.optimizers.Adam(1e-2), **UNCOMPILED)
+    return compiled(model, RULES[name], optimizer=keras.optimizers.Adam(1e-2), **EAGERLY)
 
 
 def train(model, x, y):
@@ -68,7 +68,7 @@ def start(folder):
     for name in RULES:
         keras.utils.set_random_seed(5)
         model = built(name)
-        x, y = data(model, np.random.default_rng(0), whole_batches(40, 16))
+        x, y = data(model, np.random.default_rng(0), whole_batches(24, 16))
         np.savez(f"{folder}/data.npz", x=x, y=y)
         train(model, x, y)
         model.save(f"{folder}/{name}.keras")
