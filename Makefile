@@ -12,7 +12,7 @@ CORE := $(addprefix tests/,maths decorrelators layers training rules conversion 
 NOT_CORE := $(addprefix --ignore tests/,experiments commands datasets tuning plots)
 MARKED := not slow and not tutorial and not combination
 
-.PHONY: demo test lint test-tensorflow test-jax test-torch test-combinations test-slow tutorials dist benchmark clean
+.PHONY: demo test lint test-tensorflow test-jax test-torch test-combinations test-slow tutorials docs dist benchmark clean
 
 demo: $(VENV)/demo
 	$(BIN)/keras-decorr compare --epochs 5 --seeds 3 --out results/demo
@@ -54,6 +54,10 @@ test-slow: $(VENV)/test
 # Executes them from start to end; the notebooks with all outputs are in build/tutorials.
 tutorials: $(VENV)/docs
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m tutorial --durations=0
+
+# The site in build/docs, with the tutorials' outputs, which it runs.
+docs: $(VENV)/docs
+	KERAS_BACKEND=tensorflow $(BIN)/sphinx-build -c docs . build/docs
 
 # A wheel and an sdist in dist/, tried with each extra in a virtual environment of its own.
 dist: $(BIN)/python

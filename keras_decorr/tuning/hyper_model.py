@@ -141,7 +141,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
 
     @property
     def values(self):
-        """`{hyperparameter: values}` of everything that may be searched."""
+        """Everything that may be searched: a dictionary of the values of each hyperparameter."""
         return {**self._of_all, **self._of_m}
 
     def _rates(self, owner, name, values, **limits):
