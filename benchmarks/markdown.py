@@ -1,13 +1,10 @@
 """The summary of a comparison as a Markdown table.
 
 python benchmarks/markdown.py benchmarks/results/cifar10-dense
-
-With `--seconds FOLDER` the seconds are those of another comparison of the same nets: of few epochs, in
-turn on a machine that does nothing else, where the runs of the first one had company.
 """
 
-import argparse
 import json
+import sys
 from pathlib import Path
 
 
@@ -15,25 +12,10 @@ def spread(value, digits):
     return f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
 
 
-def summary(folder):
-    return json.loads((Path(folder) / "summary.json").read_text())
-
-
-def timed(variants, seconds):
-    """The figures of every net, with the seconds of an epoch that it took elsewhere."""
-    for name, figures in variants.items():
-        epoch = seconds[name]["seconds_per_epoch"]
-        epochs = figures["epochs_to_plain"]
-        reached = epochs and [value * epoch[0] for value in epochs]
-        yield name, {**figures, "seconds_per_epoch": epoch, "seconds_to_plain": reached}
-
-
-def table(folder, seconds=None):
+def table(folder):
     """The header and the rows, each a list of cells."""
-    content = summary(folder)
+    content = json.loads((Path(folder) / "summary.json").read_text())
     variants = content["variants"]
-    if seconds:
-        variants = dict(timed(variants, summary(seconds)["variants"]))
     reference = content.get("reference", "plain")  # of folders from before there were rules
     of_M = content.get("decorrelation_rates", {})
     rules = {figures.get("rule", "backprop") for figures in variants.values()}
@@ -65,9 +47,9 @@ def table(folder, seconds=None):
         ]
 
 
-def rows(*folders):
+def rows(folder):
     """The lines of the table, without the columns that have nothing in them."""
-    header, *cells = table(*folders)
+    header, *cells = table(folder)
     kept = [i for i in range(len(header)) if any(row[i] for row in cells)]
     yield " | ".join(header[i] for i in kept)
     yield "|".join(["---"] * len(kept))
@@ -76,9 +58,5 @@ def rows(*folders):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="of the comparison")
-    parser.add_argument("--seconds", metavar="FOLDER", help="of one whose seconds count")
-    arguments = parser.parse_args()
-    for row in rows(arguments.folder, arguments.seconds):
+    for row in rows(sys.argv[1]):
         print(f"| {row} |")
