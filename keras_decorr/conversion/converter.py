@@ -74,4 +74,6 @@ class Converter:
     def finish(self, new):
         """The new model, compiled if the original is, with its report."""
         compile_like(new, self.model)
+        # Without it Keras would not export a copy of a model that it exports.
+        new._called = self.model._called
         return self.report.attach(new)
