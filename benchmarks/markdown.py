@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 def spread(value, digits):
-    return f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
+    mean, deviation = (f"{v:.{digits}f}" for v in value)
+    return mean if value[1] == 0 else f"{mean} ± {deviation}"
 
 
 def table(folder):
