@@ -16,20 +16,20 @@ from keras_decorr.experiments import report
 from keras_decorr.experiments.config import Net
 from keras_decorr.experiments.figure import draw
 from keras_decorr.experiments.folder import write_json
-from keras_decorr.experiments.run import TABLE, read
+from keras_decorr.experiments.run import TABLE, Run, read
 
 
 def retimed(folder, content, seconds):
     """The rows of every run of a comparison, `{net: {seed: rows}}`, with other seconds."""
     results = {}
     for name, figures in content["variants"].items():
-        runs = Path(folder, "runs")
-        of = f"{name}-lr{content['learning_rates'][name]:g}-seed"
+        net, learning = Net(figures["rule"], figures["variant"]), content["learning_rates"][name]
         epoch = seconds[name]["seconds_per_epoch"][0]
-        results[Net(figures["rule"], figures["variant"])] = {
-            seed: [{**row, "seconds": epoch} for row in read(runs / f"{of}{seed}" / TABLE)]
-            for seed in range(figures["seeds"])
-        }
+        results[net] = {}
+        for seed in range(figures["seeds"]):
+            run = Run(net.variant, learning, seed, 0, net.rule)
+            rows = read(folder / "runs" / run.name / TABLE)
+            results[net][seed] = [{**row, "seconds": epoch} for row in rows]
     return results
 
 

@@ -24,6 +24,7 @@ def train(strategy, rule, **arguments):
         model = keras_decorr.Sequential([
             keras.Input((6, 6, 2)),
             DecorConv2D(4, 3, activation="relu", decorrelator=of()),
+            DecorConv2D(4, 2, activation="relu", decorrelator=of()),
             keras.layers.Flatten(),
             DecorDense(3, activation="softmax", decorrelator=of()),
         ])
