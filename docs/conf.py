@@ -19,31 +19,18 @@ napoleon_custom_sections = [("Call arguments", "params_style"), "Input shape", "
 napoleon_use_ivar = True  # attributes are described once
 autodoc_member_order = "bysource"
 
-PAGES = [
-    "docs/api",
-    "docs/decorrelators",
-    "docs/results",
-    "docs/ablations",
-    "docs/natural_gradient",
-]
-TUTORIALS = [
-    "tutorials/01_decorrelation_in_ten_minutes",
-    "tutorials/02_bring_your_own_model",
-    "tutorials/03_learning_without_backpropagation",
-    "tutorials/04_tuning_the_two_rates",
-    "tutorials/05_towards_the_natural_gradient",
-]
-
 
 def contents(caption, pages):
     """A table of contents for the margin."""
-    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```", ""])
+    options = [":hidden:", ":glob:", f":caption: {caption}"]
+    return "\n".join(["", "```{toctree}", *options, *pages, "```", ""])
 
 
 def add_contents(app, name, source):
     """Give README the contents, which only a site needs."""
     if name == root_doc:
-        source[0] += contents("Tutorials", TUTORIALS) + contents("Reference", [*PAGES, "CHANGELOG"])
+        source[0] += contents("Tutorials", ["tutorials/*"])
+        source[0] += contents("Reference", ["docs/api", "docs/*", "CHANGELOG"])
 
 
 def setup(app):
