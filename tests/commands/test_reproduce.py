@@ -23,7 +23,7 @@ def test_it_lists_the_grids():
 
 
 def test_it_trains_shows_and_writes(small, tmp_path, monkeypatch):
-    (tmp_path / "mine.toml").write_text("epochs = 1\nbatch_size = 64\n[small]\ntrain_size = 150\n")
+    (tmp_path / "mine.toml").write_text("epochs = 1\nbatch_size = 64\n[small]\ntrain_size = 80\n")
     arguments = ("--grid", tmp_path / "mine.toml", "--scale", "small", "--out", tmp_path / "out")
     code, said = invoke(*arguments)
     assert code == 0, said
