@@ -74,6 +74,8 @@ def compare(
     ] = False,
     augment: options.Augment = True,
     seeds: Annotated[int, typer.Option(help="number of seeds")] = 1,
+    train_size: options.TrainSize = None,
+    test_size: options.TestSize = None,
     backend: options.Backend = None,
     out: options.Out = "",
 ):
@@ -117,6 +119,8 @@ def compare(
             batch_normalization=batch_normalization,
             augment=augment,
             seeds=seeds,
+            train_size=train_size,
+            test_size=test_size,
         )
         needed = {"data": datasets.packages(dataset), "plots": ("matplotlib",)}
         check_installed("keras-decorr compare", **needed)

@@ -20,6 +20,10 @@ Net = Annotated[str, typer.Option(help=one_of(NETS))]
 Width = Annotated[
     int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
 ]
+TrainSize = Annotated[
+    int | None, typer.Option(help="use so many of the training images; default: all")
+]
+TestSize = Annotated[int | None, typer.Option(help="use so many of the test images; default: all")]
 BatchSize = Annotated[
     int | None, typer.Option(help="samples a batch; default: 64 for the digits, 256 for the others")
 ]

@@ -73,9 +73,7 @@ def tune(
     validation: Annotated[
         float, typer.Option(help="share of the training images to tune on, in (0, 0.9]")
     ] = 0.1,
-    images: Annotated[
-        int | None, typer.Option(help="use so many of the training images; default: all")
-    ] = None,
+    train_size: options.TrainSize = None,
     seed: Annotated[int, typer.Option(help="of the proposals, the weights and the batches")] = 0,
     workers: Annotated[int, typer.Option(help="processes that run trials at the same time")] = 1,
     backend: options.Backend = None,
@@ -133,7 +131,7 @@ def tune(
             initializer=initializer,
             augment=augment,
             validation=validation,
-            images=images,
+            train_size=train_size,
             seed=seed,
         )
         needed = {"tuner": tuning.PACKAGES, "plots": ("matplotlib",)}

@@ -56,12 +56,12 @@ class Images:
         height, width, channels = self.x_train.shape[1:]
         return (height - self.margin, width - self.margin, channels)
 
-    def first(self, train=None, test=None):
+    def first(self, train_size=None, test_size=None):
         """The same with no more than so many training and test images, the first ones.
 
         Args:
-            train: Number of training images, or `None` for all.
-            test: Number of test images, or `None` for all.
+            train_size: Number of training images, or `None` for all.
+            test_size: Number of test images, or `None` for all.
 
         Returns:
             An `Images`.
@@ -69,7 +69,10 @@ class Images:
         Raises:
             ValueError: If there are not that many.
         """
-        for part, number, images in (("train", train, self.x_train), ("test", test, self.x_test)):
+        for part, number, images in (
+            ("train_size", train_size, self.x_train),
+            ("test_size", test_size, self.x_test),
+        ):
             if number is not None and not 1 <= number <= len(images):
                 raise ValueError(
                     f"Argument `{part}` of the data set {self.name!r} must be between 1 and "
@@ -77,10 +80,10 @@ class Images:
                 )
         return dataclasses.replace(
             self,
-            x_train=self.x_train[:train],
-            y_train=self.y_train[:train],
-            x_test=self.x_test[:test],
-            y_test=self.y_test[:test],
+            x_train=self.x_train[:train_size],
+            y_train=self.y_train[:train_size],
+            x_test=self.x_test[:test_size],
+            y_test=self.y_test[:test_size],
         )
 
     def train(self, batch_size=256, augment=True, seed=0):

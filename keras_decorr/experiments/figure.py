@@ -4,7 +4,7 @@ from keras_decorr import plots
 from keras_decorr.experiments.report import column
 from keras_decorr.plots.style import COLORS, MARKERS
 
-FILLS = ("full", "none", "left")
+FILLS = ("full", "none", "left", "right", "top", "bottom")
 _DASHES = {"plain": "--", "batch_normalization": ":"}
 
 
@@ -46,7 +46,8 @@ def words(name):
 def styles(nets):
     """How to draw each net: solid if it decorrelates, else dashed.
 
-    One rule: a colour and a marker for each variant. Several: a colour and a marker for each rule,
+    One rule: a colour and a marker for each variant, which is filled in another way where they begin
+    anew. Several: a colour and a marker for each rule,
     and a filling of the marker for each variant.
     """
     rules = list(dict.fromkeys(net.rule for net in nets))
@@ -59,6 +60,7 @@ def styles(nets):
             "color": COLORS[group % len(COLORS)],
             "marker": MARKERS[group % len(MARKERS)],
             "linestyle": _DASHES.get(net.variant, "-"),
+            "fillstyle": FILLS[group // len(COLORS) % len(FILLS)],
         }
         if len(rules) > 1:
             decorrelates = net.variant in structures

@@ -8,9 +8,11 @@ import numpy as np
 
 from keras_decorr.extras import check_installed
 
-# M. Okabe and K. Ito's colours, which the colour-blind can tell apart.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# M. Okabe and K. Ito's colours, which the colour-blind can tell apart, and a grey.
+COLORS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080",
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 # From light to dark, so that neighbours differ in print.
 GREYS = ("#FFFFFF", "#B0B0B0", "#606060", "#E0E0E0", "#888888", "#303030")
@@ -85,7 +87,7 @@ def curve_style(i):
     return {
         "color": COLORS[i % len(COLORS)],
         "marker": MARKERS[i % len(MARKERS)],
-        "linestyle": DASHES[i % len(DASHES)],
+        "linestyle": DASHES[(i + i // len(COLORS)) % len(DASHES)],
         "linewidth": 1.3,
     }
 

@@ -49,7 +49,7 @@ class TuningConfig:
     initializer: str = ""
     augment: bool = True
     validation: float = 0.1
-    images: int | None = None
+    train_size: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -63,9 +63,9 @@ class TuningConfig:
                     f"Option --optimizer must be one of {list(OPTIMIZERS)}. Received: {optimizer!r}"
                 )
         self._experiment  # noqa: B018, it checks what it shares with `compare`
-        for name in ("trials", "images"):
+        for name in ("trials", "train_size"):
             if getattr(self, name) is not None:
-                check_count("tune", f"--{name}", getattr(self, name))
+                check_count("tune", f"--{name.replace('_', '-')}", getattr(self, name))
         if self.tuner == "hyperband" and self.trials is not None:
             raise ValueError(
                 "Option --trials is not for --tuner hyperband, which plans its trials from --epochs. "

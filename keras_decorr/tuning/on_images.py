@@ -24,12 +24,12 @@ def held_out(images, config):
     Raises:
         ValueError: If there are fewer images than a batch to train on, or none for validation.
     """
-    order = np.random.default_rng(config.seed).permutation(len(images.x_train))[: config.images]
+    order = np.random.default_rng(config.seed).permutation(len(images.x_train))[: config.train_size]
     count = round(config.validation * len(order))
     if count < 1 or len(order) - count < config.batch_size:
         raise ValueError(
-            "Options --images, --validation and --batch-size must leave a batch of training images and "
-            f"an image for validation. Received: {len(order)} images, --validation "
+            "Options --train-size, --validation and --batch-size must leave a batch of training images "
+            f"and an image for validation. Received: {len(order)} images, --validation "
             f"{config.validation:g}, --batch-size {config.batch_size}"
         )
     for_validation, for_training = order[:count], order[count:]

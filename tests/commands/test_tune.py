@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from keras_decorr.commands.main import app
 
 # Nets of the digits are small, and so is this part of them.
-SMALL = ["--images", "120", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
+SMALL = ["--train-size", "120", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
 
 
 def in_process(*arguments):
@@ -94,7 +94,7 @@ def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
         (["--validation", "0"], "`--validation` of tune"),
         (["--workers", "0"], "`--workers` of tune"),
         (["--trials", "0"], "`--trials` of tune"),
-        (["--images", "50"], "must leave a batch of training images"),
+        (["--train-size", "50"], "must leave a batch of training images"),
         (["--dataset", "cifar10", "--data-dir", "/none/such"], "must be an existing folder"),
     ],
 )

@@ -64,11 +64,11 @@ def test_crops_and_flips_are_those_of_the_padded_image(rng):
 
 
 def test_a_part_of_the_images():
-    part = datasets.load("digits").first(train=100)
+    part = datasets.load("digits").first(train_size=100)
     assert (len(part.x_train), len(part.y_train), len(part.x_test)) == (100, 100, 360)
-    assert len(part.first(test=7).y_test) == 7
-    with pytest.raises(ValueError, match=r"`train` .*between 1 and 100.*Received: 101"):
-        part.first(train=101)
+    assert len(part.first(test_size=7).y_test) == 7
+    with pytest.raises(ValueError, match=r"`train_size` .*between 1 and 100.*Received: 101"):
+        part.first(train_size=101)
     assert datasets.prepare("digits") == (1437, 360)
 
 

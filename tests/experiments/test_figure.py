@@ -2,11 +2,12 @@
 
 import pytest
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.experiments.config import Net
 from keras_decorr.experiments.figure import label, styles
 from keras_decorr.rules import RULES
 
-VARIANTS = ("plain", "batch_normalization", "full", "block_diagonal", "monarch")
+VARIANTS = ("plain", "batch_normalization", *Decorrelator.structures)
 
 
 def test_with_several_rules_each_has_a_colour_and_a_marker():
