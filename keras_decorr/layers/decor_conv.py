@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_decorr.layers.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
+from keras_decorr.maths.centring import with_mean
 from keras_decorr.maths.patches import Window, mean_patch, patches_at
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
@@ -136,10 +137,11 @@ class DecorConv(DecorLayer):
 
     def batch_mean(self, x, mask=None):
         if self.pixelwise:
-            x = self._channels_last(ops.cast(x, "float32"))
-            return ops.mean(x, axis=tuple(range(len(x.shape) - 1)))
-        image = self._channels_last(ops.mean(ops.cast(x, "float32"), axis=0))
-        return self._rows(mean_patch(image, self.windows))
+            axes = [*range(len(x.shape))]
+            axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
+            return with_mean(x, tuple(axes))
+        x, image = with_mean(x, (0,))
+        return x, self._rows(mean_patch(self._channels_last(image), self.windows))
 
     def observe(self, x, mean, mask=None):
         if self.pixelwise:

@@ -9,6 +9,7 @@ from keras import ops
 from keras_decorr.layers.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_mean
+from keras_decorr.maths.centring import with_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -113,7 +114,13 @@ class DecorEinsumDense(DecorLayer):
         return ops.reshape(sums, self._bias_shape)
 
     def batch_mean(self, x, mask=None):
-        return row_mean(self._as_rows(x), mask)
+        if mask is not None:
+            return x, row_mean(self._as_rows(x), mask)[1]
+        features = len(self._features)
+        x, mean = with_mean(x, tuple(sorted(self._order[:-features])))
+        places = self._order[-features:]
+        mean = ops.transpose(mean, [sorted(places).index(place) for place in places])
+        return x, ops.reshape(mean, (-1,))
 
     def observe(self, x, mean, mask=None):
         self.decorrelation.observe(self._as_rows(x), mean, mask)

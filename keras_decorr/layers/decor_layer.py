@@ -116,7 +116,7 @@ class DecorLayer(keras.layers.Layer):
     # --- the call -----------------------------------------------------------------------------
 
     def batch_mean(self, x, mask=None):
-        """`(n,)` float32 mean of the rows of a batch."""
+        """A batch to go on with, and the `(n,)` float32 mean of its rows: see `with_mean`."""
         raise NotImplementedError
 
     def observe(self, x, mean, mask=None):
@@ -138,7 +138,9 @@ class DecorLayer(keras.layers.Layer):
         seen = wiring.current().sampled(self.decorrelation, inputs)
         if mask is not None:
             mask = wiring.current().sampled(self.decorrelation, mask)
-        mean = self.decorrelation.mean_of(lambda: self.batch_mean(seen, mask), training)
+        inputs, mean = self.decorrelation.mean_of(
+            inputs, seen, lambda x: self.batch_mean(x, mask), training
+        )
         outputs = self.linear_map(inputs, mean, folded=True)
         if self.decorrelation.learns(training):  # only now, as it may move M
             self.observe(seen, mean, mask)

@@ -13,6 +13,7 @@ from keras_decorr.decorrelators.replicas import replica_count, replica_mean
 from keras_decorr.layers import collection, wiring
 from keras_decorr.layers.collection import Sample
 from keras_decorr.layers.cost import USUAL_BATCH, Work, operator_of
+from keras_decorr.maths.centring import with_mean
 from keras_decorr.maths.correlation import off_diagonal_energy, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
@@ -117,7 +118,7 @@ class Decorrelation(keras.layers.Layer):
         seen, seen_mask = wiring.current().sampled(self, inputs), mask
         if mask is not None:
             seen_mask = wiring.current().sampled(self, mask)
-        mean = self.mean_of(lambda: row_mean(seen, seen_mask), training)
+        inputs, mean = self.mean_of(inputs, seen, lambda x: row_mean(x, seen_mask), training)
         Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
         stages = self.operator.stages(self._read(Z.dtype), self._flat(Z))
         if self.learns(training):
@@ -155,21 +156,36 @@ class Decorrelation(keras.layers.Layer):
             training = collection.current() is not None
         return bool(training) and self.trainable
 
-    def mean_of(self, batch_mean, training):
-        """The mean to centre by, or `None`.
+    def mean_of(self, inputs, seen, batch_mean, training):
+        """The inputs to go on with, and the mean to centre by, or `None`.
 
         The gradient passes through the mean of a batch. If it did not, it would ask the biases of the
         layer before for what centring takes away again, and they would grow without end.
 
         Args:
-            batch_mean: A function that gives the mean of the batch.
+            inputs: The inputs.
+            seen: Those from which M learns.
+            batch_mean: A function that gives `(x, mean)` for `x`: itself to go on with, and its mean.
             training: Where M learns the mean is that of the batch, else the moving mean.
+
+        Returns:
+            `(inputs, mean)`.
         """
         if not self.decorrelator.center:
-            return None
+            return inputs, None
         if not self.learns(training):
-            return ops.convert_to_tensor(self.moving_mean)
-        return wiring.current().mean(self, lambda: replica_mean(batch_mean()))
+            return inputs, ops.convert_to_tensor(self.moving_mean)
+
+        def mean_of_all():
+            nonlocal inputs
+            same = seen is inputs
+            x, mean = batch_mean(seen)
+            if same:
+                inputs = x
+            return replica_mean(mean)
+
+        mean = wiring.current().mean(self, mean_of_all)
+        return inputs, mean
 
     def observe(self, inputs, mean, mask=None, stages=None):
         """Take a sample of a batch of inputs.
@@ -363,11 +379,11 @@ class Decorrelation(keras.layers.Layer):
 
 
 def row_mean(inputs, mask=None):
-    """`(n,)` float32 mean of inputs `(..., n)`, of the rows that a mask keeps."""
+    """Inputs `(..., n)` to go on with, and the `(n,)` float32 mean of the rows that a mask keeps."""
     axes = tuple(range(len(inputs.shape) - 1))
-    X = ops.cast(inputs, "float32")
     if mask is None:
-        return ops.mean(X, axis=axes)
+        return with_mean(inputs, axes)
+    X = ops.cast(inputs, "float32")
     kept = ops.expand_dims(ops.cast(mask, "bool"), -1)
     count = ops.sum(ops.cast(kept, "float32"))
-    return ops.sum(ops.where(kept, X, 0.0), axis=axes) / ops.maximum(count, 1.0)
+    return inputs, ops.sum(ops.where(kept, X, 0.0), axis=axes) / ops.maximum(count, 1.0)

@@ -9,8 +9,9 @@ a product takes either as it comes. `...` are groups of features.
 
 import math
 
-import keras
 from keras import ops
+
+from keras_decorr.maths.devices import on_tensorflows_cpu
 
 _LARGE = 96  # features and rows of a product; measured with 64 and 96 features, 256 rows
 
@@ -44,13 +45,9 @@ def multiply(A, U, row_axis=-1, transposed=False):
 def _better_one_by_one(A, U):
     # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
     # matrices are large enough to be worth a node of the graph each.
-    if keras.backend.backend() != "tensorflow":
-        return False
     if len(A.shape) != 3 or min(s or _LARGE for s in (*A.shape[1:], *U.shape[1:])) < _LARGE:
         return False
-    import tensorflow as tf
-
-    return not tf.config.list_logical_devices("GPU")
+    return on_tensorflows_cpu()
 
 
 def squared_norms(U, row_axis=-2):
