@@ -68,7 +68,7 @@ NETS = {
     "vit": Kind(
         models.vit,
         {"backprop": (1e-3, 1e-3)},
-        {"monarch": 1e-4},
+        {"monarch": 2e-3},
         has_width=True,
         normalises=True,
     ),
