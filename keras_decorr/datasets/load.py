@@ -58,6 +58,7 @@ def load(name, data_dir=None):
         ValueError: If the name is unknown.
         ImportError: If a package is missing that it needs.
         FileNotFoundError: If the data set is not there and cannot be downloaded.
+        OSError: If its files cannot be read.
 
     Example:
 
@@ -70,12 +71,19 @@ def load(name, data_dir=None):
     if name == "digits":
         return _digits()
     builder = _prepared(name, data_dir)
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    (x_train, y_train), (x_test, y_test) = (
-        tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
-        for split in _splits(name)
-    )
+    try:
+        (x_train, y_train), (x_test, y_test) = (
+            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
+            for split in _splits(name)
+        )
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"The data set {name!r} in {builder.data_path} cannot be read: {error.message} "
+            "Delete that folder to have it prepared again."
+        ) from error
     labels = [y.astype("int32") for y in (y_train, y_test)]
     classes = builder.info.features["label"].num_classes
     options = {option: value for option, value in _DATASETS[name].items() if option != "test"}

@@ -1,10 +1,11 @@
 """The same net by every rule, with and without decorrelation: what did it buy?"""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 from keras_decorr.experiments import report
 from keras_decorr.experiments.figure import draw
-from keras_decorr.experiments.folder import prepare_folder, write_json
+from keras_decorr.experiments.folder import checked_folder, write_json
 from keras_decorr.experiments.run import Run, delete_checkpoints, load_images, train
 
 
@@ -28,8 +29,9 @@ def compare(config, out, progress=None):
         PermissionError: If the folder cannot be written to.
         ValueError: If it holds a comparison with another configuration.
     """
-    out = prepare_folder(out, config)
+    out, description = Path(out), checked_folder(out, config)
     images = load_images(config)
+    write_json(*description)
     with progress or nullcontext():
 
         def trained(*of):

@@ -12,14 +12,26 @@ from pathlib import Path
 import keras
 
 _PACKAGES = ("keras-decorr", "keras", "numpy", "tensorflow", "jax", "torch")
+# What a run's numbers depend on, beside the backend; other packages are written down, but may differ.
+_NUMBERS_OF = ("keras-decorr", "keras")
 _MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
 _RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
 
 
 def prepare_folder(out, config):
-    """Make the results folder and write the configuration to it, or fail before any work.
+    """Make the results folder and write the configuration to it, or fail: see `checked_folder`."""
+    write_json(*checked_folder(out, config))
+    return Path(out)
+
+
+def checked_folder(out, config):
+    """Make the results folder, or fail before any work. What it says of itself is not written yet.
 
     A comparison that is there may get more seeds and more structures of M.
+
+    Returns:
+        `(path, content)` of the JSON file that is to be written once all else is checked: a command
+        that is refused is not to leave its options behind.
 
     Raises:
         PermissionError: If the folder cannot be written to.
@@ -37,8 +49,7 @@ def prepare_folder(out, config):
             raise ValueError(f"The folder holds a comparison with another {changed}. {advice}")
         for key in _RATES.values():  # those of nets that are left out this time
             mine[key] = {**theirs[key], **mine[key]}
-    write_json(path, mine)
-    return out
+    return path, mine
 
 
 @contextlib.contextmanager
@@ -123,6 +134,28 @@ def written_whole(path, mark="partial"):
         os.replace(partial, path)
     finally:  # on a full disk, leave nothing behind
         partial.unlink(missing_ok=True)
+
+
+def check_versions(theirs, advice):
+    """Refuse a folder whose numbers another version made, or another backend.
+
+    Args:
+        theirs: What the folder says: `backend` and `versions`.
+        advice: What to do, and what was received.
+
+    Raises:
+        KeyError: If it does not say so.
+        ValueError: If they are others.
+    """
+    backend = keras.backend.backend()
+    now = {**versions(), "backend": backend}
+    saved = {**theirs["versions"], "backend": theirs["backend"]}
+    for name in ("backend", *_NUMBERS_OF, backend):
+        then, today = saved[name], now[name]
+        if then != today:
+            raise ValueError(
+                f"The folder holds runs of {name} {then}, and this is {name} {today}. {advice}"
+            )
 
 
 def _description(config):

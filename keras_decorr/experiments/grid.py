@@ -14,6 +14,7 @@ Further keys are the options of `keras-decorr compare`, with the same meaning an
 several decorrelation rates are not tuned: each is a curve of its own.
 """
 
+import collections
 import dataclasses
 import tomllib
 from collections.abc import Iterator
@@ -137,7 +138,14 @@ def read_grid(grid, scale="paper", data_dir=None, seeds=None):
     if seeds is not None:
         content["seeds"] = seeds
     title = str(content.pop("title", name))
-    return Grid(name, title, scale, _panels(grid, content, data_dir))
+    made = Grid(name, title, scale, _panels(grid, content, data_dir))
+    folders = collections.Counter(job.folder for job in made.jobs)
+    if same := [str(folder) for folder, count in folders.items() if count > 1]:
+        raise ValueError(
+            f"The runs of the grid {grid} must differ in the first six digits of their rates. "
+            f"Received several that would be {same[0]}"
+        )
+    return made
 
 
 def _text(grid):

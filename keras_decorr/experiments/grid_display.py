@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -91,7 +92,8 @@ class GridProgress(Progress):
         """Say what a run came to, and look at the grid again."""
         rows = finished(self.out, job)
         if rows is None:
-            said = f"[red]failed[/red]: {(failure(self.out, job) or '').splitlines()[0]}"
+            error, *_ = (failure(self.out, job) or "").splitlines() or [""]
+            said = f"[red]failed[/red]: {escape(error)}"
         else:
             best = max(row["test_accuracy"] for row in rows)
             said = f"best test accuracy {best:.4f}, {sum(row['seconds'] for row in rows):.0f} s"

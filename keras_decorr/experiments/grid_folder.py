@@ -6,17 +6,23 @@ from pathlib import Path
 
 import keras
 
-from keras_decorr.experiments.folder import prepare_folder, versions, write_json, write_text
+from keras_decorr.experiments.folder import (
+    check_versions,
+    checked_folder,
+    versions,
+    write_text,
+)
 from keras_decorr.experiments.grid import panel_name
 from keras_decorr.experiments.run import TABLE, read
 
-# What a run's numbers may depend on; other packages are written down, but may differ.
-_NUMBERS_OF = ("keras-decorr", "keras")
 _ERROR = "error.txt"
 
 
-def prepare_grid_folder(out, grid):
-    """Make the folder of a grid, or fail before any work.
+def checked_grid_folder(out, grid):
+    """Make the folder of a grid, or fail before any work. What it says of itself is not written yet.
+
+    Returns:
+        `(path, content)` of the JSON files that are to be written once all else is checked.
 
     Raises:
         PermissionError: If it cannot be written to.
@@ -33,10 +39,8 @@ def prepare_grid_folder(out, grid):
             f"The folder holds a comparison, not a grid. Choose another --out. "
             f"Received: --out {str(out)!r}"
         )
-    for config in grid.panels:
-        prepare_folder(out / panel_name(config), config)
-    write_json(path, mine)
-    return out
+    panels = [checked_folder(out / panel_name(config), config) for config in grid.panels]
+    return [*panels, (path, mine)]
 
 
 def _check(out, mine, path):
@@ -44,21 +48,14 @@ def _check(out, mine, path):
     try:
         theirs = json.loads(path.read_text())
         differing = [key for key in ("grid", "scale", "panels") if theirs[key] != mine[key]]
-        others = {name: theirs["versions"][name] for name in mine["versions"]}
-        backend = theirs["backend"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        check_versions(theirs, advice)
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"The file grid.json of the folder cannot be read. {advice}") from error
     if differing:
         raise ValueError(
             f"The folder holds another grid: {', '.join(str(theirs[k]) for k in differing)} instead "
             f"of {', '.join(str(mine[k]) for k in differing)}. {advice}"
         )
-    for name, version in {**others, "backend": backend}.items():
-        now = {**mine["versions"], "backend": mine["backend"]}[name]
-        if version != now and name in (*_NUMBERS_OF, backend, "backend"):
-            raise ValueError(
-                f"The folder holds runs of {name} {version}, and this is {name} {now}. {advice}"
-            )
 
 
 def _description(grid):

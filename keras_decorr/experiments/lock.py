@@ -76,9 +76,14 @@ class Lock:
             if path.exists():
                 os.utime(path, (0, 0))
 
+    @property
+    def lost(self):
+        """Whether another process has taken the lock, or this one does not hold it."""
+        return not self.held or _newest(self.folder) != self.number
+
     def check(self):
         """Raise `LostLockError` if another process has taken the lock."""
-        if not self.held or _newest(self.folder) != self.number:
+        if self.lost:
             raise LostLockError(f"Another process has taken over {self.folder}.")
 
     def _beat(self):

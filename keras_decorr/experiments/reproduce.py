@@ -3,19 +3,21 @@
 import errno
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import keras
 
 from keras_decorr import datasets
+from keras_decorr.experiments.folder import write_json
 from keras_decorr.experiments.grid_folder import (
+    checked_grid_folder,
     failure,
     finished,
     forget_failures,
-    prepare_grid_folder,
     record_failure,
 )
 from keras_decorr.experiments.grid_report import write_report
-from keras_decorr.experiments.lock import Lock, LostLockError, delete_locks
+from keras_decorr.experiments.lock import Lock, delete_locks
 from keras_decorr.experiments.run import delete_checkpoints, load_images, train
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
@@ -47,10 +49,12 @@ def reproduce(grid, out, progress=None, retry=False):
         ValueError: If the folder holds something else, or the data sets have fewer images than the grid
             asks for.
     """
-    out = prepare_grid_folder(out, grid)
+    out, descriptions = Path(out), checked_grid_folder(out, grid)
+    _prepare_data(grid, out)
+    for description in descriptions:
+        write_json(*description)
     if retry:
         forget_failures(out, grid)
-    _prepare_data(grid, out)
     images = _Images()
     with progress or nullcontext():
         while left := [job for job in grid.jobs if not _settled(out, job)]:
@@ -74,13 +78,14 @@ def _work(out, job, images, progress):
             return False
         if worked := not _settled(out, job):
             callbacks = [_StillMine(lock)]
-            if progress is not None:
-                callbacks.append(progress.of(job.run, job.config, images.of(job.config)))
             try:
-                train(job.config, job.run, images.of(job.config), folder.parent.parent, callbacks)
-            except LostLockError:
-                return False
+                data = images.of(job.config)
+                if progress is not None:
+                    callbacks.append(progress.of(job.run, job.config, data))
+                train(job.config, job.run, data, folder.parent.parent, callbacks)
             except Exception as error:
+                if lock.lost:  # whatever it is that went wrong then: the run is another's
+                    return False
                 if _is_full(error):
                     raise OSError(
                         f"The results could not be written to {out}: {error}. Make room and start "
@@ -89,7 +94,10 @@ def _work(out, job, images, progress):
                 record_failure(out, job, error)
             if progress is not None:
                 progress.ended(job)
-        delete_checkpoints(folder)
+        if lock.lost:
+            return False
+        if finished(out, job) is not None:  # one that failed may be tried again
+            delete_checkpoints(folder)
         delete_locks(folder)
     return worked
 

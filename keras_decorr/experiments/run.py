@@ -5,6 +5,7 @@ import errno
 import math
 import shutil
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,7 +194,7 @@ def _check_room(model, folder):
 
 
 def _save(model, checkpoint):
-    with written_whole(checkpoint) as partial:
+    with written_whole(checkpoint, uuid.uuid4().hex) as partial:
         _check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
 
@@ -216,12 +217,21 @@ def save(model, path):
 
 
 def read(table):
-    """The rows of a table of epochs; none if there is none."""
+    """The rows of a table of epochs; none if there is none.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
     if not table.exists():
         return []
-    with table.open(newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+    try:
+        with table.open(newline="") as file:
+            rows = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ValueError(
+            f"The table of epochs {table} is damaged ({error}). Delete it, and its run begins anew."
+        ) from error
 
 
 def write(table, rows):

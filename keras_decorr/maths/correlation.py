@@ -45,9 +45,9 @@ def multiply(A, U, row_axis=-1, transposed=False):
 def _better_one_by_one(A, U):
     # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
     # matrices are large enough to be worth a node of the graph each.
-    if len(A.shape) != 3 or min(s or _LARGE for s in (*A.shape[1:], *U.shape[1:])) < _LARGE:
+    if not on_tensorflows_cpu() or len(A.shape) != 3:
         return False
-    return on_tensorflows_cpu()
+    return min(s or _LARGE for s in (*A.shape[1:], *U.shape[1:])) >= _LARGE
 
 
 def squared_norms(U, row_axis=-2):

@@ -20,8 +20,14 @@ _SECONDS = 0.5  # between two looks at the workers
 
 def role():
     """`"chief"`, `"worker"`, or `None` in a search by one process."""
-    if not utils.has_chief_oracle():
-        return None
+    try:
+        if not utils.has_chief_oracle():
+            return None
+    except RuntimeError as error:
+        raise ValueError(
+            "The variables KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT must "
+            f"be set together, or none of them. Received: {error}"
+        ) from error
     return "chief" if utils.is_chief_oracle() else "worker"
 
 
@@ -78,8 +84,9 @@ def _still_runs(server, errors, processes, out):
     for number, code in enumerate(codes):
         if code not in (None, 0):
             raise ChildProcessError(
-                f"Worker {number} ended with exit code {code}. Its output is in {_log(out, number)}. "
-                "The same command goes on with the search."
+                f"Worker {number} ended with exit code {code}: {_last_line(_log(out, number))} "
+                f"(all of its output is in {_log(out, number)}). The same command goes on with the "
+                "search."
             )
     # A chief of KerasTuner's takes up to 20 seconds to see that its workers are done.
     return server.is_alive() and not (processes and all(code == 0 for code in codes))
@@ -96,6 +103,11 @@ def _worker(out, number):
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as file:
         return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+
+def _last_line(log):
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
 
 
 def _log(out, number):

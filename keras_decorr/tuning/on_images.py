@@ -22,8 +22,10 @@ def held_out(images, config):
         seed. Means and deviations of the channels are those of the rest, too.
 
     Raises:
-        ValueError: If there are fewer images than a batch to train on, or none for validation.
+        ValueError: If there are fewer images than are asked for, or than a batch to train on, or if
+            none is left for validation.
     """
+    images.first(config.train_size)  # or an error
     order = np.random.default_rng(config.seed).permutation(len(images.x_train))[: config.train_size]
     count = round(config.validation * len(order))
     if count < 1 or len(order) - count < config.batch_size:

@@ -2,10 +2,11 @@
 
 What KerasTuner 1.4.8 does by itself: it sends a trial that was running for another run, but it writes
 its files in place, so that a kill may leave half of one; it loses a trial killed between its two files;
-grid search forgets where it was; and Bayesian optimization leaves failed trials out, so that it may
-propose the same diverging rates again and again.
+grid search forgets where it was; and failed trials are left out, so that Bayesian optimization may
+propose the same diverging rates again and again, and Hyperband waits in vain for them to be thrown out.
 """
 
+import copy
 import functools
 import json
 from pathlib import Path
@@ -59,6 +60,22 @@ class Resumable(keras_tuner.Oracle):
         super().end_trial(trial)
         self.save()  # KerasTuner saves before it takes the trial off those that run
 
+    def _failed_as_worst(self, barred=()):
+        """This oracle as if trials that failed were completed with the worst score.
+
+        It shares all but the trials, which others may be reading, with this one.
+        """
+        completed = [t.score for t in self.trials.values() if t.status == "COMPLETED"]
+        worst = (min if self.objective.direction == "max" else max)(completed, default=None)
+        other = copy.copy(self)
+        other.trials = {}
+        for trial_id, trial in self.trials.items():
+            if worst is not None and trial.status == "FAILED" and trial_id not in barred:
+                trial = copy.copy(trial)
+                trial.status, trial.score = "COMPLETED", worst
+            other.trials[trial_id] = trial
+        return other
+
     def _random_values(self):
         begun = len(self.start_order)
         if begun < len(self.starts):
@@ -79,7 +96,23 @@ class RandomSearchOracle(Resumable, keras_tuner.oracles.RandomSearchOracle):
 
 
 class HyperbandOracle(Resumable, keras_tuner.oracles.HyperbandOracle):
-    """Trains many for few epochs, and the best of them for more."""
+    """Trains many for few epochs, and the best of them for more.
+
+    A failed trial is one of those that are thrown out after a round.
+    """
+
+    def populate_space(self, trial_id):
+        barred: set = set()  # of rounds in which only failed trials are left to choose from
+        while True:
+            other = self._failed_as_worst(barred)
+            response = keras_tuner.oracles.HyperbandOracle.populate_space(other, trial_id)
+            self.__dict__.update({**vars(other), "trials": self.trials})
+            chosen = response.get("values", {}).get("tuner/trial_id")
+            if chosen is None or self.trials[chosen].status != "FAILED":
+                return response
+            for round_ in (round_ for bracket in self._brackets for round_ in bracket["rounds"]):
+                round_[:] = [entry for entry in round_ if entry["id"] != trial_id]
+            barred.add(chosen)
 
 
 class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
@@ -99,17 +132,8 @@ class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimiza
         return response
 
     def _vectorize_trials(self):
-        trials = self.trials.values()
-        scores = [trial.score for trial in trials if trial.status == "COMPLETED"]
-        worst = (min if self.objective.direction == "max" else max)(scores)
-        failed = [trial for trial in trials if trial.status == "FAILED"]
-        for trial in failed:
-            trial.status, trial.score = "COMPLETED", worst
-        try:
-            return super()._vectorize_trials()
-        finally:
-            for trial in failed:
-                trial.status, trial.score = "FAILED", None
+        other = self._failed_as_worst()
+        return keras_tuner.oracles.BayesianOptimizationOracle._vectorize_trials(other)
 
 
 class GridSearchOracle(Resumable, keras_tuner.oracles.GridSearchOracle):

@@ -23,9 +23,9 @@ def rows(oracle, hyper_model):
         which the accuracy was best and `seconds` until then, and `message` of a failed trial.
     """
     found = []
-    trials = dict(oracle.trials)
-    for trial_id in list(oracle.start_order):
-        trial = trials[trial_id]
+    order = list(oracle.start_order)  # first: a trial comes there last
+    for trial_id in order:
+        trial = oracle.trials[trial_id]
         done = trial.status == "COMPLETED"
         figures = {}
         for name in _FIGURES:

@@ -6,7 +6,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
-from keras_decorr.experiments.folder import held, versions, writable_folder, write_json
+from keras_decorr.experiments.folder import (
+    check_versions,
+    held,
+    versions,
+    writable_folder,
+    write_json,
+)
 from keras_decorr.tuning import distributed, report
 from keras_decorr.tuning.on_images import ImagesHyperModel, held_out
 from keras_decorr.tuning.tuners import make_tuner
@@ -42,8 +48,11 @@ def search(config, out, display=None, workers=1):
             "Option --workers is for a search on this machine alone. Leave it out where KERASTUNER_"
             f"ORACLE_IP says where the chief is. Received: --workers {workers}"
         )
-    out = _folder(out, config)
+    out = writable_folder(out)
+    described = _described(out / "config.json", config)
     images = held_out(datasets.load(config.dataset, config.data_dir), config)
+    if described is not None:  # only now, or a command that is refused leaves its options behind
+        write_json(out / "config.json", described)
     hyper_model = ImagesHyperModel(config, images)
 
     def made():
@@ -84,11 +93,11 @@ def _tuner(config, out, hyper_model):
     )
 
 
-def _folder(out, config):
-    out = writable_folder(out)
-    path, mine = out / "config.json", json.loads(json.dumps(config.description()))
+def _described(path, config):
+    """What is to be written of the search to its folder; `None` if that is there."""
+    mine = json.loads(json.dumps(config.description()))
     if path.exists():
-        advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
+        advice = f"Choose another --out, or delete it. Received: --out {str(path.parent)!r}"
         with held("a search", advice):
             theirs = json.loads(path.read_text())
             if "tuner" not in theirs["config"]:  # a comparison
@@ -98,13 +107,14 @@ def _folder(out, config):
             raise ValueError(
                 f"The folder holds a search with another {', '.join(changed)}. {advice}"
             )
+        check_versions(theirs, advice)
         if theirs["config"] == mine["config"]:
-            return out  # other processes may be reading it
-    write_json(path, {**mine, "versions": versions()})
-    return out
+            return None  # other processes may be reading it
+    return {**mine, "versions": versions()}
 
 
 def _differences(mine, theirs):
+    theirs["versions"]["keras"]
     names = [n for n in {**mine["config"], **theirs["config"]} if n not in _MAY_DIFFER]
     changed = [n for n in names if mine["config"].get(n) != theirs["config"].get(n)]
     for name in mine.keys() - {"config"}:

@@ -34,13 +34,13 @@ def test_it_trains_shows_and_writes(small, tmp_path, monkeypatch):
     assert (described["grid"], described["scale"]) == ("mine", "small")
 
     def refuse(*arguments):
-        raise ArithmeticError("diverged")
+        raise ArithmeticError("diverged on [/job:localhost/device:GPU:0]")
 
     monkeypatch.setattr(module, "train", refuse)
     code, said = invoke(*arguments, "--seeds", 2)
     assert code == 1
     assert "failed" in said
-    assert "ArithmeticError: diverged" in said
+    assert "ArithmeticError: diverged on [/job:localhost/device:GPU:0]" in said
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from keras_decorr.commands.main import app
 
 # Nets of the digits are small, and so is this part of them.
-SMALL = ["--train-size", "120", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
+SMALL = ["--train-size", "100", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
 
 
 def in_process(*arguments):
@@ -95,6 +95,10 @@ def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
         (["--workers", "0"], "`--workers` of tune"),
         (["--trials", "0"], "`--trials` of tune"),
         (["--train-size", "50"], "must leave a batch of training images"),
+        (
+            ["--train-size", "99999"],
+            "`train_size` of the data set 'digits' must be between 1 and 1437",
+        ),
         (["--dataset", "cifar10", "--data-dir", "/none/such"], "must be an existing folder"),
     ],
 )
@@ -103,6 +107,7 @@ def test_it_refuses_in_a_line(tmp_path, written, said):
     assert code == 2, output
     assert said in output
     assert "Traceback" not in output
+    assert not (tmp_path / "out" / "config.json").exists()  # or the next command would be refused
 
 
 @pytest.mark.parametrize(
@@ -114,6 +119,25 @@ def test_the_folder_of_something_else_is_refused(tmp_path, content):
     assert code == 2
     assert "ValueError: The folder holds something else than a search. Choose another" in output
     assert (tmp_path / "config.json").read_text() == content
+
+
+@pytest.mark.parametrize("package", ["keras-decorr", "keras"])
+def test_the_folder_of_another_version_is_refused(tmp_path, small, package):
+    arguments = [*SMALL, "--tuner", "random", "--out", str(tmp_path)]
+    assert in_process(*arguments, "--trials", "1")[0] == 0
+    saved = json.loads((tmp_path / "config.json").read_text())
+    saved["versions"][package] = "0.0.1"
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    code, output = in_process(*arguments, "--trials", "2")
+    assert code == 2
+    assert f"The folder holds runs of {package} 0.0.1, and this is {package} " in output
+
+
+def test_the_variables_of_the_chief_go_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    code, output = in_process("--out", str(tmp_path))
+    assert code == 2
+    assert "KERASTUNER_ORACLE_PORT must be set together, or none of them" in output
 
 
 @pytest.mark.slow

@@ -76,8 +76,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         runs.train(config, run, small, tmp_path / "killed", [Kill()])
-    assert len(rows(tmp_path / "killed" / "runs" / run.name)) == 2
+    before = rows(tmp_path / "killed" / "runs" / run.name)
+    assert len(before) == 2
     resumed = runs.train(config, run, small, tmp_path / "killed")
+    # Their seconds, too: these epochs were not trained again.
+    assert rows(tmp_path / "killed" / "runs" / run.name)[:2] == before
     whole = runs.train(config, run, small, tmp_path / "whole")
     for a, b in zip(resumed, whole, strict=True):
         for name in ("loss", "test_loss", "decorrelation_loss"):

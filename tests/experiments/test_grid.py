@@ -120,3 +120,8 @@ def test_bad_options_are_refused(written, tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is not a TOML file"):
         read_grid(tmp_path / "binary.toml")
+
+
+def test_rates_too_alike_for_folders_of_their_own_are_refused(written):
+    with pytest.raises(ValueError, match=r"first six digits of their rates.*eta0\.001-seed0"):
+        read_grid(written("decorrelation_rate = [1e-3, 1.0000001e-3]\n"))

@@ -8,11 +8,13 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 from keras_decorr.experiments import reproduce as module
 from keras_decorr.experiments import run as runs
+from keras_decorr.experiments.folder import write_json
 from keras_decorr.experiments.grid import read_grid
-from keras_decorr.experiments.grid_display import time_left
+from keras_decorr.experiments.grid_display import GridProgress, time_left
 from keras_decorr.experiments.lock import Lock
 from keras_decorr.experiments.reproduce import reproduce
 
@@ -31,6 +33,12 @@ def grid(small, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(TEXT)
     return read_grid(path)
+
+
+def prepared(out, grid):
+    for description in module.checked_grid_folder(out, grid):
+        write_json(*description)
+    return out
 
 
 def table(path):
@@ -97,6 +105,7 @@ def test_a_full_disk_stops_it_and_it_goes_on(small, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"could not be written to .*No space left.*Make room"):
         reproduce(grid, out)
     assert not list(out.glob("*/runs/*/error.txt"))
+    kept = table(out / grid.jobs[1].folder / "epochs.csv")
     monkeypatch.setattr(runs, "write", write)
     usage = shutil.disk_usage(out)._replace(free=1_000_000)
     with monkeypatch.context() as patch, pytest.raises(OSError, match=r"1 MB are free.*Make room"):
@@ -108,6 +117,68 @@ def test_a_full_disk_stops_it_and_it_goes_on(small, tmp_path, monkeypatch):
         tables = [table(folder / job.folder / "epochs.csv") for folder in (tmp_path / "whole", out)]
         for a, b in zip(*tables, strict=True):
             assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-4)
+    (kept,) = kept
+    assert (
+        kept == table(out / grid.jobs[1].folder / "epochs.csv")[0]
+    )  # seconds, too: not trained again
+
+
+def test_a_failed_run_that_is_tried_again_goes_on(grid, tmp_path, monkeypatch):
+    out, job = tmp_path / "out", grid.jobs[1]
+    evaluate, calls = keras.Model.evaluate, []
+
+    def fail(self, *args, **kwargs):
+        calls.append(self)
+        if len(calls) == 4:  # its second epoch
+            raise RuntimeError("out of memory")
+        return evaluate(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "evaluate", fail)
+        patch.setattr(module._Images, "of", lambda self, config: runs.load_images(config))
+        assert list(reproduce(grid, out).failed) == [job.folder]
+    (before,) = runs.read(out / job.folder / "epochs.csv")
+    assert reproduce(grid, out, retry=True).failed == {}
+    assert runs.read(out / job.folder / "epochs.csv")[0] == before  # its seconds, too
+    assert not list((out / job.folder).glob("*.h5"))
+
+
+def test_images_that_cannot_be_read_fail_their_run_alone(grid, tmp_path, monkeypatch):
+    class Silent(GridProgress):
+        def __init__(self):
+            super().__init__(Console(quiet=True), grid, tmp_path)
+
+    def broken(config):
+        raise OSError(errno.EIO, "damaged")
+
+    monkeypatch.setattr(module, "load_images", broken)
+    report = reproduce(grid, tmp_path, Silent())
+    assert len(report.failed) == len(grid.jobs)
+    assert all("damaged" in error for error in report.failed.values())
+
+
+def test_a_run_that_was_lost_is_left_to_who_has_it(grid, tmp_path, monkeypatch):
+    job = grid.jobs[0]
+    there = tmp_path / job.folder / "checkpoint-1.weights.h5"
+
+    def lose(*args):  # another process took over while this one hung
+        there.with_name("lock-7").write_text("{}")
+        there.write_text("the other's")
+        raise FileNotFoundError("gone")
+
+    monkeypatch.setattr(module, "train", lose)
+    images = module._Images()
+    assert module._work(tmp_path, job, images, None) is False
+    assert there.exists() and there.with_name("lock-7").exists()
+    assert not there.with_name("error.txt").exists()
+
+
+def test_a_damaged_table_is_named(grid, tmp_path):
+    reproduce(grid, tmp_path)
+    path = tmp_path / grid.jobs[0].folder / "epochs.csv"
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(ValueError, match=rf"table of epochs {path} is damaged.*Delete it"):
+        reproduce(grid, tmp_path)
 
 
 def test_a_run_that_went_to_another_process_is_not_written(grid, tmp_path):
@@ -140,7 +211,7 @@ def test_a_run_that_went_to_another_process_is_not_written(grid, tmp_path):
 def test_a_folder_of_something_else_is_refused_before_any_work(
     grid, tmp_path, monkeypatch, changed, said
 ):
-    out = module.prepare_grid_folder(tmp_path / "out", grid)
+    out = prepared(tmp_path / "out", grid)
     saved = json.loads((out / "grid.json").read_text())
     if isinstance(changed, dict):
         if isinstance(changed.get("versions"), dict):
@@ -154,7 +225,7 @@ def test_a_folder_of_something_else_is_refused_before_any_work(
 
 
 def test_other_options_a_comparison_and_missing_images_are_refused(grid, tmp_path):
-    out = module.prepare_grid_folder(tmp_path / "out", grid)
+    out = prepared(tmp_path / "out", grid)
     path = tmp_path / "mine.toml"
     path.write_text(TEXT.replace("epochs = 2", "epochs = 5"))
     with pytest.raises(ValueError, match=r"another \['epochs'\].*--out"):
@@ -164,6 +235,7 @@ def test_other_options_a_comparison_and_missing_images_are_refused(grid, tmp_pat
     path.write_text(TEXT.replace("seeds = 2", "train_size = 2000"))
     with pytest.raises(ValueError, match=r"`train_size` .*at most 1437.*Received: 2000"):
         reproduce(read_grid(path), tmp_path / "new")
+    assert not list((tmp_path / "new").rglob("*.json"))  # so the next one is not refused
     path.write_text('dataset = "mnist"\n' + TEXT)
     with pytest.raises(FileNotFoundError, match="`data_dir` must be an existing folder"):
         reproduce(read_grid(path, data_dir=str(tmp_path / "none")), tmp_path / "third")

@@ -1,5 +1,7 @@
 """Oracles that survive a kill, and learn from failed trials. No model is trained here."""
 
+import sys
+
 import keras_tuner
 import numpy as np
 import pytest
@@ -23,12 +25,12 @@ class Killed(BaseException):
     """As good as kill -9: no code of the search catches it."""
 
 
-def made(kind, folder, trials=12, values=5):
+def made(kind, folder, trials=12, values=5, epochs=4):
     """An oracle over a grid of two, which goes on if the folder holds a search."""
     space = keras_tuner.HyperParameters()
     for name in ("a", "b"):
         space.Choice(name, [str(i) for i in range(values)], default="1")
-    limit = {"max_epochs": 4} if kind == "hyperband" else {"max_trials": trials}
+    limit = {"max_epochs": epochs} if kind == "hyperband" else {"max_trials": trials}
     objective = keras_tuner.Objective("val_accuracy", "max")
     oracle = ORACLES[kind](
         objective=objective, hyperparameters=space, seed=1, max_consecutive_failed_trials=None,
@@ -137,6 +139,38 @@ def test_bayesian_optimization_learns_from_failed_trials(tmp_path):
     failed = np.array([status == "FAILED" for *_, status, _ in trials])
     assert np.all(y[failed] == -min(scores))
     assert told(oracle) == trials
+
+
+def test_hyperband_throws_failed_trials_out_first(tmp_path):
+    oracle = made("hyperband", tmp_path, epochs=9)
+    searched(oracle)
+    rounds: dict = {}
+    for trial in oracle.trials.values():
+        values = trial.hyperparameters.values
+        rounds.setdefault((values["tuner/bracket"], values["tuner/round"]), []).append(trial)
+    assert set(rounds) == {(2, 0), (2, 1), (2, 2), (1, 0), (1, 1), (0, 0)}
+    failed = {place: sum(t.status == "FAILED" for t in trials) for place, trials in rounds.items()}
+    assert failed[2, 0] > 1  # so that KerasTuner's would not fill the round behind it
+    for (bracket, number), trials in rounds.items():
+        size = oracle._get_size(bracket, number)
+        if number == 0:
+            assert len(trials) == size
+            continue
+        scores = sorted((t.score for t in rounds[bracket, number - 1] if t.score), reverse=True)
+        assert failed[bracket, number] == 0
+        assert len(trials) == min(size, len(scores))
+        came_from = [t.hyperparameters.values["tuner/trial_id"] for t in trials]
+        assert sorted((oracle.trials[i].score for i in came_from), reverse=True) == scores[:size]
+
+
+def test_hyperband_goes_on_where_all_fail(tmp_path, monkeypatch):
+    def fail(oracle, trial):
+        trial.status = "FAILED"
+        oracle.end_trial(trial)
+
+    monkeypatch.setattr(sys.modules[__name__], "finish", fail)
+    trials = searched(made("hyperband", tmp_path, epochs=9))
+    assert [status for *_, status, _ in trials] == ["FAILED"] * (9 + 5 + 3)
 
 
 def test_a_small_grid_is_searched_whole(tmp_path):
