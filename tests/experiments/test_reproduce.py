@@ -15,7 +15,7 @@ from keras_decorr.experiments import run as runs
 from keras_decorr.experiments.folder import write_json
 from keras_decorr.experiments.grid import read_grid
 from keras_decorr.experiments.grid_display import GridProgress, time_left
-from keras_decorr.experiments.lock import Lock
+from keras_decorr.experiments.lock import Lock, LostLockError
 from keras_decorr.experiments.reproduce import reproduce
 
 TEXT = """
@@ -191,7 +191,7 @@ def test_a_run_that_went_to_another_process_is_not_written(grid, tmp_path):
 
         images = runs.load_images(job.config)
         callbacks = [Lose(), module._StillMine(lock)]
-        with pytest.raises(module.LostLockError):
+        with pytest.raises(LostLockError):
             runs.train(job.config, job.run, images, (tmp_path / job.folder).parents[1], callbacks)
     assert not (tmp_path / job.folder / "epochs.csv").exists()
 
