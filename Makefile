@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Python compiles what is imported when it is; pip would compile all of TensorFlow, JAX and PyTorch.
+export PIP_NO_COMPILE := 1
 EXTRAS_DEMO := tensorflow,data,plots
 EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
 EXTRAS := tensorflow jax torch data plots tuner
