@@ -47,8 +47,7 @@ def styles(nets):
     """How to draw each net: solid if it decorrelates, else dashed.
 
     One rule: a colour and a marker for each variant, which is filled in another way where they begin
-    anew. Several: a colour and a marker for each rule,
-    and a filling of the marker for each variant.
+    anew. Several: a colour and a marker for each rule, and a filling of the marker for each variant.
     """
     rules = list(dict.fromkeys(net.rule for net in nets))
     variants = list(dict.fromkeys(net.variant for net in nets))

@@ -18,12 +18,6 @@ _MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
 _RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
 
 
-def prepare_folder(out, config):
-    """Make the results folder and write the configuration to it, or fail: see `checked_folder`."""
-    write_json(*checked_folder(out, config))
-    return Path(out)
-
-
 def checked_folder(out, config):
     """Make the results folder, or fail before any work. What it says of itself is not written yet.
 

@@ -100,7 +100,7 @@ def _described(path, config):
         advice = f"Choose another --out, or delete it. Received: --out {str(path.parent)!r}"
         with held("a search", advice):
             theirs = json.loads(path.read_text())
-            if "tuner" not in theirs["config"]:  # a comparison
+            if "tuner" not in theirs["config"] or "keras" not in theirs["versions"]:  # a comparison
                 raise KeyError("tuner")
             changed = _differences(mine, theirs)
         if changed:
@@ -114,7 +114,6 @@ def _described(path, config):
 
 
 def _differences(mine, theirs):
-    theirs["versions"]["keras"]
     names = [n for n in {**mine["config"], **theirs["config"]} if n not in _MAY_DIFFER]
     changed = [n for n in names if mine["config"].get(n) != theirs["config"].get(n)]
     for name in mine.keys() - {"config"}:

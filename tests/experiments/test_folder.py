@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_decorr.experiments.config import Config
-from keras_decorr.experiments.folder import prepare_folder, written_whole
+from keras_decorr.experiments.folder import checked_folder, write_json, written_whole
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 OLD = {
@@ -21,6 +21,10 @@ OLD = {
 }  # fmt: skip
 
 LIKE_OLD = {"learning_rate": (1e-4,), "groups": 16, "preserve": "raw", "gain_rate": 1.0}
+
+
+def prepare_folder(out, config):
+    write_json(*checked_folder(out, config))
 
 
 @pytest.fixture
