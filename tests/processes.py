@@ -1,6 +1,8 @@
-"""Code that needs a process of its own."""
+"""Code that needs a process of its own, and limits of this one."""
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,3 +16,14 @@ def run_on_tensorflow(code):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def file_size_limit(size):
+    """No file of this process may grow beyond so many bytes: as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

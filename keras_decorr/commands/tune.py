@@ -90,8 +90,9 @@ def tune(
     command, without it, once as the chief and once for each worker, with KerasTuner's variables:
     KERASTUNER_TUNER_ID (chief, worker0, worker1, ...), KERASTUNER_ORACLE_IP (the chief's address) and
     KERASTUNER_ORACLE_PORT (a free port of its). The chief trains nothing and writes the results. The
-    folder `--out` of hyperband must be one that all of them share. The connection is not encrypted: use
-    it inside a network you trust.
+    folder `--out` of hyperband must be one that all of them share. The chief waits for a worker that is
+    gone: start that again under its name, and it takes its trial up from the start. The connection is
+    not encrypted: use it inside a network you trust.
 
     Examples:
 

@@ -69,15 +69,7 @@ class Images:
         Raises:
             ValueError: If there are not that many.
         """
-        for part, number, images in (
-            ("train_size", train_size, self.x_train),
-            ("test_size", test_size, self.x_test),
-        ):
-            if number is not None and not 1 <= number <= len(images):
-                raise ValueError(
-                    f"Argument `{part}` of the data set {self.name!r} must be between 1 and "
-                    f"{len(images)}, the images that it has. Received: {number}"
-                )
+        check_sizes(self.name, (len(self.x_train), len(self.x_test)), (train_size, test_size))
         return dataclasses.replace(
             self,
             x_train=self.x_train[:train_size],
@@ -154,3 +146,22 @@ def _fed(data):
     options = tf.data.Options()
     options.autotune.enabled = False
     return data.prefetch(2).with_options(options)
+
+
+def check_sizes(name, sizes, wanted):
+    """Refuse to take more images of a data set than there are.
+
+    Args:
+        name: Name of the data set.
+        sizes: Numbers of its training and test images.
+        wanted: Numbers of those to take; `None` for all.
+
+    Raises:
+        ValueError: If there are not that many.
+    """
+    for part, there, number in zip(("train_size", "test_size"), sizes, wanted, strict=True):
+        if number is not None and not 1 <= number <= there:
+            raise ValueError(
+                f"Argument `{part}` of the data set {name!r} must be between 1 and {there}, the "
+                f"images that it has. Received: {number}"
+            )

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from keras_decorr.experiments import report
+from keras_decorr.experiments.disk import full_disk_told
 from keras_decorr.experiments.figure import draw
 from keras_decorr.experiments.folder import checked_folder, write_json
 from keras_decorr.experiments.run import Run, delete_checkpoints, load_images, train
@@ -26,13 +27,15 @@ def compare(config, out, progress=None):
         `Net`.
 
     Raises:
-        PermissionError: If the folder cannot be written to.
+        OSError: If the folder cannot be written to, at the start or, on a full disk, later on. What is
+            done stays done.
         ValueError: If it holds a comparison with another configuration.
     """
     out, description = Path(out), checked_folder(out, config)
     images = load_images(config)
     write_json(*description)
-    with progress or nullcontext():
+    goes_on = "it goes on after the last whole epoch of the run in hand"
+    with progress or nullcontext(), full_disk_told(out, goes_on):
 
         def trained(*of):
             run = Run.of(config, *of)

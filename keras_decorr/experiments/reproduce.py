@@ -1,6 +1,5 @@
 """Working through a grid, alone or with others that share its folder."""
 
-import errno
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import keras
 
 from keras_decorr import datasets
+from keras_decorr.datasets.images import check_sizes
+from keras_decorr.experiments.disk import full_disk_told, is_full
 from keras_decorr.experiments.folder import write_json
 from keras_decorr.experiments.grid_folder import (
     checked_grid_folder,
@@ -21,7 +22,6 @@ from keras_decorr.experiments.lock import Lock, delete_locks
 from keras_decorr.experiments.run import delete_checkpoints, load_images, train
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def reproduce(grid, out, progress=None, retry=False):
@@ -82,15 +82,13 @@ def _work(out, job, images, progress):
                 data = images.of(job.config)
                 if progress is not None:
                     callbacks.append(progress.of(job.run, job.config, data))
-                train(job.config, job.run, data, folder.parent.parent, callbacks)
+                with full_disk_told(out, f"{job.folder} goes on after its last whole epoch"):
+                    train(job.config, job.run, data, folder.parent.parent, callbacks)
             except Exception as error:
                 if lock.lost:  # whatever it is that went wrong then: the run is another's
                     return False
-                if _is_full(error):
-                    raise OSError(
-                        f"The results could not be written to {out}: {error}. Make room and start "
-                        f"the command again: {job.folder} goes on after its last whole epoch."
-                    ) from error
+                if is_full(error):
+                    raise
                 record_failure(out, job, error)
             if progress is not None:
                 progress.ended(job)
@@ -100,16 +98,6 @@ def _work(out, job, images, progress):
             delete_checkpoints(folder)
         delete_locks(folder)
     return worked
-
-
-def _is_full(error):
-    """Whether an error, or one that it came from, is that there was no room to write."""
-    while error is not None:
-        said = str(error)
-        if getattr(error, "errno", None) in _FULL or any(f"errno = {n}," in said for n in _FULL):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _prepare_data(grid, out):
@@ -124,17 +112,7 @@ def _prepare_data(grid, out):
             time.sleep(POLL)
         for config in grid.panels:
             if config.dataset == dataset:
-                _check_sizes(config, sizes)
-
-
-def _check_sizes(config, sizes):
-    for name, there in zip(("train_size", "test_size"), sizes, strict=True):
-        wanted = getattr(config, name)
-        if wanted is not None and wanted > there:
-            raise ValueError(
-                f"Key `{name}` of the grid must be at most {there}, the images that {config.dataset} "
-                f"has. Received: {wanted}"
-            )
+                check_sizes(dataset, sizes, (config.train_size, config.test_size))
 
 
 class _Images:

@@ -1,25 +1,21 @@
 """One training run, written down epoch by epoch, that goes on where it was killed."""
 
 import csv
-import errno
-import math
-import shutil
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_decorr import datasets
 from keras_decorr.experiments.config import Net
+from keras_decorr.experiments.disk import check_room
 from keras_decorr.experiments.folder import written_whole
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
 TABLE = "epochs.csv"
-_SPARE = 2**20  # bytes for all that is not weights
 # Of data sets with more than ten classes, and of nets that decorrelate.
 FURTHER_FIELDS = (
     "top_5_accuracy",
@@ -155,7 +151,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
     test = images.test(1024)
     for epoch in range(len(rows), run.epochs):
         # An order of its own for each epoch, so that a run that goes on sees what it would have.
-        _check_room(model, folder)
+        check_room(model, folder)
         data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
         start = time.perf_counter()
         history = model.fit(
@@ -181,21 +177,9 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
     return rows
 
 
-def _check_room(model, folder):
-    """Fail before an epoch whose weights could not be written, or before a file is half written."""
-    variables = {id(v): v for v in (*model.variables, *model.optimizer.variables)}.values()
-    needed = sum(math.prod(v.shape) * np.dtype(str(v.dtype)).itemsize for v in variables)
-    free = shutil.disk_usage(folder).free
-    if free < needed + _SPARE:
-        raise OSError(
-            errno.ENOSPC,
-            f"No space left on device: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB needed",
-        )
-
-
 def _save(model, checkpoint):
     with written_whole(checkpoint, uuid.uuid4().hex) as partial:
-        _check_room(model, checkpoint.parent)
+        check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
 
 

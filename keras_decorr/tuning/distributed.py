@@ -52,7 +52,7 @@ def chief(made, out, workers):
         here = {
             "KERASTUNER_TUNER_ID": "chief",
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
-            "KERASTUNER_ORACLE_PORT": str(_free_port()),
+            "KERASTUNER_ORACLE_PORT": str(free_port()),
         }
     with _environment(here):
         tuner = made()
@@ -114,7 +114,7 @@ def _log(out, number):
     return out / "workers" / f"worker{number}.log"
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

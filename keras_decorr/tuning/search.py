@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
+from keras_decorr.experiments.disk import full_disk_told
 from keras_decorr.experiments.folder import (
     check_versions,
     held,
@@ -38,7 +39,8 @@ def search(config, out, display=None, workers=1):
         `(summary, rows)` of `report`. `None` for a worker, which leaves the results to its chief.
 
     Raises:
-        PermissionError: If the folder cannot be written to.
+        OSError: If the folder cannot be written to, at the start or, on a full disk, later on. What is
+            done stays done.
         ValueError: If it holds another search, or there are too few images.
         ChildProcessError: If a worker ends with an error.
     """
@@ -58,12 +60,14 @@ def search(config, out, display=None, workers=1):
     def made():
         return _tuner(config, out, hyper_model)
 
+    goes_on = "the trial that was running begins anew"
     if role == "worker":
-        tuner = made()
-        tuner.watcher = _Watcher(tuner, hyper_model, None, config)
-        tuner.search(epochs=config.epochs, verbose=0)
+        with full_disk_told(out, goes_on):
+            tuner = made()
+            tuner.watcher = _WorkersWatcher(tuner, hyper_model, None, config)
+            tuner.search(epochs=config.epochs, verbose=0)
         return None
-    with display or nullcontext():
+    with display or nullcontext(), full_disk_told(out, goes_on):
         if role == "chief" or workers > 1:
             count = 0 if role == "chief" else workers
             with distributed.chief(made, out, count) as (tuner, still_runs):
@@ -165,3 +169,16 @@ class _Watcher:
             if row["status"] == "running" and row["trial"] == self._running.get("trial"):
                 row |= {n: self._running.get(n) for n in ("epoch", "seconds", "accuracy")}
         self.display.show(rows)
+
+
+class _WorkersWatcher(_Watcher):
+    """Of a worker, whose chief shows the table: a line for every trial."""
+
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        told, running = [f"trial {trial.trial_id} {trial.status.lower()}"], self._running
+        if "epoch" in running:
+            last = f"accuracy {running['accuracy']:.4f} in epoch {running['epoch']}"
+            told.append(f"{last}, {running['seconds']:.1f} s")
+        told += [trial.message] if trial.message else []
+        print(": ".join(told), flush=True)

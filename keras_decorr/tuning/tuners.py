@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras_tuner
 
+from keras_decorr.experiments.disk import check_room
 from keras_decorr.tuning import oracles
 
 ORACLES = {
@@ -58,6 +59,8 @@ class Tuner(keras_tuner.Tuner):
                 f"Received: {objective.name!r}"
             )
         super().on_epoch_end(trial, model, epoch, logs)
+        # Next KerasTuner writes the weights, and h5py may crash where there is no room for them.
+        check_room(model, self.get_trial_dir(trial.trial_id))
         self._tell("on_epoch_end", trial, epoch, logs or {})
 
     def on_trial_end(self, trial):

@@ -3,15 +3,19 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from keras_decorr.commands.main import app
+from keras_decorr.tuning.distributed import free_port
 
 # Nets of the digits are small, and so is this part of them.
 SMALL = ["--train-size", "100", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
@@ -133,6 +137,21 @@ def test_the_folder_of_another_version_is_refused(tmp_path, small, package):
     assert f"The folder holds runs of {package} 0.0.1, and this is {package} " in output
 
 
+def test_a_full_disk_is_told_and_it_goes_on(tmp_path, small, monkeypatch):
+    arguments = [*SMALL, "--tuner", "random", "--trials", "2", "--out", str(tmp_path)]
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage)
+        code, output = in_process(*arguments)
+    assert code == 2
+    assert f"The results could not be written to {tmp_path}: [Errno 28] No space left" in output
+    assert "again: the trial that was running begins anew." in output
+    assert "Traceback" not in output
+    code, output = in_process(*arguments)
+    assert code == 0, output
+    assert [row["status"] for row in trials(tmp_path)] == ["completed"] * 2
+
+
 def test_the_variables_of_the_chief_go_together(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     code, output = in_process("--out", str(tmp_path))
@@ -165,24 +184,81 @@ def test_a_search_killed_in_mid_trial_goes_on_to_the_same_end(tmp_path):
                 assert mine[name] == theirs[name]
 
 
+GRID = [
+    "--tuner", "grid", "--per-decade", "1", "--learning-rates", "1e-4", "1e-3",
+    "--decorrelation-rates", "1e-3", "1e-3",
+]  # fmt: skip
+TOLD = re.compile(r"^trial (\d+) completed: accuracy 0\.\d{4} in epoch 1, ", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """What the search of a grid finds: the rates, and the accuracy, of nine trials."""
+    out = tmp_path_factory.mktemp("one")
+    assert started(out, *GRID).wait() == 0
+    found = told(out)
+    assert len(found) == 9
+    return found
+
+
+def told(out):
+    rates = ("learning_rate", "decorrelation_rate")
+    assert {row["status"] for row in trials(out)} == {"completed"}
+    return {tuple(row[n] for n in rates): float(row["accuracy"]) for row in trials(out)}
+
+
+def wait_for(what, process):
+    while not (found := what()):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    return found
+
+
+def running(out):
+    """The trials that a worker has begun and not ended."""
+    states = [json.loads(path.read_text()) for path in (out / "search").glob("trial_*/trial.json")]
+    return [state["trial_id"] for state in states if state["status"] == "RUNNING"]
+
+
 @pytest.mark.slow
-def test_two_workers_do_the_search_of_one(tmp_path):
-    arguments = [
-        "--tuner", "grid", "--per-decade", "1", "--learning-rates", "1e-4", "1e-3",
-        "--decorrelation-rates", "1e-3", "1e-3",
-    ]  # fmt: skip
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert started(one, *arguments).wait() == 0
-    process = started(two, *arguments, "--workers", "2")
+def test_two_workers_do_the_search_of_one(tmp_path, one_process):
+    process = started(tmp_path, *GRID, "--workers", "2")
     assert process.wait() == 0, process.stdout.read()
+    assert told(tmp_path) == pytest.approx(one_process, abs=0.05)
+    logs = [path.read_text() for path in sorted((tmp_path / "workers").glob("*.log"))]
+    did = [TOLD.findall(log) for log in logs]
+    assert len(did) == 2 and all(did)
+    assert sorted(did[0] + did[1]) == [row["trial"] for row in trials(tmp_path)]
 
-    def told(out):
-        names = ("learning_rate", "decorrelation_rate", "status", "accuracy")
-        return sorted(tuple(row[name] for name in names) for row in trials(out))
 
-    assert [t[:3] for t in told(two)] == [t[:3] for t in told(one)]
-    for mine, theirs in zip(told(two), told(one), strict=True):
-        assert float(mine[3]) == pytest.approx(float(theirs[3]), abs=0.05)
-    assert len(told(two)) == 9
-    logs = list((two / "workers").glob("*.log"))
-    assert len(logs) == 2
+@pytest.mark.slow
+def test_a_search_goes_on_after_a_worker_was_killed(tmp_path, one_process):
+    process = started(tmp_path, *GRID, "--workers", "2")
+    wait_for(lambda: len(running(tmp_path)) == 2, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(int(children[0]), signal.SIGKILL)
+    assert process.wait(timeout=60) == 2
+    assert "ended with exit code -9" in process.stdout.read()
+    assert not (tmp_path / "trials.csv").exists()
+    process = started(tmp_path, *GRID, "--workers", "2")
+    assert process.wait() == 0, process.stdout.read()
+    assert told(tmp_path) == pytest.approx(one_process, abs=0.05)
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_machine_is_killed_and_started_again(tmp_path, one_process):
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
+
+    def named(name):
+        return started(tmp_path, *GRID, KERASTUNER_TUNER_ID=name, **place)
+
+    chief, worker = named("chief"), named("worker0")
+    (trial,) = wait_for(lambda: running(tmp_path), worker)
+    worker.kill()
+    assert not TOLD.findall(worker.communicate()[0])
+    worker = named("worker0")
+    assert worker.wait() == 0
+    assert TOLD.findall(worker.stdout.read())[0] == trial
+    assert chief.wait(timeout=60) == 0, chief.stdout.read()
+    assert told(tmp_path) == pytest.approx(one_process, abs=0.05)

@@ -1,6 +1,7 @@
 """Grids from start to end: what is written, and what stops one and what does not."""
 
 import csv
+import dataclasses
 import errno
 import json
 import shutil
@@ -121,6 +122,26 @@ def test_a_full_disk_stops_it_and_it_goes_on(small, tmp_path, monkeypatch):
     assert kept == table(out / grid.jobs[1].folder / "epochs.csv")[:1]
 
 
+def test_the_table_has_the_five_best_of_more_than_ten_classes(small, tmp_path, monkeypatch):
+    images = dataclasses.replace(small, y_train=small.y_train + 2, classes=12)
+    monkeypatch.setattr(module._Images, "of", lambda self, config: images)
+    (tmp_path / "pair.toml").write_text("epochs = 2\nseeds = 2\n")
+    grid, out = read_grid(tmp_path / "pair.toml"), tmp_path / "out"
+    reproduce(grid, out)
+    lines = (out / "table.md").read_text().splitlines()
+    (column,) = {line.split("|").index(" top 5 ") for line in lines if " top 5 " in line}
+    for row in table(out / "table.csv"):
+        jobs = [job for job in grid.jobs if job.curve.variant == row["inputs"]]
+        best = [max(float(r["test_top_5_accuracy"]) for r in table(out / job.folder / "epochs.csv"))
+                for job in jobs]  # fmt: skip
+        mean, deviation = np.mean(best), np.std(best, ddof=1)
+        assert len(best) == 2 and mean > float(row["best_accuracy"])
+        assert float(row["best_top_5_accuracy"]) == pytest.approx(mean)
+        assert float(row["best_top_5_accuracy_deviation"]) == pytest.approx(deviation)
+        (line,) = [line for line in lines if f"| {row['inputs']} | 0.0" in line and "±" in line]
+        assert line.split("|")[column].strip() == f"{mean:.3f} ± {deviation:.3f}"
+
+
 def test_a_failed_run_that_is_tried_again_goes_on(grid, tmp_path, monkeypatch):
     out, job = tmp_path / "out", grid.jobs[1]
     evaluate, calls = keras.Model.evaluate, []
@@ -231,7 +252,7 @@ def test_other_options_a_comparison_and_missing_images_are_refused(grid, tmp_pat
     with pytest.raises(ValueError, match="holds a comparison, not a grid"):
         reproduce(grid, out / "digits-dense")
     path.write_text(TEXT.replace("seeds = 2", "train_size = 2000"))
-    with pytest.raises(ValueError, match=r"`train_size` .*at most 1437.*Received: 2000"):
+    with pytest.raises(ValueError, match=r"`train_size` .*'digits'.* 1437,.*Received: 2000"):
         reproduce(read_grid(path), tmp_path / "new")
     assert not list((tmp_path / "new").rglob("*.json"))  # so the next one is not refused
     path.write_text('dataset = "mnist"\n' + TEXT)
