@@ -44,8 +44,7 @@ def main():
     )
     results = retimed(arguments.folder, content, timing["variants"])
     summary = report.summarise(results)
-    variants = {net.name: {**net._asdict(), **summary[net]} for net in summary}
-    content |= {"variants": variants, "seconds": arguments.seconds.name}
+    content |= {"variants": report.by_name(summary), "seconds": arguments.seconds.name}
     write_json(arguments.folder / "summary.json", content)
     config = json.loads((arguments.folder / "config.json").read_text())["config"]
     title = f"{config['dataset']}, {config['net']} net"

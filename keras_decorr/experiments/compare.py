@@ -73,5 +73,5 @@ def _readable(summary, rates):
         "reference": report.reference(summary).name,
         "learning_rates": {net.name: rates[net].learning for net in rates},
         "decorrelation_rates": {n.name: rates[n].decorrelation for n in rates if n in decorrelated},
-        "variants": {net.name: {**net._asdict(), **figures} for net, figures in summary.items()},
+        "variants": report.by_name(summary),
     }

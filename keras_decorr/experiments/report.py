@@ -36,6 +36,11 @@ def summarise(results):
     }
 
 
+def by_name(summary):
+    """What `summarise` gives, as a JSON file can hold it: `{name of the net: figures}`."""
+    return {net.name: {**net._asdict(), **figures} for net, figures in summary.items()}
+
+
 def _best(seeds):
     return {seed: column(rows, "test_accuracy").max() for seed, rows in seeds.items()}
 
