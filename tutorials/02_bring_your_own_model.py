@@ -144,6 +144,7 @@ for name, each, callbacks in (("plain", plain, []), ("decorrelated", model, [mon
             epochs=epochs,
             callbacks=callbacks,
             verbose=0,
+            shuffle=False,  # the data set does
         )
         .history
     )
@@ -201,8 +202,8 @@ with tempfile.TemporaryDirectory() as folder:
 print("here:    ", (model.predict(x, verbose=0).argmax(1) == np.asarray(labels)).mean())
 
 # %% [markdown]
-# The decorrelating model saves, too, and goes on training where it was; for that the package must be
-# installed.
+# The decorrelating model saves, too, and goes on training where it was. A new process must
+# `import keras_decorr` before it loads the model: that the package is installed is not enough.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,8 @@
 # and all three stay behind backpropagation (`docs/results.md`).
 #
 # The data are scikit-learn's handwritten digits, which need no download. With `--data-dir` (as a
-# script) or `TFDS_DATA_DIR` set, the same code runs on CIFAR-10.
+# script) or `TFDS_DATA_DIR` set, the same code runs on CIFAR-10. The last part, a training loop with
+# tapes, needs the TensorFlow backend.
 
 # %%
 import argparse
@@ -98,6 +99,7 @@ def train(rule, decorrelates, rates, callbacks=()):
         validation_data=images.test(),
         epochs=epochs,
         verbose=0,
+        shuffle=False,  # the data set does
         callbacks=list(callbacks),
     ).history
     return model, history

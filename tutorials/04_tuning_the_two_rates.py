@@ -20,6 +20,9 @@
 #
 # The data are scikit-learn's handwritten digits, which need no download. With `--data-dir` (as a
 # script) or `TFDS_DATA_DIR` set, the same code runs on CIFAR-10.
+#
+# Open it as a notebook (`pip install jupytext notebook`): the figures of `keras_decorr.plots` show only
+# there.
 
 # %%
 import argparse
@@ -139,7 +142,11 @@ print(f"{len(tied)} pairs tie; taken: {hyper_model.settings(best)}")
 keras.utils.set_random_seed(1)
 model = hyper_model.build(best)
 history = model.fit(
-    images.train(batch_size), validation_data=images.test(), epochs=2 * epochs, verbose=0
+    images.train(batch_size),
+    validation_data=images.test(),
+    epochs=2 * epochs,
+    verbose=0,
+    shuffle=False,  # the data set does
 )
 print("test accuracy", np.round(history.history["val_accuracy"], 3))
 

@@ -21,6 +21,9 @@
 #
 # The data are scikit-learn's handwritten digits, which need no download. With `--data-dir` (as a
 # script) or `TFDS_DATA_DIR` set, the same code runs on CIFAR-10.
+#
+# Open it as a notebook (`pip install jupytext notebook`): the figures of `keras_decorr.plots` show only
+# there.
 
 # %%
 import argparse
@@ -77,7 +80,8 @@ for name, decorrelates in (("plain", False), ("decorrelated", True)):
     model = net(decorrelates)
     for stage in ("before", "after"):
         if stage == "after":
-            model.fit(images.train(batch_size), epochs=epochs, verbose=0)
+            # shuffle=False: the data set shuffles.
+            model.fit(images.train(batch_size), epochs=epochs, verbose=0, shuffle=False)
         measured[name, stage] = natural_gradient_alignment(model, x, y, exact_parameters=2048)
         for layer in measured[name, stage]:
             print(

@@ -152,6 +152,10 @@ class DecorrelationGuard(keras.callbacks.Callback):
         if model.built and not model.optimizer.built:
             # Else its variables would come only with the first step, and could not go back to a start.
             model.optimizer.build(model.trainable_variables)
+        self._started = False
+
+    def _start(self, model):
+        """Keep the state that the training starts with."""
         self._count(model)
         if model.built:
             self._find_layers(model)
@@ -175,10 +179,17 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._done, self._good, self._looked = epoch, 0, 0, False
+        if not self._started:  # by now other callbacks have loaded what they go on from
+            self._started = True
+            self._start(self.model)
         self._keep_small()
 
     def on_train_batch_end(self, batch, logs=None):
-        before, self._done = self._done, batch + 1
+        # The last of several steps per execution may be more than there are.
+        before, self._done = (
+            self._done,
+            min(batch + 1, (self.params or {}).get("steps") or math.inf),
+        )
         self._processed += self._done - before
         if not self._layers:  # the model was built in this step
             self._find_layers(self.model)
@@ -190,7 +201,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
             return
         self._bad_in_a_row = 0
         self._good += 1
-        self._keep_small(again=batch == 0)
+        self._keep_small(again=self._good == 1)  # the first step may have created some
         if self._learned is None or self._done // self.every > before // self.every:
             self._look()
 
@@ -238,23 +249,38 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
         Done at every step, so it may not sync the state on JAX, and finds the variables once an epoch.
         """
-        model = self._model if keras.backend.backend() == "jax" else self.model
+        on_jax = keras.backend.backend() == "jax"
+        model = self._model if on_jax else self.model
         if again:
-            own = {id(v) for layer in self._layers for v in layer.variables}
-            self._small_variables = {
-                group: [
-                    (i, v)
-                    for i, v in enumerate(getattr(model, group))
-                    if is_float(v) and id(v) not in own
-                ]
-                for group in ("metrics_variables", "non_trainable_variables")
-            }
+            self._small_variables = self._find_small(model)
         variables, tensors = [], []
         for group, found in self._small_variables.items():
-            present = values(model, group) if found else []
+            present = values(model, group) if found and on_jax else ()
             variables += [v for _, v in found]
-            tensors += [present[i] for i, _ in found]
+            # Elsewhere the place in the list says nothing: a metric may have come in between.
+            tensors += [present[i] if on_jax else v.value for i, v in found]
         self._small = Snapshot(variables, tensors)
+
+    def _find_small(self, model):
+        """The variables of `_keep_small`, each with its place in its list of the model."""
+        own = {id(v) for layer in self._layers for v in layer.variables}
+        return {
+            group: [
+                (i, v)
+                for i, v in enumerate(getattr(model, group))
+                if is_float(v) and id(v) not in own
+            ]
+            for group in ("metrics_variables", "non_trainable_variables")
+        }
+
+    def _restore_small(self, model):
+        """Undo what the last batch did to them. Those that it created go to their start."""
+        present = chain(*self._find_small(model).values())
+        known = {id(v) for _, v in chain(*self._small_variables.values())}
+        created = {id(v) for _, v in present} - known
+        if created:
+            _reset(model, created)
+        self._small.restore()
 
     # --- what is not --------------------------------------------------------------------------
 
@@ -274,7 +300,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         }
         weights = all(finite(self._learned_variables(model)))
         if bad:
-            self._small.restore()
+            self._restore_small(model)
             self._finite_steps.reset()
         if not weights or self._bad_in_a_row >= _IN_A_ROW or (bad and failures):
             self._restore_all(model, failures, weights)
@@ -375,3 +401,24 @@ def _of_matrix(layer):
     """The variables that make up the M of a layer, its mean and what its rule remembers included."""
     mean = [layer.moving_mean] if layer.decorrelator.center else []
     return [*layer.matrices, *chain(*layer.memory), *mean]
+
+
+def _reset(model, created):
+    """Give new metrics and moving averages their first values.
+
+    Of other layers' state only what is named as that of `keras.layers.BatchNormalization`: what else
+    the first, bad batch has created stays as it is.
+
+    Args:
+        model: The model.
+        created: The ids of the variables.
+    """
+    for metric in model.metrics:
+        if any(id(v) in created for v in metric.variables):
+            metric.reset_state()
+    for layer in model._flatten_layers(include_self=False):
+        for name in ("moving_mean", "moving_variance"):
+            variable = getattr(layer, name, None)
+            initializer = getattr(layer, f"{name}_initializer", None)
+            if id(variable) in created and initializer is not None:
+                variable.assign(initializer(variable.shape, dtype=variable.dtype))

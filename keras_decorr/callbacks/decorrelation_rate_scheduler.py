@@ -8,6 +8,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 from keras.src.utils import io_utils
 
+from keras_decorr.callbacks.finite_steps import steps_taken
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
 
@@ -21,8 +22,10 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     their own.
 
     What another callback does to the rate in between, as `DecorrelationGuard` lowers it, stays: if it
-    is now a tenth of what was set, so is all that follows. The logs of an epoch show the rate of the
-    first layer as `decorrelation_rate`.
+    is now a tenth of what was set, so is all that follows in this `fit`. The next one goes by the
+    schedule again; without one, the rates stay, or are what was set by hand. Weights that were restored
+    between two `fit` change nothing. The logs of an epoch show the rate of the first layer as
+    `decorrelation_rate`.
 
     Args:
         schedule: A function `schedule(epoch)` or `schedule(epoch, rate)` that returns the rate for the
@@ -30,7 +33,10 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             `keras.optimizers.schedules.LearningRateSchedule` of the step; or `None`, with which each
             layer keeps its rate after the warm-up.
         warmup_steps: For so many training steps the rate rises linearly from 0 to what it would be.
-            Those that the optimizer has taken before count, so a second `fit` goes on. Defaults to 0.
+            Those that the optimizer has taken before count, so a second `fit` goes on with the same
+            callback, or after the weights were loaded into a model built anew. For a new callback with
+            the same model, or after `keras.saving.load_model`, there are only the risen rates: set the
+            full ones first, if there is no `schedule`. Defaults to 0.
         verbose: 1 to print the rate of each epoch. Defaults to 0.
 
     Raises:
@@ -75,12 +81,14 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_begin(self, logs=None):
-        self._layers()  # to say at once what is wrong
+        for layer in self._layers():
+            if layer in self._of_layers:
+                self._of_layers[layer].begin(layer.decorrelator.initial_rate, self.schedule is None)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._before = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        self._before = steps_taken(self.model.optimizer)
         for layer in self._layers():
-            kept = self._of_layers.setdefault(layer.path or id(layer), _Rate(_present(layer)))
+            kept = self._of_layer(layer)
             if self._by_epoch:
                 kept.target = self._of_epoch(epoch, kept.target)
         self._set(self._before)
@@ -125,6 +133,15 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             )
         return layers
 
+    def _of_layer(self, layer):
+        # By the layer itself: two parts of a model may have layers of one path.
+        if layer not in self._of_layers:
+            # Weights loaded in the midst of a warm-up hold a rate that is still on its way.
+            warming = 0 < self._before < self.warmup_steps
+            target = layer.decorrelator.initial_rate if warming else _present(layer)
+            self._of_layers[layer] = _Rate(target)
+        return self._of_layers[layer]
+
     def _of_epoch(self, epoch, rate):
         parameters = inspect.signature(self.schedule).parameters.values()
         needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
@@ -138,7 +155,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     def _set(self, step):
         warm = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
         for layer in self._layers():
-            kept = self._of_layers.setdefault(layer.path or id(layer), _Rate(_present(layer)))
+            kept = self._of_layer(layer)
             if self._by_step:
                 kept.target = self._checked(self.schedule(step))
             kept.see(_present(layer))
@@ -153,6 +170,16 @@ class _Rate:
 
     def __init__(self, target):
         self.target, self.value, self.factor = target, None, 1.0
+
+    def begin(self, by_hand, alone):
+        """A `fit` begins: `by_hand` is the rate last set other than as a weight.
+
+        Without a schedule, if `alone`, what it has become stays.
+        """
+        if alone and self.value is not None:
+            same = math.isclose(by_hand, self.value, rel_tol=1e-5)
+            self.target = self.target * self.factor if same else by_hand
+        self.value, self.factor = None, 1.0
 
     def see(self, present):
         if self.value and not math.isclose(present, self.value, rel_tol=1e-5):

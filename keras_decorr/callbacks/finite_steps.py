@@ -13,6 +13,23 @@ import keras
 _NEVER = 2**31 - 2
 
 
+class SavedAsInner(keras.optimizers.LossScaleOptimizer):
+    """Is saved and loaded as if it were the optimizer that it holds.
+
+    The compile configuration that Keras saves with a model names that optimizer, too.
+    """
+
+    def save_own_variables(self, store):
+        self.inner_optimizer.save_own_variables(store)
+
+    def load_own_variables(self, store):
+        self.inner_optimizer.load_own_variables(store)
+
+    def __dir__(self):
+        # Keras saves what it finds here: it would look for the inner optimizer a second time.
+        return [name for name in super().__dir__() if name != "inner_optimizer"]
+
+
 class FiniteSteps:
     """Puts a `LossScaleOptimizer` around the optimizer of a model for a while.
 
@@ -38,7 +55,7 @@ class FiniteSteps:
             self._optimizer, self._function = optimizer, None
             self._scale = optimizer.loss_scale_factor
             with _scope(model):
-                self._wrapper = keras.optimizers.LossScaleOptimizer(
+                self._wrapper = SavedAsInner(
                     optimizer, initial_scale=self._scale or 1.0, dynamic_growth_steps=_NEVER
                 )
                 if optimizer.built:

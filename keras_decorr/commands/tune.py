@@ -35,13 +35,16 @@ def tune(
     learning_rates: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            help="lowest and highest forward rate; default: a tenth of the net's usual one to ten "
-            "times that"
+            help="lowest and highest forward rate; the net's default is searched, too; without them: "
+            "a tenth of that to ten times that"
         ),
     ] = None,
     decorrelation_rates: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="lowest and highest rate of M beside 0; default: in the same way"),
+        typer.Option(
+            help="lowest and highest rate of M; 0 and the net's default are searched, too; without "
+            "them: in the same way"
+        ),
     ] = None,
     per_decade: Annotated[
         int, typer.Option(help="rates in a factor of ten: 1, 2 (1, 3, 10) or 3 (1, 2, 5, 10)")
@@ -83,7 +86,8 @@ def tune(
 
     Trials are scored by the accuracy on a part of the training images that is held out of training;
     the test images are not used. The first trial has the net's default rates, the second these without
-    decorrelation. A trial that diverges is ended and counts as failed. A search that was stopped or
+    decorrelation. They are searched whatever the ranges: where these do not hold them, a grid has a row
+    and a column more. A trial that diverges is ended and counts as failed. A search that was stopped or
     killed goes on when the same command is given again; the trial that was running begins anew.
 
     With `--workers` several processes of this machine run trials. For several machines start the same

@@ -31,6 +31,11 @@ class Clone:
         self._new: dict = {}  # by the id of the old one
         self._pairs: list = []  # (old, new, what fills the new one)
 
+    @property
+    def pairs(self):
+        """`(old, new)` for every layer and model, what is inside before what it is in."""
+        return [(old, new) for old, new, _ in self._pairs]
+
     def of(self, model, model_types):
         """The copy of a model, its state and flags included; not compiled.
 
@@ -208,6 +213,8 @@ def same(layer, other):
 def _plain(config):
     if isinstance(config, dict):
         return {
-            key: _plain(value) for key, value in config.items() if key not in ("name", "trainable")
+            key: _plain(value)
+            for key, value in config.items()
+            if key not in ("name", "trainable", "build_config")
         }
     return config

@@ -5,13 +5,19 @@ import warnings
 import keras
 
 from keras_decorr import rules
+from keras_decorr.conversion.weight_decay import spare_like
 from keras_decorr.training.step import DecorrelationStep
 
 
-def compile_like(new, old):
+def compile_like(new, old, pairs):
     """Compile a model with the loss, metrics and settings of another, and a fresh optimizer like its.
 
     The variables are others, so what the optimizer has gathered for them does not carry over.
+
+    Args:
+        new: The model to compile.
+        old: The model that it was converted from.
+        pairs: The old and the new one of every layer, what is inside before what it is in.
     """
     if not old.compiled:
         return
@@ -19,6 +25,7 @@ def compile_like(new, old):
         arguments = dict(old._compile_config.config)
         if old.optimizer is not None:  # with the learning rate of now
             arguments["optimizer"] = fresh(old.optimizer)
+            spare_like(arguments["optimizer"], old.optimizer, pairs)
         for name in ("metrics", "weighted_metrics"):
             arguments[name] = keras.tree.map_structure(fresh, arguments[name])
         if isinstance(old, DecorrelationStep) and isinstance(new, DecorrelationStep):

@@ -5,6 +5,7 @@ and loaded, it would come back plain. A converted one is therefore an instance o
 whose configuration has that of the original and of every layer that took a place.
 """
 
+import copy
 import functools
 from typing import Any
 
@@ -34,19 +35,28 @@ class Converted:
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """A layer or model of the user's class, its replaced layers in their places."""
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            owner = keras.saving.deserialize_keras_object(config["plain"])
-            for path, layer in config["replaced"].items():
-                if isinstance(layer, str):
-                    put(owner, path, part(owner, layer))
-                else:
-                    put(owner, path, keras.saving.deserialize_keras_object(layer))
+        owner = keras.saving.deserialize_keras_object(config["plain"], custom_objects)
+        for path, layer in config["replaced"].items():
+            if isinstance(layer, str):
+                put(owner, path, part(owner, layer))
+            else:
+                put(owner, path, keras.saving.deserialize_keras_object(layer, custom_objects))
         return mark(owner, config["plain"], config["replaced"])
 
 
 def description(owner):
     """What gives back a layer or model, not built, of a user's class."""
     return owner._conversion[0] if isinstance(owner, Converted) else _unbuilt(owner)
+
+
+def blueprint(layer):
+    """The class that a layer or model has unless converted, and the configuration of one like it.
+
+    The class is at hand, so that a copy needs no registered one.
+    """
+    if isinstance(layer, Converted):
+        return type(layer).__bases__[1], copy.deepcopy(layer._conversion[0]["config"])
+    return type(layer), layer.get_config()
 
 
 def mark(owner, plain, replaced):

@@ -21,6 +21,7 @@ class Converter:
         self.registry = registry
         self.places = list(walk(model, self.descends))
         self.rows: list[Row] = []
+        self.pairs: list = []  # (old, new), once the model was cloned
         self._paths: dict[int, str] = {}
         for place in self.places:
             self._paths.setdefault(id(place.layer), place.path)
@@ -63,7 +64,10 @@ class Converter:
             model_types: What type the new model has, by that of the old one; another keeps its type.
             nested_types: The same for models inside the model.
         """
-        return Clone(self, nested_types).of(self.model, {**nested_types, **model_types})
+        clone = Clone(self, nested_types)
+        new = clone.of(self.model, {**nested_types, **model_types})
+        self.pairs = clone.pairs
+        return new
 
     @property
     def report(self):
@@ -73,7 +77,7 @@ class Converter:
 
     def finish(self, new):
         """The new model, compiled if the original is, with its report."""
-        compile_like(new, self.model)
+        compile_like(new, self.model, self.pairs)
         # Without it Keras would not export a copy of a model that it exports.
         new._called = self.model._called
         return self.report.attach(new)

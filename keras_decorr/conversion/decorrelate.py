@@ -1,5 +1,7 @@
 """A decorrelating model from a plain one."""
 
+import warnings
+
 import keras
 from keras.src.models.functional import Functional
 
@@ -16,6 +18,7 @@ from keras_decorr.conversion.state import build_like
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
+from keras_decorr.training.step import DecorrelationStep
 
 _MODEL_TYPES = {
     keras.Model: Model,
@@ -36,6 +39,11 @@ def decorrelate(
 
     The weights are copied, and M starts as the identity: until it is trained, the new model does in
     inference what the old one does. `fold` leads back to plain Keras layers.
+
+    The `kernel` of a decorrelating layer acts on decorrelated inputs. A class of your own that uses the
+    `kernel` of a layer in its code, as to tie weights, gets that one, and once M has moved it is not
+    what the class means: leave the layer out with `exclude`. `fold` refuses such a model where it can
+    tell.
 
     Args:
         model: A built keras.Model: Sequential, functional (nested models, too) or subclassed. It is not
@@ -88,6 +96,13 @@ def decorrelate(
             f"decorrelate found nothing to convert in the model {model.name!r}:\n{converter.report}\n"
             f"Received: {model!r}, layers={layers!r}, exclude={exclude!r}, "
             f"max_features={max_features}, above={above!r}"
+        )
+    if not isinstance(new, DecorrelationStep) and not new._call_has_training_arg:
+        warnings.warn(
+            f"The method `call` of {type(model).__name__} has no argument `training`, so `fit` does "
+            "not tell its layers that they are trained, and their M will not move. Define `call(self, "
+            "inputs, training=None)` and pass it on, or derive the class from keras_decorr.Model.",
+            stacklevel=2,
         )
     return converter.finish(new)
 

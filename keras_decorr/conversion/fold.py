@@ -4,6 +4,7 @@ import keras
 from keras.src.models.functional import Functional
 
 from keras_decorr.conversion import to_plain  # noqa: F401, it fills the registry
+from keras_decorr.conversion.agreement import agree
 from keras_decorr.conversion.checks import check_model, has_decorrelation
 from keras_decorr.conversion.converter import Converter
 from keras_decorr.conversion.registry import folding
@@ -21,6 +22,12 @@ def fold(model):
     In inference the outputs are the same, at the cost of the plain layers; nothing of `keras_decorr` is
     needed to load the model once it is saved.
 
+    This holds for layers that are called. A class of your own that uses the `kernel` of one in its
+    code, as to tie weights, gets M^T K in the place of K, and does something else: leave that layer out
+    with the `exclude` of `decorrelate`. Classes of your own are tried out on random inputs, but not
+    those with several inputs, with inputs of unknown length or with less than float32: compare the
+    outputs of these yourself.
+
     Args:
         model: A built keras.Model with decorrelating layers. It is not changed.
 
@@ -32,8 +39,8 @@ def fold(model):
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If the model is not built or has no decorrelating layers, or if one of these cannot
-            be folded.
+        ValueError: If the model is not built or has no decorrelating layers, if one of these cannot
+            be folded, or if a layer of a class of your own does something else once they are.
 
     Example:
 
@@ -51,6 +58,7 @@ def fold(model):
             "Argument `model` of fold has no decorrelating layers. Received: "
             f"{model!r} with layers {[layer.name for layer in model.layers][:20]}"
         )
+    converter.check_own_classes()
     return converter.finish(new)
 
 
@@ -72,6 +80,17 @@ class _Folding(Converter):
 
     def load(self, old, new):
         new.set_weights(old.folded_weights())
+
+    def check_own_classes(self):
+        """Raise if code of the user's has another outcome with the folded layers."""
+        for old, new in self.pairs:
+            if self.descends(old) and has_decorrelation(old) and not agree(old, new):
+                raise ValueError(
+                    f"{type(new).__name__} {self.path(old)!r} has other outputs once its layers are "
+                    "folded. Its code does more with one of them than call it, such as using its "
+                    "`kernel`, which acts on raw inputs only when folded. Leave that layer out: "
+                    f"`keras_decorr.decorrelate(model, exclude=...)`. Received: {old!r}"
+                )
 
     def leave(self, layer, reason):
         if has_decorrelation(layer):

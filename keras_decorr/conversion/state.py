@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras.src.saving.serialization_lib import SafeModeScope
 
-from keras_decorr.conversion.converted import Converted, description
+from keras_decorr.conversion.converted import blueprint
 
 
 def copied(layer):
@@ -17,9 +17,8 @@ def copied(layer):
     """
     try:
         with SafeModeScope(False):  # a lambda of this process is as safe as its model
-            if isinstance(layer, Converted):
-                return keras.saving.deserialize_keras_object(description(layer))
-            return type(layer).from_config(layer.get_config())
+            cls, config = blueprint(layer)
+            return cls.from_config(config)
     except Exception as error:
         raise ValueError(
             f"{type(layer).__name__} {layer.name!r} cannot be copied from its configuration. Implement "

@@ -135,7 +135,7 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     total = _total(rows)
     table.add_row(total.name, "", "", *figures(total))
     plain = model.count_params() - total.weights
-    table.caption = (
+    legend = (
         f"step: multiply-adds of a training step; inference: a sample's share of those of a batch of "
         f"{batch_size}, before `fold`.\n"
         "+x%: of those of the layer's linear map, in the last row of all these maps; layers without M "
@@ -143,8 +143,10 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
         f"The whole plain model has {plain:,} weights; decorrelation adds "
         f"{100 * total.weights / max(plain, 1):.1f}%."
     )
-    table.caption_justify = "left"
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    # As the table's caption it would be cut where the table is wider than the console.
+    console.print(legend, style="table.caption", highlight=False)
 
 
 def _total(rows):

@@ -50,7 +50,8 @@ class DecorTimeDistributed(keras.layers.Layer):
         return self.layer.features
 
     def build(self, input_shape):
-        self.layer.build(_of_a_step(input_shape))
+        if not self.layer.built:  # one that was loaded is
+            self.layer.build(_of_a_step(input_shape))
 
     def call(self, inputs, training=None, mask=None):
         shape = ops.shape(inputs)

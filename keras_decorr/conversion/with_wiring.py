@@ -40,7 +40,7 @@ def with_wiring(model):
         return model
     converter = _WithWiring(model, Registry("gives wiring to", "keras_decorr.layers"))
     new = converter.clone({}, nested_types={})
-    compile_like(new, model)
+    compile_like(new, model, converter.pairs)
     return new
 
 

@@ -40,8 +40,11 @@ class Decorrelator(ABC):
         update_every: Update M every so many training steps. Defaults to 1.
         center: Subtract the mean of the inputs: of the batch in training, a moving mean in inference.
             Defaults to True: without it the mean itself is a correlation of all features.
-        momentum: Momentum of the moving mean, in [0, 1). Defaults to 0.99. The first steps take the
-            plain average instead, so that the mean does not lag behind from zero.
+        momentum: Momentum of the moving mean, in [0, 1). Defaults to 0.9, a memory of some ten steps:
+            the means move as the net learns, and with 0.99, as in Keras's BatchNormalization, those of
+            a convolutional net lag behind so far that it tests points worse than it is in its first
+            epochs (`benchmarks/moving_mean.py`). For batches of a few samples a longer memory may do
+            better. The first steps take the plain average, so that the mean does not start from zero.
         structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
             plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
             of the kernel; of other layers as `"auto"`) or `"auto"`, which takes the richest one whose
@@ -88,7 +91,7 @@ class Decorrelator(ABC):
         max_samples=512,
         update_every=1,
         center=True,
-        momentum=0.99,
+        momentum=0.9,
         structure=STRUCTURE,
         groups=32,
         rank=None,

@@ -43,18 +43,19 @@ class Batch:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no `.npz` file with an `x`.
+            ValueError: If it is no `.npz` file with an `x`, or an array has no samples of numbers.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"Option --data must be an .npz file. Received: {str(path)!r}")
         try:
             with np.load(path) as arrays:
-                found = {name: arrays[name][:samples] for name in ("x", "y") if name in arrays}
+                found = {name: arrays[name] for name in ("x", "y") if name in arrays}
         except (ValueError, OSError, AttributeError, TypeError) as error:
             raise ValueError(
                 "Option --data must be an .npz file, as `numpy.savez(path, x=x, y=y)` writes it. "
                 f"Received: {str(path)!r} ({error})"
             ) from error
+        found = {name: _first(name, array, samples) for name, array in found.items()}
         if "x" not in found or not len(found["x"]):
             raise ValueError(
                 "The file of --data must hold inputs `x`, and targets `y` for the angles. "
@@ -62,6 +63,15 @@ class Batch:
             )
         x = found["x"].astype("float32") if found["x"].dtype == "float64" else found["x"]
         return cls(x, found.get("y"), f"{len(x)} samples of {Path(path).name}")
+
+
+def _first(name, array, samples):
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"The array `{name}` of --data must hold samples of numbers along its first axis. "
+            f"Received: shape {array.shape}, dtype {array.dtype}"
+        )
+    return array[:samples]
 
 
 @dataclass
@@ -205,10 +215,12 @@ def inspect(name, model, batch, angles=True):
         An `Inspection`.
 
     Raises:
-        ValueError: If the model does not take the inputs.
+        ValueError: If the model does not take the inputs, or has no such classes.
     """
     found = Inspection(name)
     _check_inputs(name, model, batch)
+    if angles and model.compiled and batch.y is not None and len(batch.y):
+        _check_labels(name, model, batch)
     if decorrelation_layers(model):
         for seen in metrics.sampled_inputs(model, batch.x):
             found.seen.append(Seen(state_of(seen), _matrix(seen.layer), *_correlations(seen)))
@@ -247,6 +259,22 @@ def _check_inputs(name, model, batch):
         raise ValueError(
             f"The model {name!r} takes inputs of shape {shapes[0]}. Choose another --dataset, or give "
             f"inputs of your own with --data. Received: {batch.source} of shape {given}"
+        )
+
+
+def _check_labels(name, model, batch):
+    """Labels outside the classes of a softmax are an error on one backend, and NaN on another."""
+    loss, classes = model.loss, getattr(model, "output_shape", (None,))[-1]
+    kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    sparse = str(kind).replace("_", "").lower() == "sparsecategoricalcrossentropy"
+    ignores = getattr(loss, "ignore_class", None) is not None
+    if not sparse or ignores or not isinstance(classes, int):
+        return
+    lowest, highest = np.min(batch.y), np.max(batch.y)
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"The model {name!r} has the classes 0 to {classes - 1}. Give the labels of its own data. "
+            f"Received: {batch.source} with labels from {lowest} to {highest}"
         )
 
 

@@ -135,7 +135,10 @@ class DecorEinsumDense(DecorLayer):
         return ops.reshape(x, (*leading, self.features))
 
     def folded_bias(self):
-        return {"bias_axes": "".join(self._bias_axes)} if self.folds_a_mean else {}
+        if not self.folds_a_mean:
+            return {}
+        axes = {*self._bias_axes, *(self.layer.bias_axes or "")}
+        return {"bias_axes": "".join(a for a in self._output if a in axes)}
 
 
 def _labels(equation, rank):

@@ -10,7 +10,8 @@ from keras.src.utils.naming import to_snake_case
 from keras_decorr import decorrelators
 from keras_decorr.layers import wiring
 from keras_decorr.layers.collection import Sample
-from keras_decorr.layers.decorrelation import Decorrelation
+from keras_decorr.layers.decorrelation import Decorrelation, as_rows
+from keras_decorr.layers.like_its_twin import LikeItsTwin
 
 _OF_EVERY_LAYER = (
     "autocast",
@@ -22,7 +23,7 @@ _OF_EVERY_LAYER = (
 )
 
 
-class DecorLayer(keras.layers.Layer):
+class DecorLayer(LikeItsTwin, keras.layers.Layer):
     """Holds a Keras layer, its `twin`, and the `Decorrelation` of its inputs.
 
     The Keras layer is held, not subclassed: it keeps its own weights, so that saving, LoRA and the
@@ -41,6 +42,7 @@ class DecorLayer(keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         if cls.twin is not None:
             cls.__signature__ = signature(cls.twin)
+            cls.twins = (cls.twin,)
 
     def __init__(
         self,
@@ -135,6 +137,7 @@ class DecorLayer(keras.layers.Layer):
         inputs = wiring.current().inputs(self, inputs)
         if self.decorrelation is None:
             return self.linear_map(inputs)
+        inputs, mask = as_rows(inputs, mask, self.compute_dtype)
         seen = wiring.current().sampled(self.decorrelation, inputs)
         if mask is not None:
             mask = wiring.current().sampled(self.decorrelation, mask)
@@ -222,6 +225,8 @@ class DecorLayer(keras.layers.Layer):
         config = self.layer.get_config()
         config |= {key: value for key, value in super().get_config().items() if key in config}
         config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
+        if "lora_rank" in config:
+            config["lora_rank"] = None  # the folded kernel has it
         return self.twin.from_config({**config, **self.folded_bias()})
 
     def folded_bias(self):

@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_decorr import decorrelators
 from keras_decorr.layers.decorrelation import Decorrelation
+from keras_decorr.layers.like_its_twin import LikeItsTwin
 
 LAYERS = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorRNN(keras.layers.Layer):
+class DecorRNN(LikeItsTwin, keras.layers.Layer):
     """An LSTM, GRU or SimpleRNN whose inputs are decorrelated.
 
     The input kernels of all gates see `u = M (x - mean)`, one M for all of them and for all steps. The
@@ -38,6 +39,8 @@ class DecorRNN(keras.layers.Layer):
     >>> tuple(layer(np.ones((3, 7, 4), "float32")).shape)
     (3, 5)
     """
+
+    twins = LAYERS
 
     def __init__(self, layer, decorrelator="norm_preserving", **kwargs):
         super().__init__(**kwargs)

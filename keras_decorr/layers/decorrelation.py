@@ -115,6 +115,7 @@ class Decorrelation(keras.layers.Layer):
     def call(self, inputs, training=None, mask=None):
         if self.decorrelator is None:
             return inputs
+        inputs, mask = as_rows(inputs, mask, self.compute_dtype)
         seen, seen_mask = wiring.current().sampled(self, inputs), mask
         if mask is not None:
             seen_mask = wiring.current().sampled(self, mask)
@@ -376,6 +377,21 @@ class Decorrelation(keras.layers.Layer):
             **super().get_config(),
             "decorrelator": decorrelators.serialize(self.decorrelator),
         }
+
+
+def as_rows(inputs, mask, dtype):
+    """Inputs as Keras's layers take them, and a mask with all of their axes but the last.
+
+    Keras casts floats alone, and integers cannot be centred. A mask may be of the first axes alone, as
+    that of time steps is where a step has several rows.
+    """
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
+        inputs = ops.cast(inputs, dtype)
+    missing = 0 if mask is None else len(inputs.shape) - 1 - len(mask.shape)
+    if missing > 0:
+        mask = ops.reshape(mask, (*ops.shape(mask), *[1] * missing))
+        mask = ops.broadcast_to(mask, ops.shape(inputs)[:-1])
+    return inputs, mask
 
 
 def row_mean(inputs, mask=None):

@@ -14,6 +14,8 @@ from keras import ops
 from keras_decorr.maths.devices import on_tensorflows_cpu
 
 _LARGE = 96  # features and rows of a product; measured with 64 and 96 features, 256 rows
+# Below this share of the root mean square of all features a feature is rounding error alone.
+_ROUNDING = 1e-5
 
 
 def transpose(A):
@@ -62,6 +64,24 @@ def squared_norms(U, row_axis=-2):
     """
     axes = (*range(len(U.shape) - 2), -3 - row_axis)
     return ops.sum(ops.square(U), axis=axes)
+
+
+def active_features(U, row_axis=-2):
+    """1.0 for features that vary, 0.0 for those with no more than the rounding error of the others.
+
+    A feature that is constant in the rows, such as a pixel of the border or a unit that is never
+    active, is zero once it is centred. No correlation ever takes its row of M back, so a factor for all
+    rows would make it grow without end.
+
+    Args:
+        U: `(..., k, n)`, or `(..., n, k)`.
+        row_axis: -2, or -1.
+
+    Returns:
+        `(..., n)`.
+    """
+    energy = ops.sum(ops.square(U), axis=row_axis)
+    return ops.cast(energy > _ROUNDING**2 * ops.mean(energy), U.dtype)
 
 
 def row_count(U, row_axis=-2):

@@ -6,7 +6,7 @@ Backpropagation", arXiv 2405.02385 (2024).
 
 from keras import ops
 
-from keras_decorr.maths.correlation import scaled_correlation_product
+from keras_decorr.maths.correlation import active_features, scaled_correlation_product
 
 
 def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
@@ -14,7 +14,8 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
 
     `C_off` is `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`. `kappa = 0`
     decorrelates only, `kappa = 1` normalises the variance only. `diag(v) M` scales the rows of `M`,
-    one row per output of `M`.
+    one row per output of `M`; that of a feature that does not vary in the sample, whose variance no
+    factor brings to 1, stays as it is (see `active_features`).
 
     Args:
         M: `(..., n, n)`.
@@ -29,7 +30,7 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
     """
     c = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
     # C_off M = C M - diag(c) M, so both diagonal terms scale the rows of M together.
-    d = eta * (kappa * (c - 1.0) - (1.0 - kappa) * c)
+    d = eta * (kappa * active_features(U, row_axis) * (c - 1.0) - (1.0 - kappa) * c)
     step = (1.0 - ops.expand_dims(d, -1)) * M
     if kappa == 1.0:
         return step

@@ -5,7 +5,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 
 from keras import ops
 
-from keras_decorr.maths.correlation import scaled_correlation_product
+from keras_decorr.maths.correlation import active_features, scaled_correlation_product
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
 _ROUNDING = 1e-6
@@ -50,6 +50,8 @@ def slow_gain(g, rate):
 def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
     """`M <- g M - eta C (g M)` with `C = U^T U / k`.
 
+    The row of a feature that does not vary in the sample stays as it is: see `active_features`.
+
     Args:
         M: `(..., n, n)`.
         U: `(..., k, n)`, or `(..., n, k)`: decorrelated inputs, `u = M z`.
@@ -62,4 +64,5 @@ def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
         The new `M`.
     """
     # The product's memory serves for the rest: a second temporary of the size of M costs as much.
-    return g * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
+    scale = 1.0 + (g - 1.0) * ops.expand_dims(active_features(U, row_axis), -1)
+    return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))

@@ -103,7 +103,8 @@ def _shape(x):
 def _shares(window, size, dtype):
     """`(kernel, size)`: the share of the positions at which a tap sees a pixel."""
     tap = ops.arange(window.kernel, dtype="int32") * window.dilation - window.before(size)
-    place = ops.arange(window.positions(size), dtype="int32") * window.stride
-    seen = ops.reshape(tap, (-1, 1, 1)) + ops.reshape(place, (1, -1, 1))
-    hit = ops.equal(seen, ops.reshape(ops.arange(size, dtype="int32"), (1, 1, -1)))
-    return ops.mean(ops.cast(hit, dtype), axis=1)
+    count = window.positions(size)
+    # A tap sees a pixel from the position that starts so many pixels before it, if there is one.
+    start = ops.arange(size, dtype="int32")[None] - tap[:, None]
+    seen = (start % window.stride == 0) & (start >= 0) & (start < count * window.stride)
+    return ops.cast(seen, dtype) / ops.cast(count, dtype)

@@ -3,7 +3,9 @@
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2, 2024).
 """
 
-from keras_decorr.maths.correlation import mean_outer_product
+from keras import ops
+
+from keras_decorr.maths.correlation import active_features, mean_outer_product
 
 
 def recurrent_step(L, Z, U, g, eta, row_axis=-2):
@@ -15,7 +17,8 @@ def recurrent_step(L, Z, U, g, eta, row_axis=-2):
 
     and `L C = L mean(u u^T) = mean(z u^T)`, as `L u = z` at rest. Left at first order, `M` becomes
     `g (I + eta C)^-1 M`: it differs from the linear rule by `g eta^2 C^2 M`, and does not overshoot at
-    any rate.
+    any rate. The column of a feature that does not vary in the sample stays as it is, as the row of `M`
+    does in the linear form.
 
     Args:
         L: `(..., n, n)`.
@@ -28,4 +31,5 @@ def recurrent_step(L, Z, U, g, eta, row_axis=-2):
     Returns:
         The new `L`.
     """
-    return (L + eta * mean_outer_product(Z, U, row_axis)) / g
+    scale = 1.0 + (g - 1.0) * ops.expand_dims(active_features(U, row_axis), -2)
+    return (L + eta * mean_outer_product(Z, U, row_axis)) / scale

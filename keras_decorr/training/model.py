@@ -32,10 +32,24 @@ class Model(DecorrelationStep):
             cls = FunctionalModel
         return super().__new__(cls, *args, **kwargs)
 
+    def __init__(self, *args, **kwargs):
+        if functional_init_arguments(args, kwargs) and not isinstance(self, Functional):
+            _make_functional(type(self))  # before Keras does it to every model with our step
+        super().__init__(*args, **kwargs)
+
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class FunctionalModel(Model, Functional):
     """What `Model(inputs, outputs)` makes."""
+
+
+def _make_functional(cls):
+    """Let a subclass of `Model` that calls `super().__init__(inputs, outputs)` be functional."""
+    if cls is Model:
+        return FunctionalModel
+    if issubclass(cls, Model):
+        cls.__bases__ = tuple(map(_make_functional, cls.__bases__))
+    return cls
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")

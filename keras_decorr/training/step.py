@@ -4,6 +4,8 @@ Keras's trainers for TensorFlow, JAX and PyTorch all call `Model.compute_loss` i
 differentiate, and keep the variables it updates. So one override of it serves the three.
 """
 
+import inspect
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -98,6 +100,25 @@ class DecorrelationStep(keras.Model):
             names = {name for d in self.decorrelation_layers for name in d.decorrelator.reports}
             self._keep_reports({name: keras.metrics.Sum(name=name) for name in sorted(names)})
             self._rule_is_built = True
+            self._warn_of_inference()
+
+    def _warn_of_inference(self):
+        """Where nobody says that one trains, Keras's dropout is off, and layers behind it with it."""
+        if self._call_has_training_arg:
+            return
+        calls = {layer.name: inspect.signature(layer.call) for layer in self._flatten_layers(False)}
+        off = [
+            n
+            for n, call in calls.items()
+            if getattr(call.parameters.get("training"), "default", 0) is False
+        ]
+        if off:
+            warnings.warn(
+                f"The method `call` of {type(self).__name__} has no argument `training`, so in "
+                f"training the layers {off} do nothing, and layers behind them do not decorrelate. "
+                "Define `call(self, inputs, training=None)`.",
+                stacklevel=2,
+            )
 
     @property
     def variables(self):
@@ -199,7 +220,7 @@ class DecorrelationStep(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        if config is not None:
+        if config:  # a model that was not compiled has none
             config["learning_rule"] = keras.saving.serialize_keras_object(self._learning_rule)
         return config
 

@@ -24,6 +24,13 @@ class Display(Live):
         """Show the rows of `report.rows`; those of running trials may have figures, too."""
         self.update(table(rows, self._trials, self.console.height - 8), refresh=True)
 
+    def stop(self):
+        """End the live table, and its last line, which rich ends in a terminal alone."""
+        shown = self.is_started
+        super().stop()
+        if shown and not self.console.is_terminal:
+            self.console.line()
+
 
 def table(rows, trials=None, height=None):
     """The table of trials.

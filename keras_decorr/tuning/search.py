@@ -1,8 +1,9 @@
 """A search on a data set: the trials, their table, the best rates and the heat map."""
 
 import json
+import logging
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
@@ -62,12 +63,12 @@ def search(config, out, display=None, workers=1):
 
     goes_on = "the trial that was running begins anew"
     if role == "worker":
-        with full_disk_told(out, goes_on):
+        with full_disk_told(out, goes_on), retracing_not_told():
             tuner = made()
             tuner.watcher = _WorkersWatcher(tuner, hyper_model, None, config)
             tuner.search(epochs=config.epochs, verbose=0)
         return None
-    with display or nullcontext(), full_disk_told(out, goes_on):
+    with display or nullcontext(), full_disk_told(out, goes_on), retracing_not_told():
         if role == "chief" or workers > 1:
             count = 0 if role == "chief" else workers
             with distributed.chief(made, out, count) as (tuner, still_runs):
@@ -83,6 +84,21 @@ def search(config, out, display=None, workers=1):
     for checkpoint in (out / "search").glob("trial_*/checkpoint.weights.h5"):
         checkpoint.unlink()  # Hyperband's
     return _written(config, out, report.rows(tuner.oracle, hyper_model))
+
+
+@contextmanager
+def retracing_not_told():
+    """Leave out TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
+
+    def told(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(told)
 
 
 def _tuner(config, out, hyper_model):

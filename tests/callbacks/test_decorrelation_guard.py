@@ -4,6 +4,7 @@ import copy
 import pickle
 from itertools import chain
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -396,6 +397,68 @@ def test_again_copied_pickled_and_with_what_was_not_built(data):
     subclassed.compile("adam", "mse", metrics=["mae"])
     assert_finite(subclassed, fit(subclassed, bad, callbacks=[guard]))
     assert [event.step for event in guard.events] == [BAD]
+
+
+def test_a_first_batch_that_is_bad_and_builds_the_model(data):
+    """It creates metrics and a moving average, and so leaves them as they start."""
+    x, y = (array.copy() for array in data)
+    x[:BATCH] = np.nan
+    runs = []
+    for part in ((x[BATCH:], y[BATCH:]), (x, y)):
+        keras.utils.set_random_seed(5)
+        d = NormPreserving(learning_rate=1e-2, structure="full", sample_fraction=1.0)
+        hidden, out = DecorDense(8, decorrelator=d), DecorDense(1, decorrelator=d)
+        model = OURS([hidden, keras.layers.BatchNormalization(), out])
+        model.compile("adam", "mse", metrics=["mae"])
+        guard = DecorrelationGuard(verbose=0)
+        runs.append((fit(model, part, epochs=2, callbacks=[guard]), state(model)))
+    assert [(event.step, event.cause) for event in guard.events] == [(0, "batch")] * 2
+    for name in ("loss", "mae"):
+        assert runs[1][0][name] == pytest.approx(runs[0][0][name], rel=1e-4)
+    for a, b in zip(runs[1][1], runs[0][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_several_steps_per_execution(data, backend):
+    if backend == "torch":
+        pytest.skip("Keras executes one step at a time on PyTorch")
+    kept = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            values = map(ops.convert_to_numpy, self.model.metrics_variables)
+            kept.append([value.copy() for value in values])
+
+    model, guard = network(steps_per_execution=2), DecorrelationGuard(verbose=0)
+    assert_finite(model, fit(model, spoiled(data, x=np.nan), callbacks=[guard, Look()]))
+    assert [(event.step, event.cause) for event in guard.events] == [(BAD + 1, "batch")]
+    np.testing.assert_equal(kept[BAD // 2], kept[BAD // 2 - 1])
+
+
+def test_checkpoints_hold_the_optimizer_of_the_model(data, tmp_path):
+    class Load(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.load_weights(weights)
+
+    whole, weights = str(tmp_path / "model.keras"), str(tmp_path / "model.weights.h5")
+    model, guard = network(), DecorrelationGuard(verbose=0)
+    save = [
+        keras.callbacks.ModelCheckpoint(whole),
+        keras.callbacks.ModelCheckpoint(weights, save_weights_only=True),
+    ]
+    fit(model, data, callbacks=[guard, *save])
+    expected = [ops.convert_to_numpy(v).copy() for v in model.optimizer.variables]
+    loaded = keras.saving.load_model(whole)
+    assert isinstance(loaded.optimizer, keras.optimizers.Adam)
+    for a, b in zip(loaded.optimizer.variables, expected, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(a), b)
+    with h5py.File(weights) as file:  # once, and no more than without the guard
+        assert list(file["optimizer"]) == ["vars"]
+        assert len(file["optimizer/vars"]) == len(expected)
+    model.optimizer.iterations.assign(100)
+    fit(model, data, callbacks=[guard, Load()])
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 2 * BATCHES
+    assert guard.events == []
 
 
 def test_errors(data):

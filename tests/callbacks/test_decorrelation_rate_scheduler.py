@@ -93,6 +93,80 @@ def test_warm_up_alone_goes_on_in_the_next_fit(model):
     ]  # fmt: skip
 
 
+def test_layers_of_one_path():
+    def half(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, DecorDense(2, name="hidden")(inputs), name=name)
+
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Add()([half("left")(inputs), half("right")(inputs)])
+    model = keras_decorr.Model(inputs, keras.layers.Dense(1)(outputs))
+    model.compile("sgd", "mse")
+    assert len({layer.path for layer in decorrelation_layers(model)}) == 1
+    rates, _ = fit(model, DecorrelationRateScheduler(lambda epoch: 0.5**epoch), 3, fresh=False)
+    assert rates[::3] == [(1.0, 1.0), (0.5, 0.5), (0.25, 0.25)]
+
+
+def test_steps_that_accumulate_a_gradient_count():
+    model = keras_decorr.Sequential(
+        [keras.Input((4,)), DecorDense(1, decorrelator=NormPreserving(0.8))]
+    )
+    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=4), "mse")
+    rates, _ = fit(model, DecorrelationRateScheduler(warmup_steps=8), epochs=3, fresh=False)
+    assert [rate for (rate,) in rates] == pytest.approx([0.1 * step for step in (*range(9),)])
+
+
+def test_restored_weights_are_no_change_of_the_rate(model):
+    scheduler = DecorrelationRateScheduler(halved)
+    before = model.get_weights()
+    first, _ = fit(model, scheduler, epochs=3)
+    model.set_weights(before)
+    assert fit(model, scheduler, epochs=3, fresh=False)[0] == first
+    warm = DecorrelationRateScheduler(warmup_steps=3)
+    fit(model, warm, epochs=2)
+    model.set_weights(before)
+    assert fit(model, warm, fresh=False)[0] == [(0.1, 0.2)] * 6
+
+
+def test_without_a_schedule_the_rates_of_the_next_fit_stay_or_are_those_set_by_hand(model):
+    class Lower(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                decorrelation_layers(self.model)[1].decorrelator.scale_rate(0.5)
+
+    scheduler = DecorrelationRateScheduler(warmup_steps=2)
+    fit(model, scheduler, epochs=2, before=[Lower()])
+    assert fit(model, scheduler, fresh=False)[0] == [(0.1, 0.1)] * 6
+    decorrelation_layers(model)[0].decorrelator.learning_rate = 0.3
+    assert fit(model, scheduler, fresh=False)[0] == [(0.3, 0.1)] * 6
+
+
+def test_a_new_callback_goes_on_with_a_warm_up_from_rates_that_were_set(model):
+    fit(model, DecorrelationRateScheduler(warmup_steps=6), epochs=1)
+    for layer, rate in zip(decorrelation_layers(model), (0.1, 0.2), strict=True):
+        layer.decorrelator.learning_rate = rate
+    rates, _ = fit(model, DecorrelationRateScheduler(warmup_steps=6), epochs=1, fresh=False)
+    assert rates == [(0.05, 0.1), (0.066667, 0.133333), (0.083333, 0.166667)]
+
+
+def test_weights_loaded_into_a_new_model_go_on_with_a_warm_up(tmp_path):
+    def build():
+        decorrelator = NormPreserving(0.6, structure="full")
+        model = keras_decorr.Sequential(
+            [keras.Input((4,)), DecorDense(1, decorrelator=decorrelator)]
+        )
+        model.compile("sgd", "mse")
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    first, second = build(), build()
+    fit(first, DecorrelationRateScheduler(warmup_steps=6), epochs=1, fresh=False)
+    first.save_weights(tmp_path / "w.weights.h5")
+    second.load_weights(tmp_path / "w.weights.h5")
+    rates, _ = fit(second, DecorrelationRateScheduler(warmup_steps=6), epochs=1, fresh=False)
+    assert [rate for (rate,) in rates] == pytest.approx([0.3, 0.4, 0.5])
+
+
 def test_what_another_callback_lowers_stays_lowered(model):
     class Lower(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -125,7 +125,24 @@ def test_it_refuses_before_any_work(saved, tmp_path):
     (broken / "runs" / "plain").mkdir(parents=True)
     (broken / "runs" / "plain" / "epochs.csv").touch()
     (broken / "config.json").write_text("{broken")
+    x, y = saved[2:]
+    for name, of_file in {
+        "high": {"x": x, "y": y + 7},
+        "low": {"x": x, "y": y - 1},
+        "no_axis": {"x": np.float32(3)},
+        "no_targets": {"x": x, "y": np.int64(1)},
+        "words": {"x": x, "y": y.astype(str)},
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", **of_file)
     cases = (
+        ((model, "--data", tmp_path / "high.npz"), "high.npz with labels from 7 to 9"),
+        (
+            (model, "--data", tmp_path / "low.npz"),
+            "has the classes 0 to 2. Give the labels of its own",
+        ),
+        ((model, "--data", tmp_path / "no_axis.npz"), "`x` of --data must hold samples of numbers"),
+        ((model, "--data", tmp_path / "no_targets.npz"), "Received: shape (), dtype int64"),
+        ((model, "--data", tmp_path / "words.npz"), "`y` of --data must hold samples of numbers"),
         ((tmp_path / "none.keras",), "no such model or folder"),
         ((data,), "must be a file that `model.save('name.keras')` wrote"),
         ((tmp_path / "empty",), "holds no finished run"),

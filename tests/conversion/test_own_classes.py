@@ -167,6 +167,86 @@ def test_a_model_written_with_our_layers_folds(x, rng, tmp_path):
     assert_same(reloaded(folded, tmp_path), folded, x)
 
 
+class Unregistered(layers.Layer):
+    """One layer, and one made by a Keras layer that runs it at every step."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.dense = layers.Dense(units)
+        self.steps = layers.TimeDistributed(layers.Dense(units))
+
+    def call(self, x):
+        return self.dense(x) + self.steps(x[:, None])[:, 0]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def test_a_class_that_is_not_registered(x, rng, tmp_path):
+    i = keras.Input((6,))
+    model = keras.Model(i, layers.Dense(2)(Unregistered(6, name="block")(i)))
+    decorrelated, folded = round_trip(model, x, rng)
+    assert decorrelated.get_layer(
+        "block"
+    ).steps.decorrelator.center  # so its layers may have biases
+    assert type(folded.get_layer("block")) is Unregistered
+    decorrelated.save(tmp_path / "model.keras")
+    known = {"Unregistered": Unregistered}
+    again = keras.saving.load_model(tmp_path / "model.keras", custom_objects=known)
+    assert_same(again, decorrelated, x)
+    assert_same(fold(again), decorrelated, x, 1e-4)
+
+
+class Tied(layers.Layer):
+    """Uses a kernel beside the layer that has it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.a, self.b = layers.Dense(3, name="a"), layers.Dense(6, name="b")
+
+    def call(self, x):
+        return keras.ops.tanh(self.a(x)) @ keras.ops.transpose(self.a.kernel) + self.b(x)
+
+
+def test_a_kernel_that_is_used_by_the_class_itself(x, rng):
+    i = keras.Input((6,))
+    model = keras.Model(i, layers.Dense(2)(Tied(name="tied")(i)))
+    decorrelated = decorrelate(model)
+    disturb(decorrelated, rng)
+    before = [np.array(v) for v in map(keras.ops.convert_to_numpy, decorrelated.variables)]
+    with pytest.raises(ValueError, match=r"Tied 'tied' has other outputs .*exclude=.*Received: <"):
+        fold(decorrelated)
+    for variable, value in zip(decorrelated.variables, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+    round_trip(model, x, rng, exclude="tied/a")
+
+
+class Noisy(layers.Layer):
+    """Has other outputs at every call, in inference, too."""
+
+    def __init__(self, seeded, **kwargs):
+        super().__init__(**kwargs)
+        self.seeded, self.dense = seeded, layers.Dense(3)
+        self.seed = keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        if self.seeded:
+            return self.dense(x) + keras.random.normal((1, 3), seed=self.seed)
+        return self.dense(x) + float(np.random.normal())
+
+    def get_config(self):
+        return {**super().get_config(), "seeded": self.seeded}
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_outputs_by_chance_are_no_reason_against_folding(seeded, rng):
+    model = keras.Sequential([keras.Input((6,)), Noisy(seeded)])
+    decorrelated = decorrelate(model)
+    disturb(decorrelated, rng)
+    assert type(fold(decorrelated).layers[0].dense) is layers.Dense
+
+
 class NoConfig(keras.Model):
     def __init__(self, dense, function):
         super().__init__()
@@ -215,3 +295,31 @@ def test_functional_models_with_a_class(x, rng):
     i = keras.Input((6,))
     decorrelated, folded = round_trip(Stepping(i, layers.Dense(3)(i)), x, rng)
     assert type(decorrelated) is Stepping and type(folded) is Stepping
+
+
+class CannotTell(keras.Model):
+    """Without an argument `training`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class CanTell(CannotTell):
+    def call(self, x, training=None):
+        return self.dense(x, training=training)
+
+
+def test_a_model_that_cannot_tell_its_layers_that_they_train_is_warned_of(recwarn):
+    for cls, warned in ((CanTell, False), (CannotTell, True)):
+        model = cls()
+        model(np.ones((2, 4), "float32"))
+        recwarn.clear()
+        new = decorrelate(model)
+        assert any("M will not move" in str(w.message) for w in recwarn) == warned
+        new.compile("sgd", "mse")
+        new.fit(np.ones((4, 4), "float32"), np.ones((4, 3)), verbose=0)
+        assert int(new.dense.decorrelation.steps) == (0 if warned else 1)

@@ -53,6 +53,17 @@ def test_the_table_names_every_layer_and_the_total():
     assert f"has {plain} weights" in text
 
 
+def test_the_legend_is_whole_where_the_table_is_wide():
+    out = io.StringIO()
+    model = keras_decorr.models.dense_net((8, 8, 1), 10, hidden=(1000,) * 4)
+    summary(model, console=Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = " ".join(out.getvalue().split())
+    assert "inference: a sample's share of those of a batch of 256, before `fold`. +x%:" in text
+    assert "weights; decorrelation adds " in text and text.endswith("%.")
+
+
 def test_the_percentages_are_those_of_the_layers_with_m():
     out = io.StringIO()
     layers = [keras.Input((8,)), keras.layers.Dense(500), keras.layers.Dense(8), DecorDense(2)]

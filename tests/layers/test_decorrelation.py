@@ -14,7 +14,7 @@ from keras_decorr.decorrelators import (
     NormPreserving,
     Recurrent,
 )
-from keras_decorr.layers import Decorrelation, collection
+from keras_decorr.layers import DecorDense, Decorrelation, collection
 
 
 def decorrelator(**arguments):
@@ -67,6 +67,45 @@ def test_the_moving_mean_starts_as_an_average_and_serves_inference(rng):
     np.testing.assert_allclose(
         numpy(layer(batches[0])), (batches[0] - mean) @ M.T, rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+@pytest.mark.parametrize("units", [3, 300])  # M is folded into the kernel, or applied
+def test_integers_are_inputs_as_for_keras(dtype, units, rng):
+    x = rng.integers(0, 2 if dtype == "bool" else 4, (20, 5)).astype(dtype)
+    layer, of_floats = (
+        keras.Sequential(
+            [Decorrelation(decorrelator()), DecorDense(units, decorrelator=decorrelator())]
+        )
+        for _ in range(2)
+    )
+    for model, inputs in ((layer, x), (of_floats, x.astype("float32"))):
+        model.build(inputs.shape)
+        model.layers[1].layer.kernel.assign(np.eye(5, units, dtype="float32"))
+        for _ in range(3):
+            model(inputs, training=True)
+    expected = numpy(of_floats(x.astype("float32")))
+    assert expected.std() > 0.02
+    np.testing.assert_allclose(numpy(layer(x)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_mask_of_the_first_axes_counts_for_all_rows_behind_them(rng):
+    x = rng.normal(size=(6, 4, 2, 3)).astype("float32")
+    mask = rng.random((6, 4)) < 0.6
+    whole = np.broadcast_to(mask[..., None], x.shape[:-1])
+    for make in (
+        lambda: Decorrelation(decorrelator()),
+        lambda: DecorDense(2, decorrelator=decorrelator()),
+    ):
+        found = []
+        for each in (mask, whole):
+            layer = make()
+            layer(x, training=True, mask=ops.convert_to_tensor(each))
+            inner = getattr(layer, "decorrelation", layer)
+            found.append([numpy(inner.matrices[0]), numpy(inner.moving_mean)])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(found[0][1], x[mask].mean((0, 1)), rtol=1e-5)
 
 
 def test_a_frozen_layer_runs_as_in_inference(rng):

@@ -239,3 +239,47 @@ def test_signatures_are_those_of_the_twins(name):
     mine = inspect.signature(case.ours).parameters
     assert [p for p in theirs if p != "self"] == [p for p in mine if p != "decorrelator"]
     assert mine["decorrelator"].default == "norm_preserving"
+
+
+def test_attributes_of_the_twin_are_those_of_the_layer():
+    conv = layers.DecorConv2D(3, 2, strides=2, activation="relu")
+    assert (conv.filters, conv.kernel_size, conv.strides) == (3, (2, 2), (2, 2))
+    assert conv.activation is keras.activations.relu and conv.use_bias
+    recurrent = layers.DecorRNN(keras.layers.LSTM(4, return_sequences=True, stateful=True))
+    assert recurrent.units == 4 and recurrent.return_sequences
+    recurrent(np.ones((2, 3, 5), "float32"))
+    assert float(ops.sum(ops.abs(recurrent.layer.states[0]))) > 0
+    recurrent.reset_states()
+    assert float(ops.sum(ops.abs(recurrent.layer.states[0]))) == 0
+    for name in ("units", "nonsense", "_private"):
+        with pytest.raises(AttributeError, match=f"'DecorConv2D' object has no attribute '{name}'"):
+            getattr(conv, name)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_lora_folds_into_the_kernel(late, rng):
+    x = rng.normal(size=(32, 6)).astype("float32")
+    layer = layers.DecorDense(3, **({} if late else {"lora_rank": 2}))
+    layer(x, training=True)
+    if late:
+        layer.enable_lora(2)
+    layer.layer.lora_kernel_b.assign(rng.normal(size=(2, 3)))
+    folded = layer.folded_layer()
+    folded.build(x.shape)
+    folded.set_weights(layer.folded_weights())
+    assert folded.lora_rank is None and len(folded.weights) == 2
+    np.testing.assert_allclose(numpy(folded(x)), numpy(layer(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias_axes", [None, "b", "bd", "d"])
+def test_a_bias_of_more_axes_than_the_kernel_has_columns(bias_axes, rng):
+    x = rng.normal(size=(8, 7, 6)).astype("float32")
+    layer = layers.DecorEinsumDense(
+        "abc,cd->abd", (7, 5), bias_axes=bias_axes, bias_initializer="normal"
+    )
+    for _ in range(3):
+        layer(x + 2.0, training=True)
+    folded = layer.folded_layer()
+    folded.build(x.shape)
+    folded.set_weights(layer.folded_weights())
+    np.testing.assert_allclose(numpy(folded(x)), numpy(layer(x)), atol=1e-5)

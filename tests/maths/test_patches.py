@@ -46,3 +46,14 @@ def test_one_axis(padding, kernel, stride, dilation, rng):
 def test_three_axes(padding, rng):
     images = rng.normal(size=(2, 4, 5, 6, 2)).astype("float32")
     check(images, (2, 3, 1), (1, 2, 3), (2, 1, 1), padding, rng)
+
+
+def test_the_mean_patch_of_a_long_signal_needs_memory_for_the_signal_alone(rng):
+    # An array of kernel x positions x pixels would have 9e9 elements.
+    signal = rng.normal(size=(32_000, 1)).astype("float32")
+    mean = ops.convert_to_numpy(
+        mean_patch(ops.convert_to_tensor(signal), [Window(9, 1, 1, "same")])
+    )
+    padded = np.pad(signal[:, 0].astype("float64"), 4)
+    expected = [padded[tap : tap + 32_000].mean() for tap in range(9)]
+    np.testing.assert_allclose(mean[:, 0], expected, atol=1e-6)

@@ -6,6 +6,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 
 import keras_decorr
 from keras_decorr.decorrelators import NormPreserving
@@ -70,3 +71,12 @@ def test_a_fresh_process_predicts_the_same_and_trains_on_the_same_path(tmp_path,
         np.testing.assert_allclose(out["predicted"], predicted, rtol=1e-5, atol=1e-6, err_msg=kind)
         np.testing.assert_allclose(out["after"], after, rtol=1e-4, atol=1e-5, err_msg=kind)
         assert np.abs(after - predicted).max() > 1e-3
+
+
+def test_a_model_that_was_not_compiled_is_not_after_loading(tmp_path):
+    model = keras_decorr.Sequential([keras.Input((4,)), DecorDense(1)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    with pytest.raises(ValueError, match=r"must call `compile\(\)`"):
+        loaded.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0)

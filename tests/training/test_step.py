@@ -111,6 +111,51 @@ def test_functional_and_subclassed_models(rng):
         assert logs["skipped_updates"] == [0.0, 0.0]
 
 
+class OfOneLayer(keras_decorr.Model):
+    """As Keras allows it: functional by its own `__init__`."""
+
+    def __init__(self, units=3):
+        inputs = keras.Input((6, 6, 2))
+        outputs = DecorDense(units, decorrelator=decorrelator())(keras.layers.Flatten()(inputs))
+        super().__init__(inputs=inputs, outputs=outputs)
+
+
+class OfItsOwnKind(OfOneLayer):
+    def __init__(self):
+        super().__init__(units=4)
+
+
+def test_a_subclass_that_is_functional_by_its_init_leaves_the_others_alone(rng):
+    x, y = data(rng, 20)
+    for cls in (OfItsOwnKind, OfOneLayer, OfOneLayer):
+        model = cls()
+        assert isinstance(model, cls) and [layer.name for layer in model.layers]
+        assert "decorrelation_loss" in compiled(model).fit(x, y, verbose=0).history
+        assert [int(layer.steps) for layer in model.decorrelation_layers] == [1]
+    for model in (sequential(), Subclassed(), OfOneLayer()):
+        assert compiled(model).fit(x, y, verbose=0).history["decorrelation_loss"]
+    assert keras_decorr.training.model.DecorrelationStep.__bases__ == (keras.Model,)
+
+
+class WithDropout(Subclassed):
+    def __init__(self):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(0.5, name="some_dropout")
+
+    def call(self, x):
+        return self.second(self.dropout(self.first(keras.ops.reshape(x, (-1, 72)))))
+
+
+def test_a_model_that_cannot_tell_its_dropout_that_it_trains_says_so(rng, recwarn):
+    x, y = data(rng, 20)
+    compiled(Subclassed()).fit(x, y, verbose=0)
+    assert not [w for w in recwarn if "argument `training`" in str(w.message)]
+    with pytest.warns(
+        UserWarning, match=r"of WithDropout has no argument `training`.*some_dropout"
+    ):
+        compiled(WithDropout()).fit(x, y, verbose=0)
+
+
 def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng, fresh):
     x, y = data(rng, whole_batches(40, 32))
     model = fresh()
