@@ -50,7 +50,7 @@ def test_strings_and_configurations_round_trip(name):
     cls = type(decorrelators.get(name))
     values = {
         "learning_rate": 3e-4, "sample_fraction": 0.5, "max_samples": None, "update_every": 2,
-        "center": False, "momentum": 0.9, "structure": "full", "groups": 4, "rank": 3,
+        "center": False, "momentum": 0.8, "structure": "full", "groups": 4, "rank": 3,
         "preserve": "nothing", "gain_rate": 0.5, "kappa": 0.2, "step_size": 0.1, "steps": 7,
         "tolerance": 1e-3, "method": "eigh", "epsilon": 0.1, "iterations": 3,
     }  # fmt: skip
