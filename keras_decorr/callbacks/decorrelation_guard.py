@@ -420,5 +420,5 @@ def _reset(model, created):
         for name in ("moving_mean", "moving_variance"):
             variable = getattr(layer, name, None)
             initializer = getattr(layer, f"{name}_initializer", None)
-            if id(variable) in created and initializer is not None:
+            if variable is not None and id(variable) in created and initializer is not None:
                 variable.assign(initializer(variable.shape, dtype=variable.dtype))
