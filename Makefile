@@ -17,7 +17,7 @@ MARKED := not slow and not tutorial and not combination
 .PHONY: demo test lint test-tensorflow test-jax test-torch test-combinations test-slow tutorials docs dist benchmark clean
 
 demo: $(VENV)/demo
-	$(BIN)/keras-decorr compare --epochs 5 --seeds 3 --out results/demo
+	$(BIN)/keras-decorr compare --net conv --epochs 4 --seeds 3 --out results/demo
 
 test: lint test-tensorflow test-jax test-torch
 

@@ -115,8 +115,8 @@ class DecorrelationStep(keras.Model):
         if off:
             warnings.warn(
                 f"The method `call` of {type(self).__name__} has no argument `training`, so in "
-                f"training the layers {off} do nothing, and layers behind them do not decorrelate. "
-                "Define `call(self, inputs, training=None)`.",
+                f"training the layers {off} run as in inference, and layers behind them may not move "
+                "their M. Define `call(self, inputs, training=None)`.",
                 stacklevel=2,
             )
 
