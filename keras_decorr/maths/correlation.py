@@ -66,7 +66,7 @@ def squared_norms(U, row_axis=-2):
     return ops.sum(ops.square(U), axis=axes)
 
 
-def active_features(U, row_axis=-2):
+def active_features(energy):
     """1.0 for features that vary, 0.0 for those with no more than the rounding error of the others.
 
     A feature that is constant in the rows, such as a pixel of the border or a unit that is never
@@ -74,14 +74,12 @@ def active_features(U, row_axis=-2):
     rows would make it grow without end.
 
     Args:
-        U: `(..., k, n)`, or `(..., n, k)`.
-        row_axis: -2, or -1.
+        energy: `(..., n)` mean or sum over the rows of each feature's square.
 
     Returns:
         `(..., n)`.
     """
-    energy = ops.sum(ops.square(U), axis=row_axis)
-    return ops.cast(energy > _ROUNDING**2 * ops.mean(energy), U.dtype)
+    return ops.cast(energy > _ROUNDING**2 * ops.mean(energy), energy.dtype)
 
 
 def row_count(U, row_axis=-2):

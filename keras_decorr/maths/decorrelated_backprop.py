@@ -30,7 +30,7 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
     """
     c = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
     # C_off M = C M - diag(c) M, so both diagonal terms scale the rows of M together.
-    d = eta * (kappa * active_features(U, row_axis) * (c - 1.0) - (1.0 - kappa) * c)
+    d = eta * (kappa * active_features(c) * (c - 1.0) - (1.0 - kappa) * c)
     step = (1.0 - ops.expand_dims(d, -1)) * M
     if kappa == 1.0:
         return step

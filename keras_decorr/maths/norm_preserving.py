@@ -64,5 +64,6 @@ def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
         The new `M`.
     """
     # The product's memory serves for the rest: a second temporary of the size of M costs as much.
-    scale = 1.0 + (g - 1.0) * ops.expand_dims(active_features(U, row_axis), -1)
+    active = active_features(ops.sum(ops.square(U), axis=row_axis))
+    scale = 1.0 + (g - 1.0) * ops.expand_dims(active, -1)
     return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))

@@ -31,5 +31,6 @@ def recurrent_step(L, Z, U, g, eta, row_axis=-2):
     Returns:
         The new `L`.
     """
-    scale = 1.0 + (g - 1.0) * ops.expand_dims(active_features(U, row_axis), -2)
+    active = active_features(ops.sum(ops.square(U), axis=row_axis))
+    scale = 1.0 + (g - 1.0) * ops.expand_dims(active, -2)
     return (L + eta * mean_outer_product(Z, U, row_axis)) / scale
