@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr import datasets
+from keras_decorr.cli.compare.config import Config
+from keras_decorr.cli.compare.report import column, epoch_seconds
+from keras_decorr.cli.compare.run import Run, train
 from keras_decorr.decorrelators.decorrelator import STRUCTURE
-from keras_decorr.experiments.config import Config
-from keras_decorr.experiments.report import column, epoch_seconds
-from keras_decorr.experiments.run import Run, train
 
 ALL = 10**9  # more rows than any batch has
 

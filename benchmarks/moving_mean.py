@@ -14,9 +14,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from keras_decorr.cli.compare.config import Config
+from keras_decorr.cli.compare.run import Run, build, load_images
 from keras_decorr.decorrelators.decorrelator import STRUCTURE
-from keras_decorr.experiments.config import Config
-from keras_decorr.experiments.run import Run, build, load_images
 from keras_decorr.layers import Decorrelation
 
 

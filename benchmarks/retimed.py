@@ -12,11 +12,11 @@ import argparse
 import json
 from pathlib import Path
 
-from keras_decorr.experiments import report
-from keras_decorr.experiments.config import Net
-from keras_decorr.experiments.figure import draw
-from keras_decorr.experiments.folder import write_json
-from keras_decorr.experiments.run import TABLE, Run, read
+from keras_decorr.cli.compare import report
+from keras_decorr.cli.compare.config import Net
+from keras_decorr.cli.compare.figure import draw
+from keras_decorr.cli.compare.run import TABLE, Run, read
+from keras_decorr.cli.folders.folder import write_json
 
 
 def retimed(folder, content, seconds):

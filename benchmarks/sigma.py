@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr import datasets, models
-from keras_decorr.layers import wiring
-from keras_decorr.maths.autodiff import derivative
+from keras_decorr.backend.autodiff import derivative
+from keras_decorr.context import wiring
 from keras_decorr.rules import NodePerturbation
 from keras_decorr.rules.node_perturbation import CleanWiring, NoisyWiring
 from keras_decorr.rules.noise import Noise

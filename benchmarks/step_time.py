@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr import models, rules
+from keras_decorr.context.collection import Sample
 from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators.cost import cost
 from keras_decorr.layers import Decorrelation
-from keras_decorr.layers.collection import Sample
-from keras_decorr.layers.cost import cost
 
 STRUCTURES = ("full", "block_diagonal", "monarch", "low_rank", "channel", "auto")
 

@@ -17,7 +17,8 @@ from keras_decorr import (
     tapes,
     tuning,
 )
-from keras_decorr.conversion import decorrelate, fold, summary
+from keras_decorr.analysis import summary
+from keras_decorr.conversion import decorrelate, fold
 from keras_decorr.training import Model, Sequential
 
 __version__ = "0.1.0"

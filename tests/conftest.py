@@ -42,7 +42,7 @@ def tensorflow_only(backend):
 def small_compiled(monkeypatch):
     """Nets of a few units on a part of the digits, for a comparison that takes seconds."""
     from keras_decorr import datasets
-    from keras_decorr.experiments.nets import NETS
+    from keras_decorr.cli.compare.nets import NETS
 
     digits = datasets.load("digits")
     part = datasets.Images(
@@ -59,7 +59,7 @@ def small_compiled(monkeypatch):
 @pytest.fixture
 def small(small_compiled, monkeypatch):
     """The same with runs that are not compiled, which would take longer than to train so little."""
-    from keras_decorr.experiments import run as runs
+    from keras_decorr.cli.compare import run as runs
 
     build = runs.build
 

@@ -51,7 +51,7 @@ def files():
     """The wheel has the marker of types, the grids, and the version of the package."""
     package = importlib.resources.files("keras_decorr")
     assert (package / "py.typed").is_file()
-    assert any(path.name == "paper.toml" for path in (package / "experiments/grids").iterdir())
+    assert any(path.name == "paper.toml" for path in (package / "cli/reproduce/grids").iterdir())
     assert importlib.metadata.version("keras-decorr") == keras_decorr.__version__
 
 

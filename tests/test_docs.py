@@ -12,10 +12,10 @@ import pytest
 import typer
 
 import keras_decorr
-from keras_decorr.commands.main import app
-from keras_decorr.experiments.config import Config
-from keras_decorr.experiments.grid import read_grid
-from keras_decorr.tuning.config import TuningConfig
+from keras_decorr.cli.compare.config import Config
+from keras_decorr.cli.main import app
+from keras_decorr.cli.reproduce.grid import read_grid
+from keras_decorr.cli.tune.config import TuningConfig
 
 README = Path(__file__).parents[1] / "README.md"
 DOCS = [README, *sorted((README.parent / "docs").glob("*.md"))]

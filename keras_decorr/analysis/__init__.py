@@ -5,5 +5,6 @@ from keras_decorr.analysis.natural_gradient import (
     LayerAlignment,
     natural_gradient_alignment,
 )
+from keras_decorr.analysis.summary import Row, costs, summary
 
-__all__ = ["Angles", "LayerAlignment", "natural_gradient_alignment"]
+__all__ = ["Angles", "LayerAlignment", "Row", "costs", "natural_gradient_alignment", "summary"]

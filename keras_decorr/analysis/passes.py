@@ -8,17 +8,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.backend.autodiff import pullback
+from keras_decorr.context import collection, wiring
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.layers import (
     DecorConv1D,
     DecorConv2D,
     DecorConv3D,
     DecorDense,
-    collection,
-    wiring,
 )
 from keras_decorr.layers.call import call_in_training
-from keras_decorr.layers.wiring import Wiring
-from keras_decorr.maths.autodiff import pullback
 from keras_decorr.maths.patches import patches_at
 
 _CONVOLUTIONS = (DecorConv1D, DecorConv2D, DecorConv3D)

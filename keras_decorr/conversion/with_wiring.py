@@ -18,7 +18,7 @@ def with_wiring(model):
     """The model, its plain dense layers and convolutions replaced by twins that do not decorrelate.
 
     The twin of a Keras layer without a decorrelator computes what the layer does, by way of the
-    `keras_decorr.layers.wiring` in force.
+    `keras_decorr.context.wiring` in force.
 
     Args:
         model: A built Keras model.

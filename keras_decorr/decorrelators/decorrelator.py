@@ -48,7 +48,7 @@ class Decorrelator(ABC):
         structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
             plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
             of the kernel; of other layers as `"auto"`) or `"auto"`, which takes the richest one whose
-            counted cost is small beside the layer's own (`keras_decorr.layers.cost`): full where
+            counted cost is small beside the layer's own (`keras_decorr.decorrelators.cost`): full where
             patches or tokens are many and features few, else Monarch. Defaults to `"auto"`: on CIFAR-10
             the Monarch M needed the fewest epochs and seconds in a dense net, and the full one learned
             more in convolutions, at no more cost (see docs/results.md). The

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_decorr.backend.replicas import replica_mean
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import Decorrelator
-from keras_decorr.decorrelators.replicas import replica_mean
 from keras_decorr.maths.correlation import mean_outer_product
 from keras_decorr.maths.zca import inverse_root_eigh, inverse_root_newton_schulz
 

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_decorr.layers.cost import Work
+from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.maths.centring import with_mean
 from keras_decorr.maths.patches import Window, mean_patch, patches_at

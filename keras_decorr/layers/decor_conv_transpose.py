@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_decorr.layers.cost import Work
+from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_conv import DecorConv
 
 

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from keras_decorr.layers import wiring
-from keras_decorr.layers.cost import USUAL_BATCH, Work
+from keras_decorr.context import wiring
+from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_mean
 

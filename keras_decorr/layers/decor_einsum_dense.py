@@ -6,7 +6,7 @@ import string
 import keras
 from keras import ops
 
-from keras_decorr.layers.cost import Work
+from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_mean
 from keras_decorr.maths.centring import with_mean

@@ -9,10 +9,10 @@ from keras import ops
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
-from keras_decorr.decorrelators.replicas import replica_count, replica_mean
-from keras_decorr.layers import collection, wiring
-from keras_decorr.layers.collection import Sample
-from keras_decorr.layers.cost import USUAL_BATCH, Work, operator_of
+from keras_decorr.backend.replicas import replica_count, replica_mean
+from keras_decorr.context import collection, wiring
+from keras_decorr.context.collection import Sample
+from keras_decorr.decorrelators.cost import USUAL_BATCH, Work, operator_of
 from keras_decorr.maths.centring import with_mean
 from keras_decorr.maths.correlation import off_diagonal_energy, transpose
 from keras_decorr.maths.sampling import sample_count, sample_rows

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_decorr.maths.devices import on_tensorflows_cpu
+from keras_decorr.backend.devices import on_tensorflows_cpu
 
 
 def with_mean(x, axes):

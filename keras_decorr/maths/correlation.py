@@ -11,7 +11,7 @@ import math
 
 from keras import ops
 
-from keras_decorr.maths.devices import on_tensorflows_cpu
+from keras_decorr.backend.devices import on_tensorflows_cpu
 
 _LARGE = 96  # features and rows of a product; measured with 64 and 96 features, 256 rows
 # Below this share of the root mean square of all features a feature is rounding error alone.

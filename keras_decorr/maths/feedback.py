@@ -9,7 +9,7 @@ import math
 
 from keras import ops
 
-from keras_decorr.maths.autodiff import read, vjp
+from keras_decorr.backend.autodiff import read, vjp
 
 
 def feedback_map(op, x, W, B):

@@ -8,7 +8,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (20
 
 from keras import ops
 
-from keras_decorr.maths.autodiff import implicit
+from keras_decorr.backend.autodiff import implicit
 from keras_decorr.maths.correlation import multiply, transpose
 
 

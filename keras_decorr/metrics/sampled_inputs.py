@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_decorr.context import collection
 from keras_decorr.decorrelators.arguments import check_count
-from keras_decorr.layers import collection
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.training.step import name_within, required_decorrelation_layers
 

@@ -9,9 +9,9 @@ import math
 import keras
 from keras import ops
 
-from keras_decorr.decorrelators.replicas import replica_mean
-from keras_decorr.layers import wiring
-from keras_decorr.layers.wiring import Wiring
+from keras_decorr.backend.replicas import replica_mean
+from keras_decorr.context import wiring
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.maths.feedback import send_error
 from keras_decorr.rules import graph
 from keras_decorr.rules.feedback import FeedbackWeights

@@ -7,7 +7,7 @@ backpropagation for deep learning", Nature Communications 7, 13276 (2016).
 import keras
 from keras import ops
 
-from keras_decorr.layers.wiring import Wiring
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.maths.feedback import feedback_map
 from keras_decorr.rules import graph
 from keras_decorr.rules.feedback import FeedbackWeights

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from keras_decorr.layers.wiring import Wiring
+from keras_decorr.context.wiring import Wiring
 
 
 class LearningRule(ABC):

@@ -9,11 +9,11 @@ import math
 import keras
 from keras import ops
 
+from keras_decorr.backend.autodiff import derivative
+from keras_decorr.context import wiring
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.layers import wiring
 from keras_decorr.layers.call import call_in_training
-from keras_decorr.layers.wiring import Wiring
-from keras_decorr.maths.autodiff import derivative
 from keras_decorr.maths.feedback import with_gradient
 from keras_decorr.rules import graph
 from keras_decorr.rules.learning_rule import LearningRule

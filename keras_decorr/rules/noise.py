@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from keras.src.backend import random_seed_dtype
 
-from keras_decorr.decorrelators.replicas import replica_number
+from keras_decorr.backend.replicas import replica_number
 from keras_decorr.rules.seeds import drawn_seed
 from keras_decorr.rules.state import RuleState
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_decorr.layers.wiring import Wiring
+from keras_decorr.context.wiring import Wiring
 
 
 class Perturbation(Wiring):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_decorr import rules
-from keras_decorr.layers import collection, wiring
+from keras_decorr.context import collection, wiring
 from keras_decorr.tapes.state import own_rule
 from keras_decorr.training.step import DecorrelationStep
 

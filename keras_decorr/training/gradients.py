@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_decorr import rules
-from keras_decorr.layers import collection, wiring
+from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import call_in_training
 
 

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from keras_decorr import rules
-from keras_decorr.layers import collection, wiring
+from keras_decorr.context import collection, wiring
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.walk import walk
 

@@ -5,8 +5,9 @@ import numpy as np
 from keras import layers as plain
 
 import keras_decorr
+from keras_decorr.context import wiring
 from keras_decorr.conversion.with_wiring import with_wiring
-from keras_decorr.layers import DecorConv2D, DecorDense, wiring
+from keras_decorr.layers import DecorConv2D, DecorDense
 
 
 class Seen(wiring.Wiring):

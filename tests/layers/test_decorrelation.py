@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_decorr.context import collection
 from keras_decorr.decorrelators import (
     ZCA,
     DecorrelatedBackprop,
@@ -14,7 +15,7 @@ from keras_decorr.decorrelators import (
     NormPreserving,
     Recurrent,
 )
-from keras_decorr.layers import DecorDense, Decorrelation, collection
+from keras_decorr.layers import DecorDense, Decorrelation
 
 
 def decorrelator(**arguments):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.maths.autodiff import vjp
+from keras_decorr.backend.autodiff import vjp
 from keras_decorr.maths.centring import with_mean
 
 

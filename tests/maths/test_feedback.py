@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_decorr.maths.autodiff import vjp
+from keras_decorr.backend.autodiff import vjp
 from keras_decorr.maths.feedback import feedback_map, send_error, with_gradient
 
 

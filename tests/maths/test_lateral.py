@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.maths.autodiff import derivative, vjp
+from keras_decorr.backend.autodiff import derivative, vjp
 from keras_decorr.maths.lateral import fixed_point, settle, unsettled
 from tests.helpers import relative_error
 

@@ -1,0 +1,1 @@
+"""`keras-decorr compare`: the command, its configuration, its runs and its report."""

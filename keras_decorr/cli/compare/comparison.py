@@ -1,0 +1,77 @@
+"""The same net by every rule, with and without decorrelation: what did it buy?"""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from keras_decorr.cli.compare import report
+from keras_decorr.cli.compare.figure import draw
+from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_images, train
+from keras_decorr.cli.folders.disk import full_disk_told
+from keras_decorr.cli.folders.folder import checked_folder, write_json
+
+
+def compare(config, out, progress=None):
+    """Train every net of a comparison and write its results folder.
+
+    A comparison that was stopped goes on where it was when it is started again with the same
+    configuration and folder.
+
+    Args:
+        config: The `Config`.
+        out: Folder for the results. It gets `config.json`, `summary.json`, `curves.png` and
+            `runs/<run>/epochs.csv`, with the first seed also `runs/<run>/model.keras`.
+        progress: A `Progress` to report to, or `None`.
+
+    Returns:
+        `(summary, results, rates)`: of `report.summarise`, its argument, and the `Rates` of every
+        `Net`.
+
+    Raises:
+        OSError: If the folder cannot be written to, at the start or, on a full disk, later on. What is
+            done stays done.
+        ValueError: If it holds a comparison with another configuration.
+    """
+    out, description = Path(out), checked_folder(out, config)
+    images = load_images(config)
+    write_json(*description)
+    goes_on = "it goes on after the last whole epoch of the run in hand"
+    with progress or nullcontext(), full_disk_told(out, goes_on):
+
+        def trained(*of):
+            run = Run.of(config, *of)
+            callbacks = [] if progress is None else [progress.of(run, config, images)]
+            kept = run.seed == 0 and run.epochs == config.epochs
+            return train(config, run, images, out, callbacks, keep_model=kept)
+
+        rates = {net: _tuned(config, net, trained) for net in config.nets}
+        results: dict = {net: {} for net in config.nets}
+        for seed in range(config.seeds):
+            for net in config.nets:  # in turn, so that a slow spell hits all of them
+                results[net][seed] = trained(net, rates[net], seed, config.epochs)
+    for folder in out.glob("runs/*"):
+        delete_checkpoints(folder)
+    summary = report.summarise(results)
+    write_json(out / "summary.json", _readable(summary, rates))
+    draw(summary, results, out / "curves.png", f"{config.dataset}, {config.net} net")
+    return summary, results, rates
+
+
+def _tuned(config, net, trained):
+    """The rates of a net with the best test accuracy, with the first seed."""
+    choices = config.rates(net)
+    if len(choices) == 1:
+        return choices[0]
+    epochs = min(config.tuning_epochs, config.epochs)
+    return max(
+        choices, key=lambda r: max(report.column(trained(net, r, 0, epochs), "test_accuracy"))
+    )
+
+
+def _readable(summary, rates):
+    decorrelated = {net for net in rates if rates[net].decorrelation is not None}
+    return {
+        "reference": report.reference(summary).name,
+        "learning_rates": {net.name: rates[net].learning for net in rates},
+        "decorrelation_rates": {n.name: rates[n].decorrelation for n in rates if n in decorrelated},
+        "variants": report.by_name(summary),
+    }

@@ -1,0 +1,133 @@
+"""Live progress of a comparison, and the table at its end."""
+
+import keras
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from keras_decorr.cli.compare.figure import words
+from keras_decorr.cli.compare.report import column, reference
+
+
+class Bar(keras.callbacks.Callback):
+    """The Keras callback that shows a run."""
+
+    def __init__(self, progress, run, batches):
+        super().__init__()
+        self.progress, self.run, self.batches, self.task = progress, run, batches, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.task is None:
+            self.task = self.progress.add_task(
+                self.run.title,
+                total=self.batches * self.run.epochs,
+                completed=self.batches * epoch,
+                metrics="",
+            )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.advance(self.task)
+
+    def on_epoch_end(self, epoch, logs=None):
+        shown = {name: value for name, value in (logs or {}).items() if name != "skipped_updates"}
+        if (logs or {}).get("skipped_updates"):
+            shown["skipped_updates"] = logs["skipped_updates"]
+        self.progress.update(
+            self.task, metrics=" ".join(f"{name} {value:.3g}" for name, value in shown.items())
+        )
+
+
+class Progress(RichProgress):
+    """One bar for the run in hand: its name, its batches and its metrics."""
+
+    bar = Bar
+
+    def __init__(self, console):
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+        )
+
+    def of(self, run, config, images):
+        """The callback that shows a run."""
+        batches = -(-len(images.x_train) // config.batch_size)
+        return self.bar(self, run, batches)
+
+
+def tables(summary, results, rates):
+    """Two tables: test accuracy after every epoch, and what it cost."""
+    rules = list(dict.fromkeys(net.rule for net in summary))
+    return _accuracy(results, rules), _costs(summary, rates, rules)
+
+
+def _table(rules, **kwargs):
+    if len(rules) == 1:
+        return Table(**kwargs)
+    return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, **kwargs)
+
+
+def _short(net, rules):
+    """What a net is called in a table, which may be no wider than 80 columns."""
+    variant = words(net.variant)
+    return variant if len(rules) == 1 else f"{_initials(net.rule)} {variant}"
+
+
+def _initials(rule):
+    return "BP" if rule == "backprop" else "".join(w[0] for w in rule.split("_")).upper()
+
+
+def _meanings(rules):
+    return ", ".join(f"{_initials(rule)}: {words(rule)}" for rule in rules)
+
+
+def _accuracy(results, rules):
+    names = [_short(net, rules) for net in results]
+    table = _table(rules, title="test accuracy (mean over seeds)")
+    for name in ("epoch", *names):
+        table.add_column(name)
+    if len(rules) > 1:
+        table.caption = _meanings(rules)
+    runs = [[column(rows, "test_accuracy") for rows in s.values()] for s in results.values()]
+    for epoch, values in enumerate(zip(*(sum(r) / len(r) for r in runs), strict=True), start=1):
+        table.add_row(str(epoch), *(f"{value:.4f}" for value in values))
+    return table
+
+
+def _costs(summary, rates, rules):
+    several = len(rules) > 1
+    best = reference(summary)
+    table = _table(
+        rules,
+        title="what the rules reached" if several else "what decorrelation bought",
+        caption="rates: Adam's and that of M\ngain: in points, over plain with the same rule\n"
+        f"* to the best accuracy of {_short(best, rules)} with the same seed",
+    )
+    for name in ("net", "rates", "best accuracy", "gain", "s / epoch", "epochs*", "seconds*"):
+        table.add_column(name)
+    for net, figures in summary.items():
+        table.add_row(
+            _short(net, rules),
+            " ".join(f"{rate:g}" for rate in rates[net] if rate is not None),
+            _shown(figures["best_accuracy"], 4),
+            "" if net.variant == "plain" else _shown(figures["gain_over_plain"], 1),
+            _shown(figures["seconds_per_epoch"], 2),
+            *(_relative(figures, summary[best], f"{x}_to_plain") for x in ("epochs", "seconds")),
+        )
+    return table
+
+
+def _shown(value, digits):
+    mean, deviation = value
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if deviation else f"{mean:.{digits}f}"
+
+
+def _relative(figures, plain, name):
+    if figures[name] is None:
+        return f"by {figures['seeds_that_reached_plain']} of {figures['seeds']} seeds"
+    share = figures[name][0] / plain[name][0]
+    return f"{_shown(figures[name], 1)} ({share:.0%})"

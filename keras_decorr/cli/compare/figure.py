@@ -1,0 +1,68 @@
+"""The figure of a comparison: every net in it, told apart in black and white, too."""
+
+from keras_decorr import plots
+from keras_decorr.cli.compare.report import column
+from keras_decorr.plots.style import COLORS, MARKERS
+
+FILLS = ("full", "none", "left", "right", "top", "bottom")
+_DASHES = {"plain": "--", "batch_normalization": ":"}
+
+
+def draw(summary, results, path, title):
+    """Draw the learning curves of all nets to a PNG.
+
+    Args:
+        summary: Of `report.summarise`.
+        results: Its argument.
+        path: File to write.
+        title: Title of the figure.
+    """
+    rules = list(dict.fromkeys(net.rule for net in results))
+    names = {net: label(net, rules) for net in results}
+    curves = {
+        names[net]: (
+            summary[net]["seconds_per_epoch"][0],
+            [column(rows, "test_accuracy") for rows in seeds.values()],
+        )
+        for net, seeds in results.items()
+    }
+    if len(rules) == 1 and rules != ["backprop"]:
+        title = f"{title}, {words(rules[0])}"
+    look = {names[net]: style for net, style in styles(results).items()}
+    return plots.learning_curves(curves, path, title, look)
+
+
+def label(net, rules):
+    """What a net is called beside others that learn by these rules."""
+    variant = words(net.variant)
+    return variant if len(rules) == 1 else f"{words(net.rule)}, {variant}"
+
+
+def words(name):
+    """A name as one reads it."""
+    return name.replace("_", " ")
+
+
+def styles(nets):
+    """How to draw each net: solid if it decorrelates, else dashed.
+
+    One rule: a colour and a marker for each variant, which is filled in another way where they begin
+    anew. Several: a colour and a marker for each rule, and a filling of the marker for each variant.
+    """
+    rules = list(dict.fromkeys(net.rule for net in nets))
+    variants = list(dict.fromkeys(net.variant for net in nets))
+    structures = [v for v in variants if v not in _DASHES]
+    looks: dict = {}
+    for net in nets:
+        group = variants.index(net.variant) if len(rules) == 1 else rules.index(net.rule)
+        looks[net] = {
+            "color": COLORS[group % len(COLORS)],
+            "marker": MARKERS[group % len(MARKERS)],
+            "linestyle": _DASHES.get(net.variant, "-"),
+            "fillstyle": FILLS[group // len(COLORS) % len(FILLS)],
+        }
+        if len(rules) > 1:
+            decorrelates = net.variant in structures
+            fill = FILLS[structures.index(net.variant) % len(FILLS)] if decorrelates else "none"
+            looks[net] |= {"fillstyle": fill, "markersize": 5}
+    return looks

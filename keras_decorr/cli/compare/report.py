@@ -1,0 +1,85 @@
+"""What the runs say: best accuracies, and epochs and seconds to the plain net's."""
+
+import numpy as np
+
+from keras_decorr.cli.compare.config import Net
+from keras_decorr.plots.style import mean_and_spread
+
+
+def reference(nets):
+    """The net that the others are measured by: the plain one with backpropagation, if it is there.
+
+    Otherwise that of the first rule that has one; `None` if none has.
+    """
+    plain = Net("backprop", "plain")
+    return plain if plain in nets else next((net for net in nets if net.variant == "plain"), None)
+
+
+def summarise(results):
+    """One row per net over its seeds.
+
+    Args:
+        results: `{net: {seed: rows}}` with the rows of `run.train`, for every `Net`.
+
+    Returns:
+        `{net: {figure: (mean, deviation)}}`. The deviation is that of the sample, 0 for one seed.
+        `epochs_to_plain` counts epochs until the test accuracy of a seed is at least the best that the
+        `reference` had with the same seed; `None` if a seed never got there. Seconds are epochs times
+        the median seconds per epoch, without the first epoch, which compiles. `gain_over_plain` is the
+        best accuracy less that of the plain net with the same rule and seed, in points of a hundred.
+        What would need a run that is missing is `None`.
+    """
+    target = _best(results.get(reference(results), {}))
+    return {
+        net: _figures(seeds, target, _best(results.get(Net(net.rule, "plain"), {})))
+        for net, seeds in results.items()
+    }
+
+
+def by_name(summary):
+    """What `summarise` gives, as a JSON file can hold it: `{name of the net: figures}`."""
+    return {net.name: {**net._asdict(), **figures} for net, figures in summary.items()}
+
+
+def _best(seeds):
+    return {seed: column(rows, "test_accuracy").max() for seed, rows in seeds.items()}
+
+
+def _figures(seeds, target, plain):
+    best = _best(seeds)
+    epochs, seconds, total = [], [], []
+    for seed, rows in seeds.items():
+        reached = np.flatnonzero(column(rows, "test_accuracy") >= target.get(seed, np.inf))
+        epochs.append(reached[0] + 1 if len(reached) else np.nan)
+        seconds.append(epoch_seconds(rows))
+        total.append(epochs[-1] * seconds[-1])
+    return {
+        "best_accuracy": spread(list(best.values())),
+        "gain_over_plain": spread(
+            [100 * (best[seed] - plain[seed]) for seed in seeds if seed in plain]
+        ),
+        "seconds_per_epoch": spread(seconds),
+        "epochs_to_plain": spread(epochs),
+        "seconds_to_plain": spread(total),
+        "seeds_that_reached_plain": int(np.isfinite(epochs).sum()),
+        "seeds": len(epochs),
+    }
+
+
+def epoch_seconds(rows):
+    """Median seconds per epoch; the first, which compiles, is left out if there are others."""
+    seconds = column(rows, "seconds")
+    return float(np.median(seconds[1:] if len(seconds) > 1 else seconds))
+
+
+def column(rows, name):
+    """One figure of every epoch."""
+    return np.array([row[name] for row in rows])
+
+
+def spread(values):
+    """`(mean, standard deviation)` over the seeds; `None` if there are none, or one is not finite."""
+    if not values or not np.isfinite(values).all():
+        return None
+    mean, deviation = mean_and_spread(values)
+    return float(mean), float(deviation)

@@ -1,0 +1,227 @@
+"""One training run, written down epoch by epoch, that goes on where it was killed."""
+
+import csv
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_decorr import datasets
+from keras_decorr.cli.compare.config import Net
+from keras_decorr.cli.folders.disk import check_room
+from keras_decorr.cli.folders.folder import written_whole
+
+FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
+MODEL = "model.keras"
+TABLE = "epochs.csv"
+# Of data sets with more than ten classes, and of nets that decorrelate.
+FURTHER_FIELDS = (
+    "top_5_accuracy",
+    "test_top_5_accuracy",
+    "decorrelation_loss",
+    "skipped_updates",
+    "unsettled_updates",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One net, trained once."""
+
+    variant: str
+    learning_rate: float
+    seed: int
+    epochs: int
+    rule: str = "backprop"
+    decorrelation_rate: float | None = None  # the usual one of the configuration
+
+    @classmethod
+    def of(cls, config, net, rates, seed, epochs):
+        """The run of a `Net` with certain `Rates`."""
+        usual = rates.decorrelation is None or rates.decorrelation == config.usual_rate(net)
+        rate = None if usual else rates.decorrelation
+        return cls(net.variant, rates.learning, seed, epochs, net.rule, rate)
+
+    @property
+    def net(self):
+        """What it trains."""
+        return Net(self.rule, self.variant)
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"{self.net.name}-{self._numbers}"
+
+    @property
+    def title(self):
+        """Its rule, variant and numbers, to show."""
+        return f"{self.rule} {self.variant}-{self._numbers}"
+
+    @property
+    def _numbers(self):
+        rate = self.decorrelation_rate
+        eta = "" if rate is None else f"-eta{rate:g}"
+        return f"lr{self.learning_rate:g}{eta}-seed{self.seed}"
+
+
+def load_images(config):
+    """The `Images` that the runs of a configuration train and test with."""
+    images = datasets.load(config.dataset, config.data_dir)
+    return images.first(config.train_size, config.test_size)
+
+
+def build(config, run, images):
+    """The compiled model of a run, with the weights its seed gives."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(run.seed)
+    decorrelator = None
+    if run.variant in config.decorrelations:
+        rate = run.decorrelation_rate
+        rate = config.usual_rate(run.net) if rate is None else rate
+        decorrelator = config.new_decorrelator(run.variant, rate)
+    chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
+    model = new_net(config, images, decorrelator, run.rule, **chosen)
+    model.compile(
+        keras.optimizers.Adam(run.learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy", *_top_5(images)],
+        **({"learning_rule": run.rule} if run.rule != "backprop" else {}),
+    )
+    return model
+
+
+def new_net(config, images, decorrelator, rule, **chosen):
+    """The net of a configuration for its images, not compiled.
+
+    Args:
+        config: A `Config`, or what has the same of a net.
+        images: The `Images`.
+        decorrelator: A `Decorrelator`, or `None`.
+        rule: Name of the learning rule.
+        **chosen: Further arguments of the net.
+    """
+    given = {"width": config.width, "kernel_initializer": config.kernel_initializer}
+    return config.kind.build(
+        images.input_shape,
+        images.classes,
+        decorrelator=decorrelator,
+        classifier_activation=None,
+        # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
+        for_any_rule=rule != "backprop",
+        **{name: value for name, value in given.items() if value is not None},
+        **chosen,
+    )
+
+
+def _top_5(images):
+    """With this many classes one looks at the five best, too."""
+    if images.classes > 10:
+        yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
+
+
+def train(config, run, images, folder, callbacks=(), keep_model=False):
+    """Train a run to its last epoch, from where it stopped if it was begun before.
+
+    Args:
+        config: The `Config`.
+        run: The `Run`.
+        images: The `Images`.
+        folder: Folder of the comparison; the run writes to a folder of its own inside.
+        callbacks: Keras callbacks, of the training and of the test after every epoch.
+        keep_model: Save the trained model, without what its optimizer has gathered, to `model.keras`
+            in the run's folder.
+
+    Returns:
+        One dictionary an epoch: `epoch` (from 1), `seconds` of training, and the metrics.
+    """
+    folder = Path(folder) / "runs" / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / TABLE
+    rows = read(table)
+    if len(rows) >= run.epochs:
+        return rows[: run.epochs]
+    model = build(config, run, images)
+    if rows and _checkpoint(folder, len(rows)).exists():
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(_checkpoint(folder, len(rows)))
+    else:
+        rows = []
+    test = images.test(1024)
+    for epoch in range(len(rows), run.epochs):
+        # An order of its own for each epoch, so that a run that goes on sees what it would have.
+        check_room(model, folder)
+        data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
+        start = time.perf_counter()
+        history = model.fit(
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=0,
+            shuffle=False,
+            callbacks=list(callbacks),
+        )
+        seconds = time.perf_counter() - start
+        logs = {name: values[-1] for name, values in history.history.items()}
+        tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
+        logs |= {f"test_{name}": value for name, value in tested.items()}
+        rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
+        # First the weights, then the table that says that they are there, and only then are those of
+        # the epoch before not needed any more.
+        _save(model, _checkpoint(folder, epoch + 1))
+        write(table, rows)
+        _checkpoint(folder, epoch).unlink(missing_ok=True)
+    if keep_model:
+        save(model, folder / MODEL)
+    return rows
+
+
+def _save(model, checkpoint):
+    with written_whole(checkpoint, uuid.uuid4().hex) as partial:
+        check_room(model, checkpoint.parent)
+        model.save_weights(partial, overwrite=True)
+
+
+def _checkpoint(folder, epochs):
+    return folder / f"checkpoint-{epochs}.weights.h5"
+
+
+def delete_checkpoints(folder):
+    """Delete the weights in the folder of a run: it is finished, or not to go on."""
+    for path in Path(folder).glob("*.weights.h5"):
+        path.unlink(missing_ok=True)
+
+
+def save(model, path):
+    """Save a model without the state of its optimizer, whole or not at all."""
+    model.optimizer = None
+    with written_whole(path) as partial:
+        model.save(partial)
+
+
+def read(table):
+    """The rows of a table of epochs; none if there is none.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    if not table.exists():
+        return []
+    try:
+        with table.open(newline="") as file:
+            rows = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ValueError(
+            f"The table of epochs {table} is damaged ({error}). Delete it, and its run begins anew."
+        ) from error
+
+
+def write(table, rows):
+    """Write a table of epochs, whole or not at all."""
+    names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
+    with written_whole(table) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)

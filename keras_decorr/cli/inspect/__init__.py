@@ -1,0 +1,1 @@
+"""`keras-decorr inspect`: the command and its report."""

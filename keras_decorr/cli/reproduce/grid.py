@@ -1,0 +1,208 @@
+"""A grid of experiments as a TOML file declares it, checked before any work is done.
+
+    title = "What is compared"          # optional
+    dataset = ["cifar10", "cifar100"]   # the panels of the figure: every data set
+    net = ["dense", "conv"]             # with every net
+    rule = ["backprop"]                 # the curves of a panel: every rule, without decorrelation
+    structure = ["monarch"]             # and with every structure of M
+    epochs = 100
+
+    [small]                             # what is different with `--scale small`
+    epochs = 4
+
+Further keys are the options of `keras-decorr compare`, with the same meaning and defaults, but that
+several decorrelation rates are not tuned: each is a curve of its own.
+"""
+
+import collections
+import dataclasses
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_decorr.cli.compare.config import Config, Net
+from keras_decorr.cli.compare.run import Run
+from keras_decorr.decorrelators.arguments import check_count
+
+SCALES = ("paper", "small")
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
+# Where the data are is the machine's to know, and there is nothing that a grid tunes.
+_KEYS = (*(name for name in _DEFAULTS if name not in ("data_dir", "tuning_epochs")), "title")
+_PANELS = ("dataset", "net")
+_NUMBERS = ("learning_rate", "decorrelation_rate")
+
+
+class Job(NamedTuple):
+    """A run of a grid: its panel, the curve that it adds to, and what to train."""
+
+    config: Config
+    curve: Net
+    run: Run
+
+    @property
+    def folder(self):
+        """Where it is written, in the folder of the grid."""
+        return Path(panel_name(self.config)) / "runs" / self.run.name
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of runs.
+
+    Attributes:
+        name: Name of its file, without the ending.
+        title: What it compares.
+        scale: `"paper"` or `"small"`.
+        panels: A `Config` for every data set with every net.
+    """
+
+    name: str
+    title: str
+    scale: str
+    panels: tuple[Config, ...]
+
+    @property
+    def jobs(self):
+        """Its runs. Every panel gets its first seed before any gets its second."""
+        seeds = max(config.seeds for config in self.panels)
+        return [
+            Job(config, curve, Run.of(config, net, rates, seed, config.epochs))
+            for seed in range(seeds)
+            for config in self.panels
+            for curve, net, rates in curves(config)
+        ]
+
+
+def curves(config) -> Iterator[tuple[Net, Net, Any]]:
+    """Every curve of a panel: what it is called, its `Net`, its `Rates`."""
+    for net in config.nets:
+        choices = config.rates(net)
+        for rates in choices:
+            name = net
+            if len(choices) > 1:
+                name = Net(net.rule, f"{net.variant} {rates.decorrelation:g}")
+            yield name, net, rates
+
+
+def panel_name(config):
+    """Name of a panel's folder."""
+    return f"{config.dataset}-{config.net}"
+
+
+def names():
+    """The grids of the package."""
+    folder = resources.files(__package__) / "grids"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
+
+
+def read_grid(grid, scale="paper", data_dir=None, seeds=None):
+    """Read a grid.
+
+    Args:
+        grid: Name of a grid of the package, or the path of a TOML file.
+        scale: `"paper"`, or `"small"` for one with what its table `[small]` changes.
+        data_dir: Folder of tensorflow-datasets.
+        seeds: Number of seeds, instead of that of the file.
+
+    Returns:
+        The `Grid`.
+
+    Raises:
+        FileNotFoundError: If there is no such grid.
+        ValueError: If the file is not TOML, or has an unknown key or value in it.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"Option --scale must be one of {list(SCALES)}. Received: {scale!r}")
+    if seeds is not None:
+        check_count("reproduce", "--seeds", seeds)
+    name, text = _text(str(grid))
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"The grid {grid} is not a TOML file: {error}") from error
+    small = content.pop("small", {})
+    for where, table in (("", content), (" under [small]", small)):
+        if not isinstance(table, dict) or (unknown := sorted(set(table) - set(_KEYS))):
+            raise ValueError(
+                f"The keys of the grid {grid}{where} must be among {sorted(_KEYS)}. "
+                f"Received: {unknown if isinstance(table, dict) else table!r}"
+            )
+    if scale == "small":
+        if not small:
+            raise ValueError(f"The grid {grid} has no table [small]. Leave out --scale small.")
+        content |= small
+    if seeds is not None:
+        content["seeds"] = seeds
+    title = str(content.pop("title", name))
+    made = Grid(name, title, scale, _panels(grid, content, data_dir))
+    folders = collections.Counter(job.folder for job in made.jobs)
+    if same := [str(folder) for folder, count in folders.items() if count > 1]:
+        raise ValueError(
+            f"The runs of the grid {grid} must differ in the first six digits of their rates. "
+            f"Received several that would be {same[0]}"
+        )
+    return made
+
+
+def _text(grid):
+    if grid in names():
+        return grid, (resources.files(__package__) / "grids" / f"{grid}.toml").read_text()
+    path = Path(grid)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Option --grid must be one of {names()} or the path of a TOML file. Received: {grid!r}"
+        )
+    try:
+        return path.stem, path.read_text()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"The grid {grid} is not a TOML file: {error}") from error
+
+
+def _panels(grid, content, data_dir):
+    content = {key: _typed(grid, key, value) for key, value in content.items()}
+    datasets, nets = (content.pop(key, (_DEFAULTS[key],)) for key in _PANELS)
+    panels = []
+    for dataset in datasets:
+        for net in nets:
+            try:
+                panels.append(Config(dataset=dataset, net=net, data_dir=data_dir, **content))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"In the grid {grid}, {dataset} with {net}: {error}") from error
+    if len(content.get("learning_rate", ())) > 1:
+        raise ValueError(
+            f"Key `learning_rate` of the grid {grid} must be one number; without it every rule has "
+            f"the rate that it is known to do well with. Received: {list(content['learning_rate'])}"
+        )
+    return tuple(panels)
+
+
+def _typed(grid, key, value):
+    """A value of the file as `Config` has it: several values as a tuple, and none but of its type."""
+    several = key in _PANELS or isinstance(_DEFAULTS[key], tuple)
+    if several:
+        values = tuple(value) if isinstance(value, list) else (value,)
+        wanted: Any = (int, float) if key in _NUMBERS else str
+        if not values or len(set(map(str, values))) < len(values):
+            raise ValueError(
+                f"Key `{key}` of the grid {grid} must have one or several different values. "
+                f"Received: {value!r}"
+            )
+    else:
+        values = (value,)
+        wanted = int if _DEFAULTS[key] is None else type(_DEFAULTS[key])
+        wanted = (int, float) if wanted is float else wanted
+    for one in values:
+        if not isinstance(one, wanted) or (isinstance(one, bool) and wanted is not bool):
+            raise ValueError(
+                f"Key `{key}` of the grid {grid} must be of type {_type_name(wanted)}. "
+                f"Received: {one!r}"
+            )
+    return values if several else value
+
+
+def _type_name(wanted):
+    return {str: "string", bool: "boolean", int: "integer"}.get(wanted, "number")

@@ -1,0 +1,1 @@
+"""`keras-decorr tune`: the command, its configuration, the search and its report."""

@@ -1,0 +1,121 @@
+"""What the trials of a search say."""
+
+import csv
+
+import numpy as np
+
+from keras_decorr.cli.folders.folder import written_whole
+
+_FIGURES = ("accuracy", "loss", "epoch", "seconds")
+_METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
+
+
+def rows(oracle, hyper_model):
+    """One dictionary a trial, in the order in which they began.
+
+    Args:
+        oracle: The oracle of the search.
+        hyper_model: Its `DecorHyperModel`.
+
+    Returns:
+        A list of dictionaries: `trial`, `status` ("completed", "failed" or "running"), the settings of
+        `DecorHyperModel.settings`, `accuracy` and `loss` on the validation images, `epoch` (from 1) in
+        which the accuracy was best and `seconds` until then, and `message` of a failed trial.
+    """
+    found = []
+    order = list(oracle.start_order)  # first: a trial comes there last
+    for trial_id in order:
+        trial = oracle.trials[trial_id]
+        done = trial.status == "COMPLETED"
+        figures = {}
+        for name in _FIGURES:
+            metric = _METRICS.get(name, name)
+            known = done and trial.metrics.exists(metric)
+            figures[name] = float(trial.metrics.get_best_value(metric)) if known else None
+        found.append(
+            {
+                "trial": trial_id,
+                "status": trial.status.lower(),
+                **hyper_model.settings(trial.hyperparameters.copy()),
+                **figures,
+                "message": trial.message or "",
+            }
+        )
+    return found
+
+
+def summarise(rows, defaults):
+    """The best trial beside the one with the net's default rates.
+
+    Args:
+        rows: Of `rows`.
+        defaults: `{hyperparameter: value}` of the default rates.
+
+    Returns:
+        A dictionary: `best`, `default` and `control` (the best without decorrelation) are rows, or
+        `None`; `gain_over_default` and `gain_over_control` are in points of accuracy; `trials` counts
+        them by their status; `trial_seconds` is the time that the completed ones took.
+    """
+    completed = [row for row in rows if row["status"] == "completed"]
+    best = _best(completed)
+    default = _best([r for r in completed if all(r[name] == v for name, v in defaults.items())])
+    control = _best([row for row in completed if row["decorrelation_rate"] == 0])
+    return {
+        "best": best,
+        "default": default,
+        "control": control,
+        "gain_over_default": _gain(best, default),
+        "gain_over_control": _gain(best, control),
+        "trials": {
+            status: sum(row["status"] == status for row in rows)
+            for status in ("completed", "failed", "running")
+        },
+        "trial_seconds": sum(row["seconds"] for row in completed),
+    }
+
+
+def _best(rows):
+    return max(rows, key=lambda row: row["accuracy"], default=None)
+
+
+def _gain(best, other):
+    if best is None or other is None:
+        return None
+    return 100 * (best["accuracy"] - other["accuracy"])
+
+
+def write_csv(path, rows):
+    """Write the trials to a CSV file, whole or not at all."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names.append(names.pop(names.index("message")))
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def heat_map(rows, path, title, marked=None):
+    """Draw the best accuracy of every pair of rates.
+
+    Args:
+        rows: Of `rows`.
+        path: File to write.
+        title: Title of the figure.
+        marked: Pair of rates to mark as the default.
+    """
+    from keras_decorr.plots import rate_heat_map
+
+    ended = [row for row in rows if row["status"] in ("completed", "failed")]
+    forward, decorrelation, accuracy = (
+        np.array([row[name] for row in ended], dtype="float64")
+        for name in ("learning_rate", "decorrelation_rate", "accuracy")
+    )
+    rate_heat_map(
+        forward,
+        decorrelation,
+        accuracy,
+        path=path,
+        title=title,
+        label="validation accuracy",
+        marked=marked,
+    )

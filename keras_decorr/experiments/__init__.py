@@ -1,1 +1,0 @@
-"""Experiments that can be repeated from one command."""
