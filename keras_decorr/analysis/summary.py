@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-from keras.src.utils.naming import to_snake_case
 from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
 from rich import box
 from rich.console import Console
@@ -70,7 +69,7 @@ def _row(layer, model, batch):
     return Row(
         name=name_within(layer, model),
         features=layer.operator.n,
-        structure=to_snake_case(type(layer.operator).__name__),
+        structure=layer.operator.name,
         weights=sum(math.prod(v.shape) for v in layer.variables),
         size=weight_memory_size(layer.variables),
         step=counted.extra_step,

@@ -232,7 +232,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         """Take the present state for good, and the M of the layers `proven`."""
         self._learned = Snapshot(self._learned_variables(model))
         for layer in proven:
-            self._matrices[id(layer)] = Snapshot(_of_matrix(layer))
+            self._matrices[id(layer)] = Snapshot(layer.matrix_variables)
         self._count(model)
 
     def _learned_variables(self, model):
@@ -339,12 +339,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         if id(layer) in self._matrices:
             self._matrices[id(layer)].restore()
             return
-        # It failed before it was ever seen to be good.
-        for stage, identity in enumerate(layer.operator.identities()):
-            layer.matrices[stage].assign(identity)
-            start = layer.decorrelator.memory(identity).values()
-            for variable, value in zip(layer.memory[stage], start, strict=True):
-                variable.assign(value)
+        layer.reset_matrix()  # it failed before it was ever seen to be good
 
     def _restore_all(self, model, failures, weights):
         if self._learned is None:
@@ -395,12 +390,6 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
     def __getstate__(self):  # copies and pickles go without the model and what was kept of it
         return {**self.__dict__, "_model": None, "_layers": [], "_finite_steps": FiniteSteps()}
-
-
-def _of_matrix(layer):
-    """The variables that make up the M of a layer, its mean and what its rule remembers included."""
-    mean = [layer.moving_mean] if layer.decorrelator.center else []
-    return [*layer.matrices, *chain(*layer.memory), *mean]
 
 
 def _reset(model, created):

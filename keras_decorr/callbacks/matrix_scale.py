@@ -13,7 +13,7 @@ _PROBES = 8
 
 def is_cheap(layer):
     """Whether the condition number of a layer's M is quick to compute."""
-    shapes = [identity.shape for identity in layer.operator.identities()]
+    shapes = layer.operator.shapes
     return sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP
 
 

@@ -137,7 +137,7 @@ class _Decorrelating(Converter):
         if against:
             return against
         decorrelator = self._decorrelator
-        n = None if self._max_features is None else features(layer, decorrelator.structure)
+        n = None if self._max_features is None else features(layer, decorrelator.rows)
         if n is not None and n > self._max_features:
             if self._larger is None:
                 return f"{n} features, more than max_features={self._max_features}"
@@ -172,7 +172,7 @@ class _Decorrelating(Converter):
 
 def _check_above(decorrelator, max_features, above):
     """Raise unless layers with more than `max_features` become something else by `above`."""
-    own, limited = decorrelator.structure, max_features is not None
+    own, limited = decorrelator.structure.name, max_features is not None
     if limited:
         check_count("decorrelate", "max_features", max_features)
     # Where it is not used, its default may be none of the decorrelator's.

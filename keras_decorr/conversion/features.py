@@ -7,7 +7,7 @@ from keras import layers
 _ATTENTION = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
 
 
-def features(layer, structure):
+def features(layer, rows):
     """The number of features of one M of a built Keras layer, or `None` where it is not known.
 
     Of a layer with several M it is that of the largest. The parts of a grouped convolution have an M
@@ -15,17 +15,17 @@ def features(layer, structure):
 
     Args:
         layer: The layer.
-        structure: Structure of M; `"channel"` leaves the positions of a convolution's kernel out.
+        rows: `"patches"` or `"pixels"`, which leaves the positions of a convolution's kernel out.
     """
     if isinstance(layer, layers.TimeDistributed):
-        return features(layer.layer, structure)
+        return features(layer.layer, rows)
     if isinstance(layer, layers.MultiHeadAttention | layers.GroupQueryAttention):
         parts = [getattr(layer, name, None) for name in _ATTENTION]
-        return max(features(part, structure) for part in parts if part is not None)
+        return max(features(part, rows) for part in parts if part is not None)
     if isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
         return layer.cell.kernel.shape[0]
     if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
-        positions = 1 if structure == "channel" else math.prod(layer.kernel_size)
+        positions = 1 if rows == "pixels" else math.prod(layer.kernel_size)
         return max(positions, layer.pointwise_kernel.shape[-2])
     if isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D):
         return math.prod(layer.kernel_size)
@@ -36,7 +36,7 @@ def features(layer, structure):
         return _summed(layer.equation, kernel.shape)
     if isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose):
         return kernel.shape[-1]
-    if structure == "channel":
+    if rows == "pixels":
         return kernel.shape[-2]  # of a matrix, its rows
     return math.prod(kernel.shape[:-1])
 

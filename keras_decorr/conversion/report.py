@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import Decorrelation
-
-_NAMES = {cls: name for name, cls in STRUCTURES.items()}
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class ConversionReport:
 
 def structure_of(layer):
     """The structures of M in a built decorrelating layer, `None` if there is none."""
-    names = dict.fromkeys(_NAMES[type(part.operator)] for part in _decorrelations(layer))
+    names = dict.fromkeys(part.operator.name for part in _decorrelations(layer))
     return " + ".join(names) or None
 
 

@@ -69,8 +69,8 @@ def depthwise_conv2d(layer, decorrelator):
 
 def one_channel(decorrelator):
     """Why an M over channels does not help a depthwise convolution, if it is one."""
-    if decorrelator.structure == "channel":
-        return "structure='channel': its filters see a single channel each"
+    if decorrelator.rows == "pixels":
+        return "rows='pixels': its filters see a single channel each"
     return None
 
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_decorr.context import collection
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.decorrelators.sample import pool
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.training.step import name_within, required_decorrelation_layers
 
@@ -76,7 +77,7 @@ def sampled_inputs(model, x, max_rows=1024):
             stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
         samples = stack.enter_context(collection.collect())
         call_in_training(model, x)
-        found = {id(layer): _before_and_after(layer, s) for layer, s in samples.flush()}
+        found = {id(layer): _before_and_after(layer, pool(s)) for layer, s in samples.flush()}
     nothing = (None, None, None)
     return [
         SampledInputs(name, layer, *found.get(id(layer), nothing))
@@ -88,7 +89,8 @@ def _before_and_after(layer, sample):
     X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
-    kept = slice(None) if sample.kept is None else ops.convert_to_numpy(sample.kept)
+    weights = sample.weights
+    kept = slice(None) if weights is None else ops.convert_to_numpy(weights) > 0.0
     return tuple(ops.convert_to_numpy(rows)[kept] for rows in (X, Z, U))
 
 

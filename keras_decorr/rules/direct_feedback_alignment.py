@@ -9,7 +9,7 @@ import math
 import keras
 from keras import ops
 
-from keras_decorr.backend.replicas import replica_mean
+from keras_decorr.backend.replicas import replica_sum
 from keras_decorr.context import wiring
 from keras_decorr.context.wiring import Wiring
 from keras_decorr.maths.feedback import send_error
@@ -112,7 +112,11 @@ class _DirectWiring(Wiring):
             # As the gradient does: what centring takes away again must not be asked for.
             channel = -1 if getattr(layer.layer, "data_format", "") != "channels_first" else 1
             axes = [axis for axis in range(len(x.shape)) if axis != channel % len(x.shape)]
-            heard = x - replica_mean(ops.mean(x, axis=axes, keepdims=True))
+            rows = replica_sum(ops.cast(ops.size(x) // x.shape[channel], "float32"))
+            mean = replica_sum(ops.sum(x, axis=axes, keepdims=True)) / ops.cast(
+                ops.maximum(rows, 1.0), x.dtype
+            )
+            heard = x - mean
         self.received.append((layer, heard))
         return ops.stop_gradient(x)
 

@@ -77,8 +77,8 @@ class Tape:
         if isinstance(self.model, DecorrelationStep):
             self.model.decorrelate(self._samples)
             return
-        for layer, sample in self._samples.flush():
-            layer.update(sample)
+        for layer, samples in self._samples.flush():
+            layer.update(samples)
 
     def watch(self, tensor):
         """As in `tf.GradientTape`."""

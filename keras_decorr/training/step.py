@@ -183,7 +183,7 @@ class DecorrelationStep(keras.Model):
 
     def decorrelate(self, samples):
         """Take one decorrelation step from the samples of a `Collection`, and count it in the logs."""
-        progress = [layer.update(sample) for layer, sample in samples.flush()]
+        progress = [layer.update(of_layer) for layer, of_layer in samples.flush()]
         if not progress:
             return
         loss, *counters = [*self._decorrelation_metrics, *self._reports.values()]
