@@ -51,11 +51,10 @@ def decorrelation_step(
         the rule reports.
     """
     X, Z, weights = _scaled_rows(sample)
-    stages, U = operator.stages(state.matrices, Z)
-    raw2 = squared_norms(X)
+    stages, U = operator.stages(state.matrices, Z, squared_norms(X))
     reports = rule.report(stages)
 
-    finite = _is_finite([raw2, *(norm for s in stages for norm in (s.x2, s.u2))], sample)
+    finite = _is_finite(stages, sample)
     any_row = sample.count > 0.0
     eta = ops.cast(rule.learning_rate, "float32")
     eta = ops.where(ops.logical_and(finite, any_row), eta, 0.0)
@@ -65,18 +64,16 @@ def decorrelation_step(
 
     def new_weights():
         matrices, memory = operator.track(state.matrices, or_zero(Z), eta), []
-        for i, (stage, kept) in enumerate(zip(stages, state.memory, strict=True)):
-            rows = {name: or_zero(getattr(stage, name)) for name in ("Z", "U", "x2", "u2")}
+        for stage, kept in zip(stages, state.memory, strict=True):
             stage = stage._replace(
-                **rows,
-                raw2=rows["x2"] if i else or_zero(raw2),
+                **{name: or_zero(getattr(stage, name)) for name in ("Z", "U", "x2", "u2", "raw2")},
                 weights=weights,
                 memory=kept,
                 expected_rows=sample.expected_rows,
             )
-            M, *kept = rule.step(stage, eta)
+            M, *new_memory = rule.step(stage, eta)
             matrices.append(M)
-            memory.append(tuple(kept))
+            memory.append(tuple(new_memory))
         return tuple(matrices), tuple(memory)
 
     if rule.update_every == 1:
@@ -113,9 +110,10 @@ def _scaled_rows(sample):
     return X, Z, weights
 
 
-def _is_finite(norms, sample):
+def _is_finite(stages, sample):
     # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two elements
     # of U that the step forms.
+    norms = [stages[0].raw2, stages[0].x2, *(stage.u2 for stage in stages)]
     probe = ops.sum(ops.square(ops.sum(ops.stack(norms), axis=-1)))
     return ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))
 

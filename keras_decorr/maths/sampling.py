@@ -23,12 +23,12 @@ def sample_count(batch, fraction):
     Returns:
         An int, or an integer tensor if `batch` is one.
     """
-    # 0.1 is a tenth, not 0.1000000000000000055. The largest denominator keeps `left * p` in int32.
-    exact = Fraction(fraction).limit_denominator(2**15)
+    exact = Fraction(fraction).limit_denominator(10**6)  # 0.1 is a tenth, not 0.1000000000000000055
     p, q = exact.numerator, exact.denominator
-    whole, left = batch // q, batch % q
-    count = whole * p + left * p // q + 1
-    return min(batch, count) if isinstance(batch, int) else ops.minimum(batch, count)
+    if isinstance(batch, int):
+        return min(batch, batch * p // q + 1)
+    whole = ops.cast(ops.cast(batch, "int64") * p // q, batch.dtype)  # the product may exceed int32
+    return ops.minimum(batch, whole + 1)
 
 
 def sample_rows(rows, limit, phase=0.0):

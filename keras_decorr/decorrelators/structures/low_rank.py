@@ -83,7 +83,7 @@ class LowRank(Structure):
         T = ops.matmul(transpose(change), ops.matmul(transpose(V), K))
         return s * K + ops.matmul(V, T)
 
-    def stages(self, matrices, Z):
+    def stages(self, matrices, Z, raw2):
         V, S, s = matrices
         ((_, U),) = self.run(matrices, Z)
         before, after = squared_norms(Z), squared_norms(U)
@@ -96,7 +96,7 @@ class LowRank(Structure):
 
         inputs, outputs = parts(Z, before), parts(U, after)
         stages = [
-            Stage(M, inputs[i], outputs[i], before, after, self.row_axis)
+            Stage(M, inputs[i], outputs[i], before, after, raw2, self.row_axis)
             for i, M in enumerate((S, s))
         ]
         return stages, U

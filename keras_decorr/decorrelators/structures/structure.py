@@ -22,9 +22,9 @@ class Stage(NamedTuple):
         U: Outputs, laid out as `Z`.
         x2: `(k,)` squared norms of the inputs, over all groups.
         u2: `(k,)` squared norms of the outputs, over all groups.
+        raw2: `(k,)` squared norms of the inputs before the mean was subtracted; `x2` where the inputs
+            are the outputs of another stage.
         row_axis: Axis of `Z` and `U` with the rows: -2 or -1.
-        raw2: `(k,)` squared norms of the inputs before the mean was subtracted; `x2` from the second
-            stage on.
         weights: `(k,)` weights of the rows with mean 1, or `None` if all are 1.
         memory: What the rule keeps beside M, in the order of `Decorrelator.memory`.
         expected_rows: The number of rows to expect where `k` is not known when tracing, or `None`.
@@ -35,8 +35,8 @@ class Stage(NamedTuple):
     U: Any
     x2: Any
     u2: Any
+    raw2: Any
     row_axis: int
-    raw2: Any = None
     weights: Any = None
     memory: tuple = ()
     expected_rows: int | None = None
@@ -120,8 +120,13 @@ class Structure(ABC):
 
     # --- the update ---------------------------------------------------------------------------
 
-    def stages(self, matrices, Z) -> tuple[list[Stage], Any]:
-        """Returns what a rule learns from for rows `Z` of shape `(k, n)`, and the outputs of M.
+    def stages(self, matrices, Z, raw2) -> tuple[list[Stage], Any]:
+        """Returns what a rule learns from, and the outputs of M.
+
+        Args:
+            matrices: The weights.
+            Z: Centred rows `(k, n)`.
+            raw2: `(k,)` squared norms of the rows before they were centred.
 
         Returns:
             `(stages, U)`: a `Stage` for each matrix but the first `tracked`, and the outputs of M,
@@ -131,8 +136,8 @@ class Structure(ABC):
         before, stages = squared_norms(Z), []
         for M, (inputs, U) in zip(matrices, passed, strict=True):
             after = squared_norms(U, self.row_axis)
-            stages.append(Stage(M, inputs, U, before, after, self.row_axis))
-            before = after
+            stages.append(Stage(M, inputs, U, before, after, raw2, self.row_axis))
+            before = raw2 = after
         return stages, passed[-1][1]
 
     def track(self, matrices, Z, eta) -> list:
