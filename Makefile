@@ -25,6 +25,7 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test-tensorflow: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "$(MARKED)"
@@ -80,7 +81,7 @@ benchmark: $(VENV)/test
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_time.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
