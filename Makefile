@@ -10,7 +10,7 @@ EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
 EXTRAS := tensorflow jax torch data plots tuner
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
-CORE := $(addprefix tests/,backend maths decorrelators context layers training rules conversion metrics callbacks analysis test_contract.py test_published_errors.py test_import.py)
+CORE := $(addprefix tests/,backend maths decorrelators context layers training rules conversion metrics callbacks analysis test_contract.py test_contributing.py test_published_errors.py test_import.py)
 NOT_CORE := $(addprefix --ignore tests/,cli datasets tuning plots)
 MARKED := not slow and not tutorial and not combination
 
