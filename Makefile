@@ -10,7 +10,7 @@ EXTRAS_DOCS := tensorflow,data,plots,tuner,docs,tests
 EXTRAS := tensorflow jax torch data plots tuner
 EXTRAS_TEST := tensorflow,jax,torch,data,plots,tuner,tests
 # What runs one training after another, or reads data sets: on TensorFlow alone.
-CORE := $(addprefix tests/,backend maths decorrelators context layers training rules conversion metrics callbacks analysis test_contract.py test_published_errors.py test_import.py)
+CORE := $(addprefix tests/,backend maths decorrelators context layers training rules conversion metrics callbacks analysis test_contract.py test_contributing.py test_published_errors.py test_import.py)
 NOT_CORE := $(addprefix --ignore tests/,cli datasets tuning plots)
 MARKED := not slow and not tutorial and not combination
 
@@ -25,6 +25,7 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test-tensorflow: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "$(MARKED)"
@@ -80,7 +81,7 @@ benchmark: $(VENV)/test
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_time.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

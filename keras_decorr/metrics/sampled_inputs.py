@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_decorr.backend.inference import without_side_effects
 from keras_decorr.context import collection
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.sample import pool
@@ -71,7 +72,7 @@ def sampled_inputs(model, x, max_rows=1024):
         model.jax_state_sync()
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     with ExitStack() as stack:
-        stack.enter_context(_apart())
+        stack.enter_context(without_side_effects())
         stack.enter_context(keras.StatelessScope())  # what the layers assign stays in it
         for layer in layers:
             stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
@@ -112,16 +113,3 @@ def _sampling_all(decorrelator, max_rows):
         yield
     finally:
         decorrelator.sample_fraction, decorrelator.max_samples = was
-
-
-@contextmanager
-def _apart():
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    import torch
-
-    # There dropout draws from PyTorch's own generator.
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
