@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from keras import ops
-from keras.src.utils.naming import to_snake_case
 
 from keras_decorr.metrics import correlation
 from keras_decorr.metrics.condition_number import ratio
 from keras_decorr.metrics.sampled_inputs import sampled_inputs
+from keras_decorr.naming import to_snake_case
 
 
 class DecorrelationState(NamedTuple):
