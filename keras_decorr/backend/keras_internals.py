@@ -110,8 +110,12 @@ def mark_called_like(new, old):
 
 # In the order in which Keras builds them; the gate is optional.
 _PROJECTIONS = {
-    role: f"_{role}_dense" for role in ("query", "key", "gate", "value", "output")
-}  # fmt: skip
+    "query": "_query_dense",
+    "key": "_key_dense",
+    "gate": "_gate_dense",
+    "value": "_value_dense",
+    "output": "_output_dense",
+}
 
 
 def attention_projections(layer):
