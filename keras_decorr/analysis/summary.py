@@ -3,7 +3,8 @@
 import math
 from typing import NamedTuple
 
-from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
+import keras
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -71,7 +72,7 @@ def _row(layer, model, batch):
         features=layer.operator.n,
         structure=layer.operator.name,
         weights=sum(math.prod(v.shape) for v in layer.variables),
-        size=weight_memory_size(layer.variables),
+        size=sum(math.prod(v.shape) * _bytes(v.dtype) for v in layer.variables),
         step=counted.extra_step,
         plain_step=counted.plain_step,
         inference=counted.inference // batch,
@@ -123,7 +124,7 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     def figures(row):
         return (
             _short(row.weights),
-            readable_memory_size(row.size),
+            _size(row.size),
             _beside(row.step, row.plain_step),
             _beside(row.inference, row.plain_inference),
         )
@@ -156,6 +157,16 @@ def _total(rows):
 
 def _beside(extra, plain):
     return f"{_short(extra)} +{100 * extra / max(plain, 1):.0f}%"
+
+
+def _bytes(dtype):
+    return np.dtype(keras.backend.standardize_dtype(dtype)).itemsize
+
+
+def _size(count):
+    units = ("B", "KB", "MB", "GB", "TB")
+    power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
+    return f"{count / 1024**power:.2f} {units[power]}"
 
 
 def _short(count):

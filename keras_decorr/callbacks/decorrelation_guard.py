@@ -10,11 +10,17 @@ from typing import Any, NamedTuple
 
 import keras
 from keras import ops
-from keras.src.utils import io_utils
 
+from keras_decorr.backend.keras_internals import (
+    flatten_layers,
+    model_of,
+    present_values,
+    state_without_model,
+)
 from keras_decorr.callbacks.finite_steps import FiniteSteps, steps_taken
 from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
-from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float, values
+from keras_decorr.callbacks.messages import print_message
+from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
 
@@ -216,7 +222,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
             self._look(thorough=True)
         if self._done and not self._good:
             self._say("limit", (), "no batch of the epoch had a finite loss", "Training stops.")
-            self._model.stop_training = True
+            model_of(self).stop_training = True
 
     def on_train_end(self, logs=None):
         self._finite_steps.remove(self.model)
@@ -250,12 +256,12 @@ class DecorrelationGuard(keras.callbacks.Callback):
         Done at every step, so it may not sync the state on JAX, and finds the variables once an epoch.
         """
         on_jax = keras.backend.backend() == "jax"
-        model = self._model if on_jax else self.model
+        model = model_of(self) if on_jax else self.model
         if again:
             self._small_variables = self._find_small(model)
         variables, tensors = [], []
         for group, found in self._small_variables.items():
-            present = values(model, group) if found and on_jax else ()
+            present = present_values(model, group) if found and on_jax else ()
             variables += [v for _, v in found]
             # Elsewhere the place in the list says nothing: a metric may have come in between.
             tensors += [present[i] if on_jax else v.value for i, v in found]
@@ -365,7 +371,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
     def _what(self, failures):
         return "; ".join(
-            f"M of {name_within(layer, self._model)!r} {failure}"
+            f"M of {name_within(layer, model_of(self))!r} {failure}"
             for layer, failure in failures.items()
         )
 
@@ -381,15 +387,15 @@ class DecorrelationGuard(keras.callbacks.Callback):
             done += f" Decorrelation rate now {', '.join(f'{rate:.1e}' for rate in rates)}."
         if self.action == "stop" and cause != "limit":
             done += " Training stops."
-            self._model.stop_training = True
+            model_of(self).stop_training = True
         message = f"DecorrelationGuard, epoch {self._epoch + 1}, step {self._done}: {what}. {done}"
-        names = tuple(name_within(layer, self._model) for layer in layers)
+        names = tuple(name_within(layer, model_of(self)) for layer in layers)
         self.events.append(GuardEvent(self._epoch, self._done - 1, cause, names, message))
         if self.verbose:
-            io_utils.print_msg(f"\n{message}")
+            print_message(f"\n{message}")
 
     def __getstate__(self):  # copies and pickles go without the model and what was kept of it
-        return {**self.__dict__, "_model": None, "_layers": [], "_finite_steps": FiniteSteps()}
+        return {**state_without_model(self), "_layers": [], "_finite_steps": FiniteSteps()}
 
 
 def _reset(model, created):
@@ -405,7 +411,7 @@ def _reset(model, created):
     for metric in model.metrics:
         if any(id(v) in created for v in metric.variables):
             metric.reset_state()
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flatten_layers(model, include_self=False):
         for name in ("moving_mean", "moving_variance"):
             variable = getattr(layer, name, None)
             initializer = getattr(layer, f"{name}_initializer", None)

@@ -7,6 +7,7 @@ import os
 import keras
 from keras import ops
 
+from keras_decorr.backend.keras_internals import state_without_model
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics.decorrelation_state import DecorrelationState, decorrelation_state
 from keras_decorr.metrics.sampled_inputs import names_of
@@ -162,7 +163,7 @@ class DecorrelationMonitor(keras.callbacks.Callback):
                 self._logged[f"{figure}/{name}"] = getattr(states.get(name), figure, math.nan)
 
     def __getstate__(self):  # copies and pickles go without the model and the open file
-        return {**self.__dict__, "_model": None, "_writer": None}
+        return {**state_without_model(self), "_writer": None}
 
 
 def _tensorflow():

@@ -6,9 +6,10 @@ import math
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
-from keras.src.utils import io_utils
 
+from keras_decorr.backend.keras_internals import model_of, state_without_model
 from keras_decorr.callbacks.finite_steps import steps_taken
+from keras_decorr.callbacks.messages import print_message
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
 
@@ -76,7 +77,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         self._of_layers = {}
 
     def set_model(self, model):
-        if model is not self._model:
+        if model is not model_of(self):
             self._of_layers = {}
         super().set_model(model)
 
@@ -94,14 +95,16 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         self._set(self._before)
         if self.verbose:
             rates = sorted({f"{_present(layer):.3g}" for layer in self._layers()})
-            io_utils.print_msg(
+            print_message(
                 f"\nEpoch {epoch + 1}: DecorrelationRateScheduler, rate {', '.join(rates)}."
             )
 
     # At the beginning of a step, where JAX takes what was assigned. It reads no state in vain.
     def on_train_batch_begin(self, batch, logs=None):
         step = self._before + batch
-        if batch and (self._by_step or step - self._model.steps_per_execution < self.warmup_steps):
+        if batch and (
+            self._by_step or step - model_of(self).steps_per_execution < self.warmup_steps
+        ):
             self._set(step)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -162,7 +165,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             layer.decorrelator.learning_rate = kept.value = warm * kept.factor * kept.target
 
     def __getstate__(self):  # copies and pickles go without the model, and know none
-        return {**self.__dict__, "_model": None, "_of_layers": {}}
+        return {**state_without_model(self), "_of_layers": {}}
 
 
 class _Rate:

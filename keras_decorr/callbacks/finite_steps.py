@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import optimizer_variables, steps_of_optimizer
+
 # The scale never grows.
 _NEVER = 2**31 - 2
 
@@ -59,7 +61,7 @@ class FiniteSteps:
                     optimizer, initial_scale=self._scale or 1.0, dynamic_growth_steps=_NEVER
                 )
                 if optimizer.built:
-                    self._wrapper.build(optimizer._trainable_variables)
+                    self._wrapper.build(optimizer_variables(optimizer))
         optimizer.loss_scale_factor = None
         self._put(model, self._wrapper)
 
@@ -90,8 +92,7 @@ class FiniteSteps:
 def steps_taken(optimizer):
     """How many steps an optimizer has not left out, those that only accumulate a gradient included."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    # `iterations` counts a step of accumulation once for all its batches.
-    return int(keras.ops.convert_to_numpy(inner._iterations))
+    return steps_of_optimizer(inner)
 
 
 def _scope(model):

@@ -10,7 +10,7 @@ class Snapshot:
 
     Args:
         variables: A list of Keras variables.
-        values: Their present values, if they are not in the variables: see `values`.
+        values: Their present values, if they are not in the variables: see `present_values`.
     """
 
     def __init__(self, variables, values=None):
@@ -22,18 +22,6 @@ class Snapshot:
         for variable, copy in zip(self._variables, self._copies, strict=True):
             # A copy of the copy: JAX hands the buffer of a variable on to the training step.
             variable.assign(_copy(copy))
-
-
-def values(model, group):
-    """The present values of `model.<group>`, a list of variables.
-
-    In the midst of an epoch JAX has them in the state of the training step. To read them there costs
-    less than to bring them all back into the variables.
-    """
-    state = getattr(model, "_jax_state", None)
-    if state and not model._jax_state_synced:
-        return list(state[group])
-    return [v.value for v in getattr(model, group)]
 
 
 def is_float(variable):

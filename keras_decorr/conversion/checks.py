@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.layers import Decorrelation
 
 
@@ -29,13 +30,13 @@ def has_decorrelation(layer):
     """Whether a layer decorrelates, or one inside it."""
     return any(
         isinstance(part, Decorrelation) and part.decorrelator is not None
-        for part in layer._flatten_layers()
+        for part in flatten_layers(layer)
     )
 
 
 def refusal(layer):
     """Why the weights of a layer cannot be decorrelated, whatever its type, or `None`."""
-    parts = layer._flatten_layers()
+    parts = flatten_layers(layer)
     if any(getattr(part, "quantization_mode", None) is not None for part in parts):
         return "quantized: M would have to be folded into rounded weights"
     if any(getattr(part, "lora_enabled", False) for part in parts):

@@ -5,6 +5,7 @@ import warnings
 import keras
 
 from keras_decorr import rules
+from keras_decorr.backend.keras_internals import compile_arguments
 from keras_decorr.conversion.weight_decay import spare_like
 from keras_decorr.training.step import DecorrelationStep
 
@@ -22,7 +23,7 @@ def compile_like(new, old, pairs):
     if not old.compiled:
         return
     try:
-        arguments = dict(old._compile_config.config)
+        arguments = compile_arguments(old)
         if old.optimizer is not None:  # with the learning rate of now
             arguments["optimizer"] = fresh(old.optimizer)
             spare_like(arguments["optimizer"], old.optimizer, pairs)

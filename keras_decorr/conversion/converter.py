@@ -1,5 +1,6 @@
 """What both directions of a conversion share: they go through the layers and write a report."""
 
+from keras_decorr.backend.keras_internals import mark_called_like, sublayers
 from keras_decorr.conversion.clone import Clone
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.converted import Converted
@@ -34,7 +35,7 @@ class Converter:
         """Whether the layers in the attributes of a layer are converted one by one."""
         package = type(layer).__module__.split(".")[0]
         known = package in ("keras", "keras_decorr") and not isinstance(layer, Converted)
-        if self.registry.has(layer) or known or not layer._layers:
+        if self.registry.has(layer) or known or not sublayers(layer):
             return False
         return holds_all_of_its_layers(layer)
 
@@ -78,6 +79,5 @@ class Converter:
     def finish(self, new):
         """The new model, compiled if the original is, with its report."""
         compile_like(new, self.model, self.pairs)
-        # Without it Keras would not export a copy of a model that it exports.
-        new._called = self.model._called
+        mark_called_like(new, self.model)  # so that Keras exports a copy of a model that it exports
         return self.report.attach(new)

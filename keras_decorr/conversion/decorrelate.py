@@ -3,9 +3,9 @@
 import warnings
 
 import keras
-from keras.src.models.functional import Functional
 
 from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.conversion import to_decorrelating  # noqa: F401, it fills the registry
 from keras_decorr.conversion.checks import check_model, has_decorrelation, refusal
 from keras_decorr.conversion.clone import same
@@ -16,6 +16,7 @@ from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.layers.call import takes_training
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
 from keras_decorr.training.step import DecorrelationStep
@@ -97,7 +98,7 @@ def decorrelate(
             f"Received: {model!r}, layers={layers!r}, exclude={exclude!r}, "
             f"max_features={max_features}, above={above!r}"
         )
-    if not isinstance(new, DecorrelationStep) and not new._call_has_training_arg:
+    if not isinstance(new, DecorrelationStep) and not takes_training(new):
         warnings.warn(
             f"The method `call` of {type(model).__name__} has no argument `training`, so `fit` does "
             "not tell its layers that they are trained, and their M will not move. Define `call(self, "

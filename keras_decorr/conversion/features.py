@@ -4,7 +4,7 @@ import math
 
 from keras import layers
 
-_ATTENTION = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
+from keras_decorr.backend.keras_internals import attention_projections
 
 
 def features(layer, rows):
@@ -20,8 +20,8 @@ def features(layer, rows):
     if isinstance(layer, layers.TimeDistributed):
         return features(layer.layer, rows)
     if isinstance(layer, layers.MultiHeadAttention | layers.GroupQueryAttention):
-        parts = [getattr(layer, name, None) for name in _ATTENTION]
-        return max(features(part, rows) for part in parts if part is not None)
+        projections = attention_projections(layer).values()
+        return max(features(projection, rows) for projection in projections)
     if isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
         return layer.cell.kernel.shape[0]
     if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):

@@ -1,8 +1,8 @@
 """A plain Keras model from a decorrelating one."""
 
 import keras
-from keras.src.models.functional import Functional
 
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.conversion import to_plain  # noqa: F401, it fills the registry
 from keras_decorr.conversion.agreement import agree
 from keras_decorr.conversion.checks import check_model, has_decorrelation

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_decorr.backend.keras_internals import attribute_names, replace_layer, sublayers
 from keras_decorr.training import Model
 from keras_decorr.training.step import DecorrelationStep
 
@@ -24,8 +25,7 @@ def put(owner, path, layer):
     """Put a layer where another is."""
     name, *steps = path.split("/")
     old = part(owner, path)
-    if any(known is old for known in owner._layers):  # in its place, so that the order stays
-        owner._tracker.replace_tracked_value("layers", old, layer)
+    replace_layer(owner, old, layer)
     if not steps:
         setattr(owner, name, layer)
     else:
@@ -37,7 +37,7 @@ def put(owner, path, layer):
 def holds_all_of_its_layers(owner):
     """Whether every layer that Keras tracks for a layer is at some path."""
     found = {id(layer) for _, layer in parts(owner)}
-    return all(id(layer) in found for layer in owner._layers)
+    return all(id(layer) in found for layer in sublayers(owner))
 
 
 def _names(owner):
@@ -49,9 +49,7 @@ def _names(owner):
     else:
         reference = keras.layers.Layer()
     known = set(dir(reference)) | {"_conversion"}
-    names = [*vars(owner), *(vars(owner).get("_modules") or {})]  # there PyTorch keeps layers
-    # TensorFlow's own begin with `_self_`.
-    return [n for n in dict.fromkeys(names) if n not in known and not n.startswith("_self_")]
+    return [name for name in attribute_names(owner) if name not in known]
 
 
 def _inside(path, value):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.layers import Decorrelation
 
 
@@ -95,6 +96,6 @@ def features_of(layer):
 def _decorrelations(layer):
     return [
         part
-        for part in layer._flatten_layers()
+        for part in flatten_layers(layer)
         if isinstance(part, Decorrelation) and part.decorrelator is not None
     ]

@@ -5,12 +5,12 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.utils.naming import to_snake_case
 
 from keras_decorr import decorrelators
 from keras_decorr.context import wiring
 from keras_decorr.layers.decorrelation import Decorrelation, as_rows
 from keras_decorr.layers.like_its_twin import LikeItsTwin
+from keras_decorr.naming import to_snake_case
 
 _OF_EVERY_LAYER = (
     "autocast",

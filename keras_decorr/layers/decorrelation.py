@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import in_symbolic_scope
 from keras_decorr.backend.replicas import replica_count, replica_sum
 from keras_decorr.context import collection, wiring
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work

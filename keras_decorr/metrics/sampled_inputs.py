@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_decorr.backend.inference import without_side_effects
+from keras_decorr.backend.keras_internals import sync_state
 from keras_decorr.context import collection
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.sample import pool
@@ -68,8 +69,7 @@ def sampled_inputs(model, x, max_rows=1024):
     """
     check_count("sampled_inputs", "max_rows", max_rows)
     layers = required_decorrelation_layers(model)
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()
+    sync_state(model)
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     with ExitStack() as stack:
         stack.enter_context(without_side_effects())

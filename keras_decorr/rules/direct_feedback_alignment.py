@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from keras_decorr.backend.keras_internals import nodes
 from keras_decorr.backend.replicas import replica_sum
 from keras_decorr.context import wiring
 from keras_decorr.context.wiring import Wiring
@@ -58,7 +59,7 @@ class DirectFeedbackAlignment(LearningRule):
     def check(self, model):
         graph.check_layers(model, "direct_feedback_alignment")
         waits = isinstance(model, keras.Sequential) and not model.built
-        if graph.functional(model) is None and not waits:
+        if graph.operations(model) is None and not waits:
             raise ValueError(
                 "The learning rule 'direct_feedback_alignment' must know the sizes of all layers, so "
                 "it needs a Sequential or Functional model. "
@@ -142,7 +143,7 @@ class _DirectWiring(Wiring):
 
 
 def _inputs(layer):
-    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
+    return [tensor for node in nodes(layer) for tensor in node.input_tensors]
 
 
 def _size(tensor, name):

@@ -3,9 +3,15 @@
 import math
 
 import keras
-from keras.src.models.functional import Functional
 
 from keras_decorr import layers
+from keras_decorr.backend.keras_internals import (
+    Functional,
+    flatten_layers,
+    nodes,
+    producer,
+    seed_generators,
+)
 from keras_decorr.layers.decor_layer import DecorLayer
 
 _WITH_A_TWIN = {
@@ -25,7 +31,7 @@ _LOCAL = (
 
 def linear_maps(model):
     """The layers of a model with a linear map that a rule can serve, those inside others included."""
-    return [x for x in model._flatten_layers(include_self=False) if isinstance(x, DecorLayer)]
+    return [x for x in flatten_layers(model, include_self=False) if isinstance(x, DecorLayer)]
 
 
 def check_layers(model, rule, local=_LOCAL):
@@ -40,10 +46,11 @@ def check_layers(model, rule, local=_LOCAL):
         ValueError: Names the first such layer and what to do.
     """
     maps = linear_maps(model)
-    inside = {id(part) for layer in maps for part in layer._flatten_layers()}
-    for layer in model._flatten_layers(include_self=False):
+    inside = {id(part) for layer in maps for part in flatten_layers(layer)}
+    for layer in flatten_layers(model, include_self=False):
         kind = type(layer).__name__
-        weights = any(v.trainable for v in layer._trainable_variables)
+        below = {id(v) for part in flatten_layers(layer, include_self=False) for v in part.weights}
+        weights = any(v.trainable and id(v) not in below for v in layer.weights)
         if id(layer) in inside or isinstance(layer, local):
             continue
         if not weights and not (kind in _WITH_A_TWIN and layer.trainable):
@@ -65,11 +72,11 @@ def check_layers(model, rule, local=_LOCAL):
         )
 
 
-def functional(model):
-    """The Functional model that a Functional or a built Sequential model is, or `None`."""
+def operations(model):
+    """Returns the operations of a Functional or built Sequential model; of another model `None`."""
     if isinstance(model, keras.Sequential):
-        model = model._functional
-    return model if isinstance(model, Functional) else None
+        return model.layers if hasattr(model, "outputs") else None
+    return model.operations if isinstance(model, Functional) else None
 
 
 def first_maps(model):
@@ -77,14 +84,13 @@ def first_maps(model):
 
     Only of those it can be told that stand in the graph of a Functional or Sequential model.
     """
-    graph = functional(model)
-    operations = {id(operation) for operation in graph.operations} if graph else set()
+    known = {id(operation) for operation in operations(model) or ()}
 
     def learns_before(operation):
-        for node in operation._inbound_nodes:
+        for node in nodes(operation):
             for tensor in node.input_tensors:
-                before = tensor._keras_history.operation
-                if id(before) not in operations:
+                before = producer(tensor)
+                if id(before) not in known:
                     continue
                 weights = getattr(before, "variables", ())
                 if weights or learns_before(before):
@@ -92,9 +98,7 @@ def first_maps(model):
         return False
 
     return {
-        id(layer)
-        for layer in linear_maps(model)
-        if id(layer) in operations and not learns_before(layer)
+        id(layer) for layer in linear_maps(model) if id(layer) in known and not learns_before(layer)
     }
 
 
@@ -103,7 +107,7 @@ def widest_map(model):
     shapes = [
         tensor.shape[1:]
         for layer in linear_maps(model)
-        for node in layer._inbound_nodes
+        for node in nodes(layer)
         for tensor in node.output_tensors
     ]
     if not shapes or any(None in shape for shape in shapes):
@@ -114,16 +118,16 @@ def widest_map(model):
 def output_chain(output):
     """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
     after: list = []
-    operation = output._keras_history.operation
+    operation = producer(output)
     while not isinstance(operation, DecorLayer):
-        nodes = operation._inbound_nodes
-        if getattr(operation, "variables", None) or len(nodes) != 1:
+        calls = nodes(operation)
+        if getattr(operation, "variables", None) or len(calls) != 1:
             return None
-        if len(nodes[0].input_tensors) != 1:
+        if len(calls[0].input_tensors) != 1:
             return None
         after.insert(0, operation)
-        operation = nodes[0].input_tensors[0]._keras_history.operation
-    return None if len(operation._inbound_nodes) != 1 else [operation, *after]
+        operation = producer(calls[0].input_tensors[0])
+    return None if len(nodes(operation)) != 1 else [operation, *after]
 
 
 def check_every_pass_is_the_same(model, rule):
@@ -132,7 +136,7 @@ def check_every_pass_is_the_same(model, rule):
     Raises:
         ValueError: Names the first such layer and what to do.
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flatten_layers(model, include_self=False):
         normalises = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         if not normalises and not _draws(layer):
             continue
@@ -148,4 +152,4 @@ def _draws(layer):
     """Whether a layer draws at random: a recurrent cell has a generator even without dropout."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
-    return bool(layer._seed_generators) and (not rates or any(rates))
+    return bool(seed_generators(layer)) and (not rates or any(rates))

@@ -10,7 +10,6 @@ import math
 import keras
 import numpy as np
 from keras import ops
-from keras.src.backend import random_seed_dtype
 
 from keras_decorr.backend.replicas import replica_number
 from keras_decorr.rules.seeds import drawn_seed
@@ -36,6 +35,7 @@ class NoiseState(RuleState):
 
     def __init__(self, seed, units=None):
         super().__init__()
+        self.seed_dtype = keras.random.SeedGenerator(0).state.dtype  # that of the backend
         seed = drawn_seed(seed)
         wanted = 2 ** math.ceil(math.log2(_BATCH * (units or 1)))
         self.seed_and_step = self._add("seed_and_step", np.array([seed, 0]), "int32")
@@ -85,6 +85,7 @@ class Noise:
 
     def __init__(self, state, seed, sample):
         self._table, self._seed = ops.convert_to_tensor(state.table), seed
+        self._seed_dtype = state.seed_dtype
         self._offset = _SAMPLE * sample + _REPLICA * replica_number()
         self.drawn = []
 
@@ -98,7 +99,7 @@ class Noise:
 
     def _start(self, call):
         first = self._seed[0] + _LAYER * call + self._offset
-        seed = _Seed(ops.cast(ops.stack([first, self._seed[1]]), random_seed_dtype()))
+        seed = _Seed(ops.cast(ops.stack([first, self._seed[1]]), self._seed_dtype))
         places = self._table.shape[0] // 2 // _GRAIN
         return keras.random.randint((), 0, places, "int32", seed=seed) * _GRAIN
 

@@ -1,7 +1,6 @@
 """Every structure is one operator: apply, fold and stages agree."""
 
 import keras
-
 import numpy as np
 import pytest
 from keras import ops
@@ -58,7 +57,9 @@ def test_monarch_mixes_every_feature_with_every_other(rng):
 
 
 def test_groups_are_chosen_to_avoid_padding():
-    widths = {n: [M.shape for M in operator_of("monarch", n, 16).identities()] for n in (1000, 3072)}
+    widths = {
+        n: [M.shape for M in operator_of("monarch", n, 16).identities()] for n in (1000, 3072)
+    }
     assert widths == {1000: [(10, 100, 100)] * 2, 3072: [(16, 192, 192)] * 2}
 
 
