@@ -6,9 +6,7 @@ import math
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
-from keras.src.utils import io_utils
 
-from keras_decorr.callbacks.finite_steps import steps_taken
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.training.step import decorrelation_layers, name_within
 
@@ -86,7 +84,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
                 self._of_layers[layer].begin(layer.decorrelator.initial_rate, self.schedule is None)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._before = steps_taken(self.model.optimizer)
+        self._before = _steps_taken(self.model.optimizer)
         for layer in self._layers():
             kept = self._of_layer(layer)
             if self._by_epoch:
@@ -94,9 +92,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         self._set(self._before)
         if self.verbose:
             rates = sorted({f"{_present(layer):.3g}" for layer in self._layers()})
-            io_utils.print_msg(
-                f"\nEpoch {epoch + 1}: DecorrelationRateScheduler, rate {', '.join(rates)}."
-            )
+            print(f"\nEpoch {epoch + 1}: DecorrelationRateScheduler, rate {', '.join(rates)}.")
 
     # At the beginning of a step, where JAX takes what was assigned. It reads no state in vain.
     def on_train_batch_begin(self, batch, logs=None):
@@ -188,3 +184,10 @@ class _Rate:
 
 def _present(layer):
     return float(ops.convert_to_numpy(layer.decorrelator.learning_rate))
+
+
+def _steps_taken(optimizer):
+    """Returns the number of steps, those that only accumulate a gradient included."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # The public `iterations` counts the steps of one accumulation once.
+    return int(ops.convert_to_numpy(inner._iterations))
