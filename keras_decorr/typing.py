@@ -9,4 +9,4 @@ Tensor = Any
 Tensors = Any
 # As Keras writes them: `None` is a size that is not known.
 Shape = tuple[int | None, ...]
-Path = str | PathLike[str]
+FilePath = str | PathLike[str]

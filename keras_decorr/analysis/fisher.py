@@ -35,15 +35,15 @@ class Fisher:
     bias_gradient: Any = None
     exact: Any = None
 
-    def by_input_factor(self, damping):
+    def by_input_factor(self, damping: float) -> np.ndarray:
         """`(A + lambda I)^-1 gradient`."""
         return np.linalg.solve(damped(self.A, damping), self.gradient)
 
-    def by_output_factor(self, direction, damping):
+    def by_output_factor(self, direction: np.ndarray, damping: float) -> np.ndarray:
         """`direction (G + lambda I)^-1`: of `by_input_factor`, the natural gradient by both."""
         return np.linalg.solve(damped(self.G, damping), direction.T).T
 
-    def by_exact(self, damping):
+    def by_exact(self, damping: float) -> np.ndarray | None:
         """The kernel's part of `(F + lambda I)^-1 gradient`, or `None`."""
         if self.exact is None:
             return None
@@ -54,7 +54,7 @@ class Fisher:
         return step.reshape(gradient.shape)[: len(self.gradient)]
 
 
-def damped(matrix, damping):
+def damped(matrix: np.ndarray, damping: float) -> np.ndarray:
     """`matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
     mean = np.trace(matrix) / len(matrix)
     # A layer whose factor is zero has no gradient either: any matrix will do.
@@ -70,14 +70,14 @@ class Moments:
         bias: Whether it has a bias that learns.
     """
 
-    def __init__(self, n, m, bias):
+    def __init__(self, n: int, m: int, bias: bool) -> None:
         self.bias = bias
         self.rows = 0
         self._sum, self._squares = np.zeros(n), np.zeros((n, n))
         self._gradient, self._bias_gradient = np.zeros((n, m)), np.zeros(m)
         self._G = np.zeros((m, m))
 
-    def see(self, z, d_loss):
+    def see(self, z: np.ndarray, d_loss: np.ndarray) -> None:
         """Take in rows `(samples, t, n)` and the gradient of the loss with respect to `a`."""
         z, d_loss = (x.reshape(-1, x.shape[-1]) for x in (z, d_loss))
         self.rows += len(z)
@@ -86,17 +86,17 @@ class Moments:
         self._gradient += z.T @ d_loss
         self._bias_gradient += d_loss.sum(0)
 
-    def score(self, d):
+    def score(self, d: np.ndarray) -> None:
         """Take in scores `(samples, t, m)`, one of the terms of which the expectation is the sum."""
         d = d.reshape(-1, d.shape[-1])
         self._G += d.T @ d
 
     @property
-    def centre(self):
+    def centre(self) -> np.ndarray:
         """`(n,)`: mean of the rows with a bias, else 0."""
         return self._sum / self.rows if self.bias else np.zeros_like(self._sum)
 
-    def fisher(self, exact=None):
+    def fisher(self, exact: np.ndarray | None = None) -> Fisher:
         """The `Fisher`; `exact` as `exact_block` sums it."""
         centre = self.centre
         return Fisher(
@@ -108,7 +108,7 @@ class Moments:
         )
 
 
-def exact_block(calls, bias):
+def exact_block(calls: Any, bias: bool) -> np.ndarray:
     """The sum over samples of `g g^T` for one term of the expectation.
 
     Args:
@@ -122,4 +122,4 @@ def exact_block(calls, bias):
             z = np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
         g = g + np.matmul(np.swapaxes(z, 1, 2), d)
     g = g.reshape(len(g), -1)
-    return g.T @ g
+    return np.asarray(g.T @ g)

@@ -1,8 +1,10 @@
 """What decorrelation costs a model: weights, bytes and multiply-adds, layer by layer."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
 from rich import box
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr.decorrelators.cost import USUAL_BATCH, cost
+from keras_decorr.layers import Decorrelation
 from keras_decorr.training.step import name_within, required_decorrelation_layers
 
 
@@ -40,7 +43,7 @@ class Row(NamedTuple):
     plain_inference: int
 
 
-def costs(model, batch_size=USUAL_BATCH):
+def costs(model: keras.Model, batch_size: int = USUAL_BATCH) -> list[Row]:
     """What decorrelation adds to a built model.
 
     Args:
@@ -65,7 +68,7 @@ def costs(model, batch_size=USUAL_BATCH):
     return [_row(layer, model, batch_size) for layer in layers]
 
 
-def _row(layer, model, batch):
+def _row(layer: Decorrelation, model: keras.Model, batch: int) -> Row:
     counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
     return Row(
         name=name_within(layer, model),
@@ -80,7 +83,9 @@ def _row(layer, model, batch):
     )
 
 
-def summary(model, batch_size=USUAL_BATCH, console=None):
+def summary(
+    model: keras.Model, batch_size: int = USUAL_BATCH, console: Console | None = None
+) -> None:
     """Print what decorrelation adds to a model, layer by layer, and to all these layers together.
 
     Multiply-adds are counted, not measured: a training step of a linear map is three products (forward,
@@ -121,7 +126,7 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     for name in ("weights", "bytes", "step", "inference"):
         table.add_column(name, justify="right", no_wrap=True)
 
-    def figures(row):
+    def figures(row: Row) -> tuple[str, str, str, str]:
         return (
             _short(row.weights),
             readable_memory_size(row.size),
@@ -149,17 +154,17 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     console.print(legend, style="table.caption", highlight=False)
 
 
-def _total(rows):
+def _total(rows: Sequence[Row]) -> Row:
     names = ("weights", "size", "step", "plain_step", "inference", "plain_inference")
     sums = {name: sum(getattr(row, name) for row in rows) for name in names}
     return Row(name="total", features=0, structure="", **sums)
 
 
-def _beside(extra, plain):
+def _beside(extra: int, plain: int) -> str:
     return f"{_short(extra)} +{100 * extra / max(plain, 1):.0f}%"
 
 
-def _short(count):
+def _short(count: int) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g} {unit}"

@@ -5,6 +5,7 @@ learning", Nature Communications 7, 13276 (2016), figure 2.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_decorr.metrics import angle
 from keras_decorr.rules.graph import linear_maps
 from keras_decorr.training.gradients import gradients
 from keras_decorr.training.step import DecorrelationStep
+from keras_decorr.typing import Tensor, Tensors
 
 
 class AlignmentMonitor(keras.callbacks.Callback):
@@ -60,14 +62,14 @@ class AlignmentMonitor(keras.callbacks.Callback):
     2
     """
 
-    def __init__(self, x, y, every=1, repeats=1):
+    def __init__(self, x: Tensors, y: Tensors, every: int = 1, repeats: int = 1) -> None:
         super().__init__()
         self.every = check_count("AlignmentMonitor", "every", every)
         self.repeats = check_count("AlignmentMonitor", "repeats", repeats)
         self.x, self.y = (keras.tree.map_structure(_array, value) for value in (x, y))
-        self.history = {}
+        self.history: dict[str, list[float]] = {}
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         if not isinstance(model, DecorrelationStep):
             raise ValueError(
                 "AlignmentMonitor needs a keras_decorr.Model or keras_decorr.Sequential, which has a "
@@ -75,12 +77,12 @@ class AlignmentMonitor(keras.callbacks.Callback):
             )
         super().set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.history = {"epoch": []}
         if self.model.built:  # else Keras builds it in the first epoch
             self._variables()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         due = (epoch + 1) % self.every == 0
         angles = self._angles() if due else {}
         if due:
@@ -92,7 +94,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
                 if part == "kernel":
                     logs[name] = angles.get(name, math.nan)
 
-    def _variables(self):
+    def _variables(self) -> list[tuple[str, str, int]]:
         """`(name, part, index)` of the trainable kernels and biases of the linear maps."""
         index = {id(v): i for i, v in enumerate(self.model.trainable_variables)}
         layers = linear_maps(self.model)
@@ -110,21 +112,21 @@ class AlignmentMonitor(keras.callbacks.Callback):
             )
         return found
 
-    def _angles(self):
+    def _angles(self) -> dict[str, float]:
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()
         updates = self._updates()
         exact = gradients(self.model, self.x, self.y, "backprop")
         return {name: angle(updates[i], exact[i]) for name, _, i in self._variables()}
 
-    def _updates(self):
+    def _updates(self) -> list[np.ndarray]:
         """The rule's updates, averaged over `repeats` draws of its noise."""
         state = self.model.learning_rule_state
         seed = getattr(state, "seed_and_step", None)
         if seed is None:
             return gradients(self.model, self.x, self.y)
         start = ops.convert_to_numpy(seed).copy()
-        total = [0.0] * len(self.model.trainable_variables)
+        total: list[Any] = [0.0] * len(self.model.trainable_variables)
         try:
             for step in range(self.repeats):
                 seed.assign(start + np.array([0, step], start.dtype))
@@ -134,9 +136,9 @@ class AlignmentMonitor(keras.callbacks.Callback):
             seed.assign(start)
         return total
 
-    def __getstate__(self):  # copies and pickles go without the model
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
         return {**self.__dict__, "_model": None}
 
 
-def _array(value):
-    return ops.convert_to_numpy(ops.convert_to_tensor(value))
+def _array(value: Tensor) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(value)))

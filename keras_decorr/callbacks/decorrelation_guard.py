@@ -296,8 +296,8 @@ class DecorrelationGuard(keras.callbacks.Callback):
             print(f"\n{message}")
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
-        empty = {"_model": None, "_layers": [], "_state": None, "_metrics": None, "_matrices": {}}
-        return {**self.__dict__, **empty}
+        copies = {"_model": None, "_state": None, "_metrics": None}
+        return {**self.__dict__, **copies, "_layers": [], "_matrices": {}}
 
 
 def _of_matrix(layer: Decorrelation) -> list[keras.Variable]:

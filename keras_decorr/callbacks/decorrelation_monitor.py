@@ -1,6 +1,8 @@
 """Measures the decorrelation of every layer while a model trains."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +11,7 @@ from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics.decorrelation_state import DecorrelationState, decorrelation_state
 from keras_decorr.metrics.sampled_inputs import names_of
 from keras_decorr.training.step import decorrelation_layers
+from keras_decorr.typing import Tensors
 
 FIGURES = DecorrelationState._fields[3:]  # those that change
 
@@ -56,12 +59,12 @@ class DecorrelationMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        x,
-        every=1,
-        unit="epoch",
-        figures=("energy_after", "whiteness_after", "condition", "gain"),
-        max_rows=128,
-    ):
+        x: Tensors,
+        every: int = 1,
+        unit: str = "epoch",
+        figures: Sequence[str] = ("energy_after", "whiteness_after", "condition", "gain"),
+        max_rows: int = 128,
+    ) -> None:
         super().__init__()
         self.x = keras.tree.map_structure(
             lambda x: ops.convert_to_numpy(ops.convert_to_tensor(x)), x
@@ -81,21 +84,22 @@ class DecorrelationMonitor(keras.callbacks.Callback):
         self.unit = unit
         self.figures = tuple(figures)
         self.max_rows = check_count("DecorrelationMonitor", "max_rows", max_rows)
-        self.states = []
+        self.states: list[tuple[int, int, list[DecorrelationState]]] = []
 
-    def on_train_begin(self, logs=None):
-        self.states, self._before, self._logged = [], 0, {}
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.states, self._before = [], 0
+        self._logged: dict[str, float] = {}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._begun = epoch, 0
         self._logged = dict.fromkeys(self._logged, math.nan)
 
     # At the beginning of the next step, not at the end of one: that leaves JAX free to run ahead.
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._measure_if_due(self._begun, batch)
         self._begun = batch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = (self.params or {}).get("steps") or self._begun + self.model.steps_per_execution
         if self.unit == "step":
             self._measure_if_due(self._begun, done)
@@ -107,21 +111,21 @@ class DecorrelationMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(self._logged)
 
-    def _measure_if_due(self, before, done):
+    def _measure_if_due(self, before: int, done: int) -> None:
         # A call of the training function can be several steps.
         step = self._before + done
         if self.unit == "step" and step // self.every > (self._before + before) // self.every:
             self._measure(step)
 
-    def _measure(self, step):
+    def _measure(self, step: int) -> None:
         states = decorrelation_state(self.model, self.x, self.max_rows)
         self.states.append((self._epoch, step, states))
         self._log([state.name for state in states], {state.name: state for state in states})
 
-    def _log(self, names, states):
+    def _log(self, names: list[str], states: Mapping[str, DecorrelationState]) -> None:
         for name in names:
             for figure in self.figures:
                 self._logged[f"{figure}/{name}"] = getattr(states.get(name), figure, math.nan)
 
-    def __getstate__(self):  # copies and pickles go without the model
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
         return {**self.__dict__, "_model": None}

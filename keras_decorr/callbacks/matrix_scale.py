@@ -1,20 +1,22 @@
 """How the M of a layer can fail (N. Ahmad, arXiv 2407.10780): it diverges, or it becomes singular."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+
+from keras_decorr.layers import Decorrelation
 
 # Multiply-adds up to which a look at all of M is cheap beside a hundred training steps.
 _CHEAP = 2e9
 _PROBES = 8
 
 
-def is_cheap(layer):
+def is_cheap(layer: Decorrelation) -> bool:
     """Whether the condition number of a layer's M is quick to compute."""
     shapes = [identity.shape for identity in layer.operator.identities()]
-    return sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP
+    return bool(sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP)
 
 
 class MatrixScale(NamedTuple):
@@ -32,7 +34,7 @@ class MatrixScale(NamedTuple):
     most_gain: float = math.nan
     smallest: float = math.nan
 
-    def failure(self, max_condition, max_gain):
+    def failure(self, max_condition: float, max_gain: float) -> str | None:
         """What is wrong with such an M: a short text, or `None`.
 
         Args:
@@ -51,7 +53,7 @@ class MatrixScale(NamedTuple):
         return None
 
 
-def matrix_scale(layer, thorough=True):
+def matrix_scale(layer: Decorrelation, thorough: bool = True) -> MatrixScale:
     """The `MatrixScale` of a built `Decorrelation`.
 
     Args:
@@ -72,10 +74,10 @@ def matrix_scale(layer, thorough=True):
     return MatrixScale(True, largest, largest, smallest)
 
 
-def _gains(operator, matrices):
+def _gains(operator: Any, matrices: list[np.ndarray]) -> np.ndarray:
     """`||M v|| / ||v||` of a few random `v`."""
     V = np.random.default_rng(0).normal(size=(_PROBES, operator.n)).astype("float32")
     tensors = [ops.convert_to_tensor(M, "float32") for M in matrices]
     U = operator.apply(tensors, ops.convert_to_tensor(V))
     norms = np.linalg.norm(ops.convert_to_numpy(U).astype("float64"), axis=-1)
-    return np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf)
+    return np.asarray(np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf))

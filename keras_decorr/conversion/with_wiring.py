@@ -1,5 +1,9 @@
 """A copy of a model in which learning rules and instruments reach every dense layer and convolution."""
 
+from typing import Any
+
+import keras
+
 from keras_decorr import layers
 from keras_decorr.conversion.checks import refusal
 from keras_decorr.conversion.compilation import compile_like
@@ -14,7 +18,7 @@ _TWINS = {
 }
 
 
-def with_wiring(model):
+def with_wiring(model: keras.Model) -> keras.Model:
     """The model, its plain dense layers and convolutions replaced by twins that do not decorrelate.
 
     The twin of a Keras layer without a decorrelator computes what the layer does, by way of the
@@ -45,7 +49,7 @@ def with_wiring(model):
 
 
 class _WithWiring(Converter):
-    def convert(self, layer, inside):
+    def convert(self, layer: Any, inside: bool) -> Any:
         twin = _TWINS.get(type(layer))
         if twin is None or refusal(layer):
             return None
@@ -53,5 +57,5 @@ class _WithWiring(Converter):
         build_like(new, layer)
         return twin.from_config(new.get_config()) if inside else new
 
-    def load(self, old, new):
+    def load(self, old: Any, new: Any) -> None:
         new.load_plain(old)

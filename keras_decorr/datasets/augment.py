@@ -4,8 +4,10 @@ For CIFAR the crop has the size of the image and is taken from the image padded 
 ImageNet it is smaller than the image, which is not padded.
 """
 
+from typing import Any
 
-def crop_and_flip(images, seed, padding=4, margin=0):
+
+def crop_and_flip(images: Any, seed: Any, padding: int = 4, margin: int = 0) -> Any:
     """A crop of each image from anywhere in it, padded, and half of them mirrored.
 
     One gather along each axis does all.
@@ -33,7 +35,7 @@ def crop_and_flip(images, seed, padding=4, margin=0):
     return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def centre_crop(images, margin):
+def centre_crop(images: Any, margin: int) -> Any:
     """The middle of each image, `margin` pixels smaller in height and in width."""
     before, after = margin // 2, margin - margin // 2
     height, width = images.shape[1:3]

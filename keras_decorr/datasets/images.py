@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,12 +53,12 @@ class Images:
     padding: int = 4
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, int, int]:
         """`(height, width, channels)` of what the model sees."""
         height, width, channels = self.x_train.shape[1:]
         return (height - self.margin, width - self.margin, channels)
 
-    def first(self, train_size=None, test_size=None):
+    def first(self, train_size: int | None = None, test_size: int | None = None) -> "Images":
         """The same with no more than so many training and test images, the first ones.
 
         Args:
@@ -78,7 +80,7 @@ class Images:
             y_test=self.y_test[:test_size],
         )
 
-    def train(self, batch_size=256, augment=True, seed=0):
+    def train(self, batch_size: int = 256, augment: bool = True, seed: int = 0) -> Any:
         """The training images as a `tf.data.Dataset`: shuffled anew every epoch.
 
         Args:
@@ -96,7 +98,7 @@ class Images:
         data = data.shuffle(len(self.x_train), seed=seed).batch(batch_size)
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
-        def prepare(batch, number):
+        def prepare(batch: Any, number: Any) -> tuple[Any, Any]:
             x, y = batch
             if augment and self.augmentable:
                 x = crop_and_flip(x, tf.stack([number, number + 7]), self.padding, self.margin)
@@ -106,7 +108,7 @@ class Images:
 
         return _fed(tf.data.Dataset.zip(data, seeds).map(prepare))
 
-    def test(self, batch_size=256):
+    def test(self, batch_size: int = 256) -> Any:
         """The test images as a `tf.data.Dataset`, in a fixed order, normalised like the others."""
         check_installed("Images.test", data=("tensorflow",))
         import tensorflow as tf
@@ -114,14 +116,14 @@ class Images:
         data = tf.data.Dataset.from_tensor_slices((self.x_test, self.y_test)).batch(batch_size)
         return _fed(data.map(lambda x, y: (self._normalised(centre_crop(x, self.margin)), y)))
 
-    def _normalised(self, x):
+    def _normalised(self, x: Any) -> Any:
         import tensorflow as tf
 
         mean, deviation = self._statistics
         return (tf.cast(x, tf.float32) - mean) / deviation
 
     @functools.cached_property
-    def _statistics(self):
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the training images."""
         axes = (0, 1, 2)
         number = self.x_train[..., 0].size
@@ -135,7 +137,7 @@ class Images:
         return mean.astype("float32"), np.maximum(deviation, 1e-6).astype("float32")
 
 
-def _fed(data):
+def _fed(data: Any) -> Any:
     """Prepare batches while the model trains, without tf.data's tuner.
 
     There is nothing to tune here, and at the end of an epoch the tuner can hold an iterator back
@@ -148,7 +150,7 @@ def _fed(data):
     return data.prefetch(2).with_options(options)
 
 
-def check_sizes(name, sizes, wanted):
+def check_sizes(name: str, sizes: Sequence[int], wanted: Sequence[int | None]) -> None:
     """Refuse to take more images of a data set than there are.
 
     Args:

@@ -5,13 +5,16 @@ learning", Nature Communications 7, 13276 (2016): below 90 degrees an update low
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
 
-def angle(a, b):
+
+def angle(a: Tensor, b: Tensor) -> float:
     """The angle between two arrays, taken as vectors, in degrees.
 
     Computed as `2 atan2(|u - v|, |u + v|)` of the unit vectors (W. Kahan), which is exact to rounding
@@ -67,10 +70,10 @@ class AlignmentAngle(keras.metrics.Mean):
     45.0
     """
 
-    def __init__(self, name="alignment_angle", dtype=None):
+    def __init__(self, name: str = "alignment_angle", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, a, b, sample_weight=None):
+    def update_state(self, a: Tensor, b: Tensor, sample_weight: Tensor = None) -> Any:
         """Take in a pair of batches.
 
         Args:
@@ -92,19 +95,19 @@ class AlignmentAngle(keras.metrics.Mean):
             weights = weights * ops.cast(ops.convert_to_tensor(sample_weight), "float32")
         return super().update_state(angles, weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
-def _norm(x):
+def _norm(x: Tensor) -> Tensor:
     return ops.sqrt(ops.sum(ops.square(x), axis=-1))
 
 
-def _nonzero(x):
+def _nonzero(x: Tensor) -> Tensor:
     return ops.any(ops.not_equal(x, 0.0), axis=-1)
 
 
-def _unit(x):
+def _unit(x: Tensor) -> Tensor:
     # Scaled before, so that no square of a small gradient is lost.
     x = x / ops.maximum(ops.max(ops.abs(x), axis=-1, keepdims=True), 1e-37)
     return x / ops.maximum(ops.expand_dims(_norm(x), -1), 1e-37)

@@ -5,8 +5,10 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
 
-def condition_number(matrix):
+
+def condition_number(matrix: Tensor) -> float:
     """`sigma_max / sigma_min`: the largest singular value over the smallest.
 
     Args:
@@ -35,6 +37,6 @@ def condition_number(matrix):
     return ratio(values.max(), values.min())
 
 
-def ratio(largest, smallest):
+def ratio(largest: float, smallest: float) -> float:
     """The condition number of these singular values."""
     return float(largest / smallest) if smallest > 0.0 else math.inf

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
+
 # Below these shares, of the strongest direction and of the raw norm, a float32 value is rounding error.
 _DIRECTION, _NORM = 1e-5, 1e-6
 
@@ -24,7 +26,7 @@ class Figures(NamedTuple):
     rank: float
 
 
-def off_diagonal_energy(x):
+def off_diagonal_energy(x: Tensor) -> float:
     """Mean squared off-diagonal element of the correlation `C`: `sum_{i != j} C_ij^2 / (n (n - 1))`.
 
     It is what `fit` logs as `decorrelation_loss` of the decorrelated inputs. It has the fourth power of
@@ -50,7 +52,7 @@ def off_diagonal_energy(x):
     return _energy(x, _gram(x))
 
 
-def whiteness(x):
+def whiteness(x: Tensor) -> float:
     """How far `C` is from a multiple of the identity: `||C / c - I||_F^2 / n` with `c = tr(C) / n`.
 
     It is the statistic `U` of S. John (1971), which does not depend on the scale of `x`. Unlike the
@@ -81,7 +83,7 @@ def whiteness(x):
     return _whiteness(x, _gram(x))
 
 
-def correlation_eigenvalues(x):
+def correlation_eigenvalues(x: Tensor) -> np.ndarray:
     """The `min(k, n)` largest eigenvalues of `C`, from the largest; the others are 0.
 
     Args:
@@ -102,7 +104,7 @@ def correlation_eigenvalues(x):
     return _spectrum(_gram(_rows("correlation_eigenvalues", x)))
 
 
-def correlation_condition(x):
+def correlation_condition(x: Tensor) -> float:
     """Condition number of `C` on its range: its largest eigenvalue over the smallest that is not 0.
 
     With fewer rows than features, or with a feature that is constant, `C` has no inverse and its plain
@@ -129,7 +131,7 @@ def correlation_condition(x):
     return float(positive[0] / positive[-1]) if positive.size else math.nan
 
 
-def effective_rank(x):
+def effective_rank(x: Tensor) -> float:
     """How many directions the rows fill: `exp(-sum_i p_i log p_i)`, `p_i = lambda_i / tr(C)`.
 
     Args:
@@ -158,7 +160,7 @@ def effective_rank(x):
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def gain(x, u):
+def gain(x: Tensor, u: Tensor) -> float:
     """`g = mean_k(||x_k|| / ||u_k||)`: the factor by which M would have to grow to keep the norm.
 
     Rows with `u_k = 0` have no ratio and are left out.
@@ -193,7 +195,7 @@ def gain(x, u):
     return float(np.mean(before[kept] / after[kept])) if kept.any() else 1.0
 
 
-def figures(x):
+def figures(x: Tensor) -> Figures:
     """The `Figures` of rows `(k, n)`, for the price of one of them."""
     x = _rows("figures", x)
     gram = _gram(x)
@@ -203,22 +205,22 @@ def figures(x):
     )
 
 
-def _rows(owner, x):
-    x = ops.convert_to_numpy(x).astype("float64")
-    if x.ndim != 2 or x.size == 0:
+def _rows(owner: str, x: Tensor) -> np.ndarray:
+    rows = np.asarray(ops.convert_to_numpy(x), "float64")
+    if rows.ndim != 2 or rows.size == 0:
         raise ValueError(
             f"`{owner}` needs rows of features, (samples, features), not empty. Flatten what stands "
-            f"before the last axis. Received: shape {x.shape}"
+            f"before the last axis. Received: shape {rows.shape}"
         )
-    return x
+    return rows
 
 
-def _gram(x):
+def _gram(x: np.ndarray) -> np.ndarray:
     k, n = x.shape
-    return (x @ x.T if k < n else x.T @ x) / k
+    return np.asarray((x @ x.T if k < n else x.T @ x) / k)
 
 
-def _energy(x, gram):
+def _energy(x: np.ndarray, gram: np.ndarray) -> float:
     n = x.shape[1]
     # Where a value is so large that its square overflows, infinity is the answer.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -227,20 +229,20 @@ def _energy(x, gram):
         return float(np.maximum(total - diagonal, 0.0) / max(n * (n - 1), 1))
 
 
-def _whiteness(x, gram):
+def _whiteness(x: np.ndarray, gram: np.ndarray) -> float:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         # ||C / c - I||^2 / n = n tr(C^2) / tr(C)^2 - 1
         value = x.shape[1] * np.sum(np.square(gram / np.trace(gram))) - 1.0
     return float(np.maximum(value, 0.0))
 
 
-def _spectrum(gram):
+def _spectrum(gram: np.ndarray) -> np.ndarray:
     if not np.isfinite(gram).all():
         return np.full(len(gram), np.nan)
     return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
 
 
-def _eigenvalues(x):
+def _eigenvalues(x: Tensor) -> np.ndarray:
     if isinstance(x, np.ndarray) and x.ndim == 1 and x.size:
         return x
     return correlation_eigenvalues(x)

@@ -6,13 +6,16 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 from keras.src.utils.naming import to_snake_case
 
+from keras_decorr.layers import Decorrelation
 from keras_decorr.metrics import correlation
 from keras_decorr.metrics.condition_number import ratio
-from keras_decorr.metrics.sampled_inputs import sampled_inputs
+from keras_decorr.metrics.sampled_inputs import SampledInputs, sampled_inputs
+from keras_decorr.typing import Tensors
 
 
 class DecorrelationState(NamedTuple):
@@ -67,7 +70,9 @@ class DecorrelationState(NamedTuple):
     rank_after: float
 
 
-def decorrelation_state(model, x, max_rows=1024):
+def decorrelation_state(
+    model: keras.Model, x: Tensors, max_rows: int = 1024
+) -> list[DecorrelationState]:
     """How correlated the inputs of every layer are before and after M, and what M looks like.
 
     The model runs on `x` as in training, but nothing moves. With few rows everything looks correlated:
@@ -102,7 +107,7 @@ def decorrelation_state(model, x, max_rows=1024):
     return [state_of(seen) for seen in sampled_inputs(model, x, max_rows)]
 
 
-def matrix_condition(layer):
+def matrix_condition(layer: Decorrelation) -> float:
     """Condition number of the M of a `Decorrelation`.
 
     Exact up to 256 features and for a low-rank M, else and for a Monarch M to about one in a hundred.
@@ -119,7 +124,7 @@ def matrix_condition(layer):
     return ratio(*layer.operator.singular_range(matrices))
 
 
-def state_of(seen):
+def state_of(seen: SampledInputs) -> DecorrelationState:
     """The `DecorrelationState` of one of the `SampledInputs`."""
     layer, d = seen.layer, seen.layer.decorrelator
     parts = layer.work.parts
@@ -145,14 +150,14 @@ def state_of(seen):
     )
 
 
-def _gain(seen):
+def _gain(seen: SampledInputs) -> float:
     if seen.raw is None:
         return math.nan
     kept = seen.raw if seen.layer.decorrelator.compares_raw else seen.centred
     return correlation.gain(kept, seen.decorrelated)
 
 
-def _figures(rows, parts):
+def _figures(rows: np.ndarray | None, parts: int) -> correlation.Figures:
     if rows is None:
         return correlation.Figures(*[math.nan] * 4)
     found = [correlation.figures(piece) for piece in np.split(rows, parts, axis=1)]

@@ -1,15 +1,20 @@
 """The rows that each decorrelation of a model sees of a batch, before and after M. Nothing moves."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr.context import collection
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.training.step import name_within, required_decorrelation_layers
+from keras_decorr.typing import Tensors
 
 
 class SampledInputs(NamedTuple):
@@ -36,7 +41,7 @@ class SampledInputs(NamedTuple):
     decorrelated: Any
 
 
-def sampled_inputs(model, x, max_rows=1024):
+def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list[SampledInputs]:
     """Run a model on a batch as in training, and keep the rows that each decorrelation sees.
 
     No weight, M, moving mean or seed moves. All samples of `x` count, not the fraction of them that a
@@ -84,7 +89,7 @@ def sampled_inputs(model, x, max_rows=1024):
     ]
 
 
-def _before_and_after(layer, sample):
+def _before_and_after(layer: Decorrelation, sample: Any) -> tuple[np.ndarray, ...]:
     X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
@@ -92,7 +97,7 @@ def _before_and_after(layer, sample):
     return tuple(ops.convert_to_numpy(rows)[kept] for rows in (X, Z, U))
 
 
-def names_of(layers, model):
+def names_of(layers: Sequence[Decorrelation], model: keras.Model) -> list[str]:
     """A name for each, of its own even where a user's class gives two parts one name."""
     names: list[str] = []
     for layer in layers:
@@ -103,7 +108,7 @@ def names_of(layers, model):
 
 
 @contextmanager
-def _sampling_all(decorrelator, max_rows):
+def _sampling_all(decorrelator: Decorrelator, max_rows: int) -> Iterator[None]:
     was = decorrelator.sample_fraction, decorrelator.max_samples
     decorrelator.sample_fraction, decorrelator.max_samples = 1.0, max_rows
     try:
@@ -113,7 +118,7 @@ def _sampling_all(decorrelator, max_rows):
 
 
 @contextmanager
-def _apart():
+def _apart() -> Iterator[None]:
     if keras.backend.backend() != "torch":
         yield
         return

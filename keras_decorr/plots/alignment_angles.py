@@ -1,13 +1,24 @@
 """Angles between updates, layer by layer."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from keras_decorr.plots.style import GREYS, HATCHES, check_entries, finish, mean_and_spread, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def alignment_angles(
-    angles, path=None, title="", columns=3, ylabel="angle to the update (degrees)"
-):
+    angles: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    path: FilePath | None = None,
+    title: str = "",
+    columns: int = 3,
+    ylabel: str = "angle to the update (degrees)",
+) -> "Figure":
     """Draw angles as bars, a group for each layer and a bar in it for each net.
 
     Bars are means, with the standard deviation where there are several values. Below 90 degrees, the
@@ -71,7 +82,7 @@ def alignment_angles(
     return finish(figure, path, title)
 
 
-def _matched(nets):
+def _matched(nets: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     """The nets with numbers for names, if they share none and have as many layers."""
     together = {layer for of_net in nets.values() for layer in of_net}
     counts = [len(of_net) for of_net in nets.values()]

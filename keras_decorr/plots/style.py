@@ -3,10 +3,16 @@
 import functools
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.extras import check_installed
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 # M. Okabe and K. Ito's colours, which the colour-blind can tell apart, and a grey.
 COLORS = (
@@ -20,7 +26,9 @@ HATCHES = ("", "//", "..", "xx", "\\\\", "")
 DPI = 120
 
 
-def panels(count, columns, size, **kwargs):
+def panels(
+    count: int, columns: int, size: tuple[float, float], **kwargs: Any
+) -> tuple["Figure", list[Any]]:
     """A figure with a grid of axes, those that are too many taken away.
 
     Args:
@@ -41,7 +49,7 @@ def panels(count, columns, size, **kwargs):
     return figure, list(axes[:count])
 
 
-def empty_figure(size):
+def empty_figure(size: tuple[float, float]) -> "Figure":
     """A figure of `(width, height)` inches that no window waits for.
 
     It asks for Matplotlib: plots make their figure before they import anything of it.
@@ -49,11 +57,12 @@ def empty_figure(size):
     Raises:
         ImportError: If Matplotlib is not installed; the message names the extra.
     """
-    return _figure_class()(figsize=size, layout="constrained")
+    figure: Figure = _figure_class()(figsize=size, layout="constrained")
+    return figure
 
 
 @functools.cache
-def _figure_class():
+def _figure_class() -> Any:
     check_installed("keras_decorr.plots", plots=("matplotlib",))
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -61,11 +70,11 @@ def _figure_class():
     class ShownFigure(Figure):
         """A figure that a notebook shows, even one that has never imported pyplot."""
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             FigureCanvasAgg(self)
 
-        def _repr_png_(self):
+        def _repr_png_(self) -> bytes:
             image = io.BytesIO()
             self.savefig(image, format="png", dpi=DPI)
             return image.getvalue()
@@ -73,7 +82,7 @@ def _figure_class():
     return ShownFigure
 
 
-def finish(figure, path, title):
+def finish(figure: "Figure", path: FilePath | None, title: str) -> "Figure":
     """Give a figure its title, save it if there is a path, and return it."""
     if title:
         figure.suptitle(title)
@@ -82,7 +91,7 @@ def finish(figure, path, title):
     return figure
 
 
-def curve_style(i):
+def curve_style(i: int) -> dict[str, Any]:
     """Arguments of Matplotlib's `Line2D` for the curve of number `i` of a figure."""
     return {
         "color": COLORS[i % len(COLORS)],
@@ -92,14 +101,14 @@ def curve_style(i):
     }
 
 
-def mean_and_spread(values):
+def mean_and_spread(values: Any) -> tuple[Any, Any]:
     """`(mean, standard deviation of the sample)` over the first axis; 0 for a sample of one."""
     values = np.asarray(values, "float64")
     mean = values.mean(0)
     return mean, values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
 
 
-def check_entries(owner, name, entries):
+def check_entries(owner: str, name: str, entries: Any) -> Any:
     """Raise unless there is something to draw.
 
     Raises:

@@ -1,5 +1,7 @@
 """Learning rules: how a model's weights follow the loss."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.rules.backprop import Backprop
@@ -16,7 +18,7 @@ RULES: dict[str, type[LearningRule]] = {
 }
 
 
-def get(identifier):
+def get(identifier: LearningRule | str | dict[str, Any]) -> LearningRule:
     """A learning rule from its name, its configuration or itself.
 
     Raises:

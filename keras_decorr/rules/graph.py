@@ -1,6 +1,7 @@
 """The linear maps of a model, and the layers around them, as the rules see them."""
 
 import math
+from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
@@ -23,12 +24,12 @@ _LOCAL = (
 )
 
 
-def linear_maps(model):
+def linear_maps(model: keras.Model) -> list[DecorLayer]:
     """The layers of a model with a linear map that a rule can serve, those inside others included."""
     return [x for x in model._flatten_layers(include_self=False) if isinstance(x, DecorLayer)]
 
 
-def check_layers(model, rule, local=_LOCAL):
+def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL) -> None:
     """Refuse a model with weights that a rule cannot train.
 
     Args:
@@ -65,14 +66,14 @@ def check_layers(model, rule, local=_LOCAL):
         )
 
 
-def functional(model):
+def functional(model: keras.Model) -> Any:
     """The Functional model that a Functional or a built Sequential model is, or `None`."""
     if isinstance(model, keras.Sequential):
         model = model._functional
     return model if isinstance(model, Functional) else None
 
 
-def first_maps(model):
+def first_maps(model: keras.Model) -> set[int]:
     """The ids of linear maps that no trainable layer comes before: none needs their inputs' gradient.
 
     Only of those it can be told that stand in the graph of a Functional or Sequential model.
@@ -80,7 +81,7 @@ def first_maps(model):
     graph = functional(model)
     operations = {id(operation) for operation in graph.operations} if graph else set()
 
-    def learns_before(operation):
+    def learns_before(operation: Any) -> bool:
         for node in operation._inbound_nodes:
             for tensor in node.input_tensors:
                 before = tensor._keras_history.operation
@@ -98,7 +99,7 @@ def first_maps(model):
     }
 
 
-def widest_map(model):
+def widest_map(model: keras.Model) -> int | None:
     """The most outputs a sample that a linear map of a model has, or `None` if that is not known."""
     shapes = [
         tensor.shape[1:]
@@ -108,10 +109,10 @@ def widest_map(model):
     ]
     if not shapes or any(None in shape for shape in shapes):
         return None
-    return max(math.prod(shape) for shape in shapes)
+    return max(int(math.prod(shape)) for shape in shapes)
 
 
-def output_chain(output):
+def output_chain(output: Any) -> list[Any] | None:
     """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
     after: list = []
     operation = output._keras_history.operation
@@ -126,7 +127,7 @@ def output_chain(output):
     return None if len(operation._inbound_nodes) != 1 else [operation, *after]
 
 
-def check_every_pass_is_the_same(model, rule):
+def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
     """Refuse layers whose second forward pass of a step differs from the first.
 
     Raises:
@@ -144,7 +145,7 @@ def check_every_pass_is_the_same(model, rule):
         )
 
 
-def _draws(layer):
+def _draws(layer: Any) -> bool:
     """Whether a layer draws at random: a recurrent cell has a generator even without dropout."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]

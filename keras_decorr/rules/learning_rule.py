@@ -1,8 +1,14 @@
 """What a learning rule decides: the scalar whose gradient trains the model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import keras
 
 from keras_decorr.context.wiring import Wiring
+from keras_decorr.rules.state import RuleState
+from keras_decorr.typing import Tensor, Tensors
 
 
 class LearningRule(ABC):
@@ -29,23 +35,31 @@ class LearningRule(ABC):
     >>> model.compile("sgd", "sparse_categorical_crossentropy", learning_rule=Half())
     """
 
-    def check(self, model):  # noqa: B027 - most rules serve some models only, but not all
+    def check(self, model: keras.Model) -> None:  # noqa: B027 - most rules serve some models only, but not all
         """Refuse a compiled model that the rule cannot serve.
 
         Raises:
             ValueError: Names the layer and what to do.
         """
 
-    def build(self, model):
+    def build(self, model: keras.Model) -> RuleState | None:
         """Make what the rule keeps for a built model: a `RuleState`, or `None`."""
         return None
 
-    def wires(self, model):
+    def wires(self, model: keras.Model) -> Wiring:
         """The `Wiring` for the clean forward pass and the backward pass of one step."""
         return Wiring()
 
     @abstractmethod
-    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    def compute_loss(
+        self,
+        model: keras.Model,
+        loss_of: Callable[[Tensors], Tensor],
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensors,
+        sample_weight: Tensors,
+    ) -> Tensor:
         """The scalar to differentiate. Its value is the loss that the logs show.
 
         Args:
@@ -58,11 +72,11 @@ class LearningRule(ABC):
             sample_weight: Weight of each sample, or `None`.
         """
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments, as plain Python objects."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A rule from `get_config`'s dictionary."""
         return cls(**config)

@@ -6,6 +6,7 @@ Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcemen
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras.src.backend import random_seed_dtype
 from keras_decorr.backend.replicas import replica_number
 from keras_decorr.rules.seeds import drawn_seed
 from keras_decorr.rules.state import RuleState
+from keras_decorr.typing import Tensor
 
 # Enough for a batch of 512 of the widest layer, between 16 and 64 MiB. An average over ever more steps
 # comes within sqrt(units / SMALLEST) of the gradient: 1 % for 400 units, 3 % for 4,000.
@@ -34,7 +36,7 @@ class NoiseState(RuleState):
         units: Pre-activations of the widest layer, or `None` if that is not known.
     """
 
-    def __init__(self, seed, units=None):
+    def __init__(self, seed: int | None, units: int | None = None) -> None:
         super().__init__()
         seed = drawn_seed(seed)
         wanted = 2 ** math.ceil(math.log2(_BATCH * (units or 1)))
@@ -42,7 +44,7 @@ class NoiseState(RuleState):
         size = min(max(wanted, SMALLEST), LARGEST)
         self.table = self._add("table", _table(seed, size), "float32")
 
-    def _add(self, name, value, dtype):
+    def _add(self, name: str, value: np.ndarray, dtype: str) -> Any:
         return self.add_weight(
             name=name,
             shape=value.shape,
@@ -53,16 +55,16 @@ class NoiseState(RuleState):
             aggregation="only_first_replica",
         )
 
-    def next_seed(self):
+    def next_seed(self) -> Tensor:
         """`(2,)` int32: the seed of this step."""
         seed = ops.convert_to_tensor(self.seed_and_step) + 0
         self.seed_and_step.assign(seed + ops.convert_to_tensor([0, 1], "int32"))
         return seed
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         store["seed_and_step"] = ops.convert_to_numpy(self.seed_and_step)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if "seed_and_step" not in store:  # weights of a model that learned by another rule
             return
         seed_and_step = np.array(store["seed_and_step"])
@@ -70,8 +72,8 @@ class NoiseState(RuleState):
         self.table.assign(_table(int(seed_and_step[0]), self.table.shape[0]))
 
 
-def _table(seed, size):
-    return np.random.default_rng(seed).standard_normal(size, dtype="float32")
+def _table(seed: int, size: int) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(size, dtype="float32"))
 
 
 class Noise:
@@ -83,12 +85,12 @@ class Noise:
         sample: Number of the pass.
     """
 
-    def __init__(self, state, seed, sample):
+    def __init__(self, state: "NoiseState", seed: Tensor, sample: int) -> None:
         self._table, self._seed = ops.convert_to_tensor(state.table), seed
         self._offset = _SAMPLE * sample + _REPLICA * replica_number()
-        self.drawn = []
+        self.drawn: list[Tensor] = []
 
-    def of(self, call, a):
+    def of(self, call: int, a: Tensor) -> Any:
         """The noise on the pre-activation `a`, the `call`-th of the pass."""
         if call == len(self.drawn):
             shape = ops.shape(a)
@@ -96,19 +98,19 @@ class Noise:
             self.drawn.append(ops.cast(ops.reshape(noise, shape), a.dtype))
         return self.drawn[call]
 
-    def _start(self, call):
+    def _start(self, call: int) -> Tensor:
         first = self._seed[0] + _LAYER * call + self._offset
         seed = _Seed(ops.cast(ops.stack([first, self._seed[1]]), random_seed_dtype()))
         places = self._table.shape[0] // 2 // _GRAIN
         return keras.random.randint((), 0, places, "int32", seed=seed) * _GRAIN
 
-    def _slice(self, start, size):
+    def _slice(self, start: Any, size: Any) -> Tensor:
         table, length = self._table, self._table.shape[0]
 
-        def sliced():
+        def sliced() -> Tensor:
             return ops.slice(table, [start], [size])
 
-        def around():  # a batch that the table does not hold
+        def around() -> Tensor:  # a batch that the table does not hold
             return ops.take(table, (start + ops.arange(size, dtype="int32")) % length)
 
         if isinstance(size, int):
@@ -119,8 +121,8 @@ class Noise:
 class _Seed(keras.random.SeedGenerator):
     """A seed that is at hand: it does not move, and holds no variable."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: Tensor) -> None:
         self._value = seed
 
-    def next(self, ordered=True):
+    def next(self, ordered: bool = True) -> Tensor:
         return self._value

@@ -1,5 +1,7 @@
 """The compiled loss, sample by sample."""
 
+from typing import Any
+
 import keras
 from keras import ops
 from keras.src.losses.loss import (
@@ -8,10 +10,12 @@ from keras.src.losses.loss import (
     squeeze_or_expand_to_same_rank,
 )
 
+from keras_decorr.typing import Tensor, Tensors
+
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 
 
-def check_loss(model, rule):
+def check_loss(model: keras.Model, rule: str) -> None:
     """Refuse a compiled loss that has no value for each sample.
 
     Raises:
@@ -35,7 +39,7 @@ def check_loss(model, rule):
             _check_shape(loss, outputs[0], rule)
 
 
-def _check_shape(loss, output, rule):
+def _check_shape(loss: Any, output: Any, rule: str) -> None:
     batch = 3
     shape = (batch, *(size or 1 for size in output.shape[1:]))
     predicted = keras.KerasTensor(shape, output.dtype)
@@ -56,7 +60,7 @@ def _check_shape(loss, output, rule):
         return
 
 
-def _scalar(loss, shape, rule):
+def _scalar(loss: Any, shape: Any, rule: str) -> ValueError:
     return ValueError(
         f"The learning rule {rule!r} needs a loss with a value for every sample, of shape "
         "(batch, ...). Return the values, and leave their mean to Keras. "
@@ -64,7 +68,9 @@ def _scalar(loss, shape, rule):
     )
 
 
-def contributions(model, y, y_pred, sample_weight, rule):
+def contributions(
+    model: keras.Model, y: Tensors, y_pred: Tensors, sample_weight: Tensors, rule: str
+) -> Tensor:
     """What each sample adds to the compiled loss: `(batch,)`, float32; their sum is the loss.
 
     Args:
@@ -83,13 +89,13 @@ def contributions(model, y, y_pred, sample_weight, rule):
     return total
 
 
-def _at(path, value):
+def _at(path: tuple[Any, ...], value: Any) -> Any:
     for key in path:
         value = value[key] if keras.tree.is_nested(value) else value
     return value
 
 
-def _weighted(loss, target, predicted, weights, rule):
+def _weighted(loss: Any, target: Any, predicted: Any, weights: Any, rule: str) -> Tensor:
     mask = keras.src.backend.get_keras_mask(predicted)
     predicted = ops.convert_to_tensor(predicted, dtype=loss.dtype)
     values = loss.call(ops.convert_to_tensor(target, dtype=loss.dtype), predicted)

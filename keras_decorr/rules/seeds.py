@@ -1,10 +1,12 @@
 """The seeds of what a rule draws."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
-def check_seed(owner, seed):
+def check_seed(owner: str, seed: Any) -> int | None:
     """Return `seed` if it is an integer or `None`.
 
     Raises:
@@ -17,7 +19,7 @@ def check_seed(owner, seed):
     return seed
 
 
-def drawn_seed(seed):
+def drawn_seed(seed: Any) -> int:
     """The seed as an integer; one from Keras's global seed if it is `None`."""
     if seed is None:
         seed = keras.random.randint((), 0, 2**30)

@@ -1,5 +1,7 @@
 """What a rule keeps for one model: saved, restored and traced with it."""
 
+from typing import Any
+
 import keras
 
 
@@ -9,12 +11,14 @@ class RuleState(keras.layers.Layer):
     A layer, since that is what Keras saves; it is none of the model's layers and is never called.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name="learning_rule_state", dtype="float32")
-        self._of_layer = {}
+        self._of_layer: dict[tuple[int, Any], keras.Variable] = {}
         self.built = True
 
-    def add(self, layer, key, shape, initializer, trainable=False):
+    def add(
+        self, layer: Any, key: Any, shape: Any, initializer: Any, trainable: bool = False
+    ) -> None:
         """Add a float32 variable for a layer of the model."""
         self._of_layer[id(layer), key] = self.add_weight(
             name=f"{layer.path}/{key}".replace("/", "_"),
@@ -25,11 +29,11 @@ class RuleState(keras.layers.Layer):
             aggregation="mean",
         )
 
-    def of(self, layer, key="feedback"):
+    def of(self, layer: Any, key: Any = "feedback") -> Any:
         """The variable of a layer, or `None`."""
         return self._of_layer.get((id(layer), key))
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if not len(store):  # weights of a model that learned by another rule
             return
         super().load_own_variables(store)

@@ -4,9 +4,13 @@ T. P. Lillicrap et al., "Random synaptic feedback weights support error backprop
 learning", Nature Communications 7, 13276 (2016).
 """
 
+from typing import Any
+
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.rules.feedback_alignment import FeedbackAlignment, FeedbackWiring
 from keras_decorr.tapes.state import state_for
 from keras_decorr.tapes.tape import Tape
+from keras_decorr.typing import Tensors
 
 
 class FeedbackAlignmentTape(Tape):
@@ -53,14 +57,20 @@ class FeedbackAlignmentTape(Tape):
 
     kind = FeedbackAlignment
 
-    def _state(self):
+    def _state(self) -> Any:
         rule = self.rule
         return state_for(self.model, rule, lambda: rule.build(self.model), rule.get_config())
 
-    def _wiring(self):
+    def _wiring(self) -> Wiring:
         return FeedbackWiring(self.rule.feedback, self.state)
 
-    def gradient(self, target, sources, output_gradients=None, unconnected_gradients="none"):
+    def gradient(
+        self,
+        target: Tensors,
+        sources: Tensors,
+        output_gradients: Tensors = None,
+        unconnected_gradients: str = "none",
+    ) -> Tensors:
         """The updates of feedback alignment, as `tf.GradientTape.gradient` gives the gradients.
 
         Args:

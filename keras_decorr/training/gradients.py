@@ -1,14 +1,24 @@
 """The update that a learning rule would make, without making it."""
 
+from collections.abc import Callable, Sequence
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr import rules
 from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import call_in_training
+from keras_decorr.typing import Tensor, Tensors
 
 
-def gradients(model, x, y, learning_rule=None, sample_weight=None):
+def gradients(
+    model: keras.Model,
+    x: Tensors,
+    y: Tensors,
+    learning_rule: rules.LearningRule | str | None = None,
+    sample_weight: Tensors = None,
+) -> list[np.ndarray]:
     """The gradients that a training step would hand to the optimizer. Nothing moves.
 
     Args:
@@ -44,7 +54,7 @@ def gradients(model, x, y, learning_rule=None, sample_weight=None):
     rule = model.learning_rule if learning_rule is None else rules.get(learning_rule)
     x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
 
-    def loss():
+    def loss() -> Tensor:
         with collection.collect() as samples, wiring.opened(rule.wires(model)):
             y_pred = call_in_training(model, x)
             with samples.paused():
@@ -69,25 +79,27 @@ def gradients(model, x, y, learning_rule=None, sample_weight=None):
     ]
 
 
-def _tensorflow(loss, variables):
+def _tensorflow(
+    loss: Callable[[], Tensor], variables: Sequence[keras.Variable]
+) -> Sequence[Tensor]:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         value = loss()
-    return tape.gradient(value, [v.value for v in variables])
+    return list(tape.gradient(value, [v.value for v in variables]))
 
 
-def _jax(loss, variables):
+def _jax(loss: Callable[[], Tensor], variables: Sequence[keras.Variable]) -> Sequence[Tensor]:
     import jax
 
-    def of(values):
+    def of(values: Sequence[Tensor]) -> Tensor:
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
             return loss()
 
-    return jax.grad(of)([v.value for v in variables])
+    return list(jax.grad(of)([v.value for v in variables]))
 
 
-def _torch(loss, variables):
+def _torch(loss: Callable[[], Tensor], variables: Sequence[keras.Variable]) -> Sequence[Tensor]:
     import torch
 
     return torch.autograd.grad(loss(), [v.value for v in variables], allow_unused=True)
