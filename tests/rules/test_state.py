@@ -4,6 +4,8 @@ import numpy as np
 from keras import ops
 
 import keras_decorr
+from keras_decorr.layers import DecorDense
+from keras_decorr.rules.state import RuleState
 from tests.rules.nets import compiled, conv_layers, data, matrices
 
 
@@ -26,3 +28,14 @@ def test_weights_pass_from_one_rule_to_another(rng, tmp_path):
         np.testing.assert_allclose(
             ops.convert_to_numpy(second(x)), ops.convert_to_numpy(first(x)), rtol=1e-5, atol=1e-6
         )
+
+
+def test_a_variable_is_found_by_layer_and_key():
+    layer, other = DecorDense(3, name="a"), DecorDense(3, name="b")
+    state = RuleState()
+    state.add(layer, "feedback", (2, 3), "ones")
+    state.add(layer, 0, (4,), "zeros", trainable=True)
+    assert state.of(layer).shape == (2, 3)
+    assert state.of(layer, 0).shape == (4,)
+    assert state.of(other) is None
+    assert [v.shape for v in state.trainable_variables] == [(4,)]
