@@ -1,4 +1,4 @@
-"""The Fisher information of one linear map `a = z K + b`, and natural gradients by it. Float64 NumPy.
+"""Computes the Fisher information of one linear map `a = z K + b` and natural gradients, in float64.
 
 S. Amari, "Natural gradient works efficiently in learning", Neural Computation 10 (1998); J. Martens and
 R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", arXiv 1503.05671;
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass
 class Fisher:
-    """What a batch says of one layer's Fisher block. `z` are its rows, `d = d log p / da` their scores.
+    """Holds the Fisher block of one layer, from rows `z` and scores `d = d log p / da` of a batch.
 
     With a bias the rows are `(z, 1)`. Both are free to move, so the kernel's part of a natural gradient
     is that of centred rows: `K` and `b' = b + mean(z) K` are coordinates of the same maps, in which the
@@ -36,15 +36,15 @@ class Fisher:
     exact: Any = None
 
     def by_input_factor(self, damping: float) -> np.ndarray:
-        """`(A + lambda I)^-1 gradient`."""
+        """Computes `(A + lambda I)^-1 gradient`."""
         return np.linalg.solve(damped(self.A, damping), self.gradient)
 
     def by_output_factor(self, direction: np.ndarray, damping: float) -> np.ndarray:
-        """`direction (G + lambda I)^-1`: of `by_input_factor`, the natural gradient by both."""
+        """Computes `direction (G + lambda I)^-1`: of `by_input_factor`, natural by both factors."""
         return np.linalg.solve(damped(self.G, damping), direction.T).T
 
     def by_exact(self, damping: float) -> np.ndarray | None:
-        """The kernel's part of `(F + lambda I)^-1 gradient`, or `None`."""
+        """Computes the kernel's part of `(F + lambda I)^-1 gradient`; `None` without `exact`."""
         if self.exact is None:
             return None
         gradient = self.gradient
@@ -55,7 +55,7 @@ class Fisher:
 
 
 def damped(matrix: np.ndarray, damping: float) -> np.ndarray:
-    """`matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
+    """Computes `matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
     mean = np.trace(matrix) / len(matrix)
     # A layer whose factor is zero has no gradient either: any matrix will do.
     return matrix + (damping * mean or 1.0) * np.eye(len(matrix))
@@ -78,7 +78,7 @@ class Moments:
         self._G = np.zeros((m, m))
 
     def see(self, z: np.ndarray, d_loss: np.ndarray) -> None:
-        """Take in rows `(samples, t, n)` and the gradient of the loss with respect to `a`."""
+        """Adds rows `(samples, t, n)` and the gradient of the loss with respect to `a`."""
         z, d_loss = (x.reshape(-1, x.shape[-1]) for x in (z, d_loss))
         self.rows += len(z)
         self._sum += z.sum(0)
@@ -87,17 +87,17 @@ class Moments:
         self._bias_gradient += d_loss.sum(0)
 
     def score(self, d: np.ndarray) -> None:
-        """Take in scores `(samples, t, m)`, one of the terms of which the expectation is the sum."""
+        """Adds scores `(samples, t, m)`, one term of the sum that is the expectation."""
         d = d.reshape(-1, d.shape[-1])
         self._G += d.T @ d
 
     @property
     def centre(self) -> np.ndarray:
-        """`(n,)`: mean of the rows with a bias, else 0."""
+        """Returns the mean of the rows, `(n,)`, if there is a bias, else zeros."""
         return self._sum / self.rows if self.bias else np.zeros_like(self._sum)
 
     def fisher(self, exact: np.ndarray | None = None) -> Fisher:
-        """The `Fisher`; `exact` as `exact_block` sums it."""
+        """Returns the `Fisher`; `exact` is the sum of `exact_block` over the terms."""
         centre = self.centre
         return Fisher(
             A=self._squares / self.rows - np.outer(centre, centre),
@@ -109,7 +109,7 @@ class Moments:
 
 
 def exact_block(calls: Any, bias: bool) -> np.ndarray:
-    """The sum over samples of `g g^T` for one term of the expectation.
+    """Computes the sum over samples of `g g^T` for one term of the expectation.
 
     Args:
         calls: A pair for each call of the layer: rows `(samples, t, n)`, centred if there is a bias,

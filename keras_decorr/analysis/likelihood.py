@@ -1,4 +1,4 @@
-"""The distribution that a loss makes of a model's outputs, and the Fisher information of the outputs.
+"""Finds the likelihood that a loss stands for, and the Fisher information of a model's outputs.
 
 J. Martens, "New insights and perspectives on the natural gradient method", JMLR 21 (2020), section 6:
 the loss is the negative logarithm of a likelihood, and the Fisher information of its parameters `f` is
@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 
 def likelihood(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """What the compiled loss of a model says of its outputs.
+    """Returns a square root of the Fisher information of a model's outputs, for its compiled loss.
 
     Args:
         model: A compiled model with one output.

@@ -1,4 +1,4 @@
-"""Does decorrelation turn the update of a layer towards the natural gradient?
+"""Measures the angle between the update of a layer and its natural gradient.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780, claims so.
 """
@@ -27,7 +27,7 @@ _MOST_OUTPUTS = 1000
 
 
 class Angles(NamedTuple):
-    """Angles of one direction, in degrees, to the natural gradients of a layer.
+    """Holds the angles between one direction and the natural gradients of a layer, in degrees.
 
     Attributes:
         input_factor: To `A^-1 D`, by the input factor alone.
@@ -48,7 +48,7 @@ class Angles(NamedTuple):
 
 
 class LayerAlignment(NamedTuple):
-    """The angles of one layer; see `natural_gradient_alignment`.
+    """Holds the angles of one layer; see `natural_gradient_alignment`.
 
     Attributes:
         name: Path of the layer within the model.
@@ -97,7 +97,7 @@ def natural_gradient_alignment(
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> list[LayerAlignment]:
-    """The angle between each layer's update and its natural gradient. Nothing moves.
+    """Computes the angle between each layer's update and its natural gradient; changes nothing.
 
     A dense layer or convolution that decorrelates computes `a = (x - mean) M^T W + b`, that is
     `a = z K + b` for centred rows `z` and the effective kernel `K = M^T W`. Directions are compared in
@@ -211,7 +211,7 @@ def _checked(
 
 
 def _calls(model: keras.Model, passes: Passes, names: Any) -> Any:
-    """The indices of the calls of each layer to measure, by the id of the layer."""
+    """Returns the indices of the calls of each layer to measure, by the id of the layer."""
     found: dict = {}
     for i, call in enumerate(passes.calls):
         found.setdefault(id(call.layer), []).append(i)
@@ -235,7 +235,7 @@ def _calls(model: keras.Model, passes: Passes, names: Any) -> Any:
 
 
 def _cotangents(root: Any, outputs: Any, samples: int | None, seed: int) -> Any:
-    """Cotangents of the outputs whose outer products sum to their Fisher information."""
+    """Yields cotangents of the outputs whose outer products sum to their Fisher information."""
     f = numpy64(outputs)
     units = math.prod(f.shape[1:])
     if samples is None and units > _MOST_OUTPUTS:
@@ -259,7 +259,7 @@ def _cotangents(root: Any, outputs: Any, samples: int | None, seed: int) -> Any:
 
 
 class _Layer:
-    """One layer, its calls, and what it has seen."""
+    """Gathers the moments of one layer over its calls."""
 
     def __init__(self, model: keras.Model, calls: Any, of: Any, at_loss: Any, trained: Any) -> None:
         self.calls, self.of = [calls[i] for i in of], of
@@ -282,7 +282,7 @@ class _Layer:
         self._parameters = (n + bias) * m
 
     def score(self, scores: Any, exact_parameters: int) -> None:
-        """Take in the scores of all calls for one term of the expectation."""
+        """Adds the scores of all calls for one term of the expectation."""
         deltas = [call.deltas(scores[i]) for call, i in zip(self.calls, self.of, strict=True)]
         for d in deltas:
             self.moments.score(d)
@@ -296,7 +296,7 @@ class _Layer:
         self._exact = block if self._exact is None else self._exact + block
 
     def alignment(self, update: Any, damping: float) -> LayerAlignment:
-        """The `LayerAlignment` for an update of the layer's kernel."""
+        """Computes the `LayerAlignment` for an update of the layer's kernel."""
         n, m = self.raw.shape
         if self.layer.decorrelation is not None:
             update = ops.convert_to_numpy(self.layer.fold(ops.convert_to_tensor(update)))

@@ -1,4 +1,4 @@
-"""What the dense layers and convolutions of a model see on a batch, forward and backward."""
+"""Records the inputs and gradients of the dense layers and convolutions of a model on a batch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +27,7 @@ _NUMBERS = 2**24  # of the rows that are cut out at a time
 
 
 def is_measured(layer: Any) -> bool:
-    """Whether a layer is a trainable linear map of rows: one kernel that all of its rows meet."""
+    """Returns whether a layer is a trainable linear map with one kernel for all of its rows."""
     if type(layer) is DecorDense:
         return layer.kernel.trainable and not layer.layer.lora_enabled
     return type(layer) in _CONVOLUTIONS and layer.kernel.trainable and layer.layer.groups == 1
@@ -35,7 +35,7 @@ def is_measured(layer: Any) -> bool:
 
 @dataclass
 class Call:
-    """One call of a layer.
+    """Holds one call of a layer.
 
     Attributes:
         layer: The layer.
@@ -50,7 +50,7 @@ class Call:
     shape: tuple = ()
 
     def rows(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Raw rows in float64, `(samples, rows a sample, n)`, a slice of the samples at a time."""
+        """Yields slices of the samples with their raw float64 rows `(samples, rows per sample, n)`."""
         x = self.x
         samples = x.shape[0]
         if type(self.layer) is DecorDense:
@@ -70,13 +70,13 @@ class Call:
             yield part, patches.reshape(part.stop - part.start, positions, -1)
 
     def centre(self, n: int) -> np.ndarray:
-        """`(n,)`: what the layer takes off its rows."""
+        """Returns the mean `(n,)` that the layer subtracts from its rows."""
         if self.mean is None:
             return np.zeros(n)
         return np.resize(self.mean, n)  # where it is one of channels, each position's
 
     def deltas(self, gradient: Tensor) -> np.ndarray:
-        """A gradient with respect to the pre-activation in float64, `(samples, rows a sample, m)`."""
+        """Returns a gradient of the pre-activation as float64 `(samples, rows per sample, m)`."""
         array = numpy64(gradient)
         if getattr(self.layer.layer, "data_format", None) == "channels_first":
             array = np.moveaxis(array, 1, -1)
@@ -85,7 +85,7 @@ class Call:
 
 @dataclass
 class Passes:
-    """A forward pass of a model on a batch, as in training, and what pulls back through it.
+    """Runs a model on a batch as in training and computes vector-Jacobian products.
 
     The means by which layers centre are those of the batch, held constant: with them, as with M, each
     sample's output is a function of that sample alone.
@@ -116,7 +116,7 @@ class Passes:
         self.outputs, self.pull = self._pullback(_Shifted)
 
     def through_means(self, cotangent: Tensor) -> Any:
-        """What `pull` gives with the gradient through the means of the batch, as in training."""
+        """Computes what `pull` does, but through the means of the batch, as in training."""
         _, pull = self._pullback(_ShiftedThroughMeans)
         return pull(cotangent)
 
@@ -130,7 +130,7 @@ class Passes:
         return value, pull
 
     def loss_cotangent(self, y: Tensors) -> Tensor:
-        """The gradient of the compiled loss, without regularisers, with respect to the outputs."""
+        """Computes the gradient of the compiled loss, without regularisers, by the outputs."""
         y = keras.tree.map_structure(ops.convert_to_tensor, y)
 
         def loss(outputs: list[Tensor]) -> Tensor:
@@ -144,7 +144,7 @@ class Passes:
 
 
 class _Seen(Wiring):
-    """Keeps the calls."""
+    """Records a `Call` for each call of a measured layer."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -180,7 +180,7 @@ class _ShiftedThroughMeans(Wiring):
 
 
 class _Shifted(_ShiftedThroughMeans):
-    """The same with the means of the batch held constant."""
+    """Adds probes with the means of the batch held constant."""
 
     def mean(self, layer: Any, batch_mean: Callable[[], Tensor]) -> Tensor:
         return ops.stop_gradient(batch_mean())
@@ -195,5 +195,5 @@ def _nothing_moves() -> Iterator[None]:
 
 
 def numpy64(x: Tensor) -> np.ndarray:
-    """A tensor as a float64 array."""
+    """Converts a tensor to a float64 array."""
     return np.asarray(ops.convert_to_numpy(x), "float64")

@@ -1,4 +1,4 @@
-"""What decorrelation costs a model: weights, bytes and multiply-adds, layer by layer."""
+"""Counts what decorrelation costs a model, layer by layer: weights, bytes and multiply-adds."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from keras_decorr.training.step import name_within, required_decorrelation_layer
 
 
 class Row(NamedTuple):
-    """What one `Decorrelation` adds to its layer.
+    """Holds what one `Decorrelation` adds to its layer.
 
     Attributes:
         name: Path of the layer, within the model.
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def costs(model: keras.Model, batch_size: int = USUAL_BATCH) -> list[Row]:
-    """What decorrelation adds to a built model.
+    """Counts what decorrelation adds to a built model.
 
     Args:
         model: A built Keras model with decorrelating layers.
@@ -86,7 +86,7 @@ def _row(layer: Decorrelation, model: keras.Model, batch: int) -> Row:
 def summary(
     model: keras.Model, batch_size: int = USUAL_BATCH, console: Console | None = None
 ) -> None:
-    """Print what decorrelation adds to a model, layer by layer, and to all these layers together.
+    """Prints what decorrelation adds to a model: each layer, and the total of these layers.
 
     Multiply-adds are counted, not measured: a training step of a linear map is three products (forward,
     and two gradients); that of M is one forward, one backward and its update. In inference M is applied

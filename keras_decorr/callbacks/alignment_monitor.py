@@ -1,4 +1,4 @@
-"""How well a learning rule's updates point along the gradient, while a model trains.
+"""Measures how well a learning rule's updates point along the gradient while a model trains.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016), figure 2.
@@ -25,7 +25,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
     At the end of an epoch it computes both on a fixed batch, of the weights as they are, and puts the
     angle of each kernel into the logs as `alignment/<layer name>`, in degrees: 0 for backpropagation,
     90 for an update that has nothing to do with the gradient. So it stands in `History`, and in what
-    callbacks later in the list write, such as `CSVLogger`. Nothing moves: no weight, no M, no seed.
+    callbacks later in the list write, such as `CSVLogger`. No weight, no M and no seed is changed.
 
     In the epochs between, the logs hold NaN, as `CSVLogger` writes the columns of the first epoch
     alone.
@@ -95,7 +95,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
                     logs[name] = angles.get(name, math.nan)
 
     def _variables(self) -> list[tuple[str, str, int]]:
-        """`(name, part, index)` of the trainable kernels and biases of the linear maps."""
+        """Returns `(name, part, index)` for each trainable kernel and bias of the linear maps."""
         index = {id(v): i for i, v in enumerate(self.model.trainable_variables)}
         layers = linear_maps(self.model)
         names = [layer.name for layer in layers]
@@ -120,7 +120,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
         return {name: angle(updates[i], exact[i]) for name, _, i in self._variables()}
 
     def _updates(self) -> list[np.ndarray]:
-        """The rule's updates, averaged over `repeats` draws of its noise."""
+        """Computes the rule's updates, averaged over `repeats` draws of its noise."""
         state = self.model.learning_rule_state
         seed = getattr(state, "seed_and_step", None)
         if seed is None:

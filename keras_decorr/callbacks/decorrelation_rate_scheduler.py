@@ -1,4 +1,4 @@
-"""One decorrelation rate for all layers of a model, by epoch or by step."""
+"""Schedules the decorrelation rate of all layers of a model, by epoch or by step."""
 
 import inspect
 import math
@@ -169,14 +169,14 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
 
 
 class _Rate:
-    """The rate of one layer: what it shall be, what was set, and what others have made of it."""
+    """Holds the rate of one layer: its target, the value last set, the factor of other callbacks."""
 
     def __init__(self, target: float) -> None:
         self.target, self.factor = target, 1.0
         self.value: float | None = None
 
     def begin(self, by_hand: float, alone: bool) -> None:
-        """A `fit` begins: `by_hand` is the rate last set other than as a weight.
+        """Begins a `fit`; `by_hand` is the rate last set other than as a weight.
 
         Without a schedule, if `alone`, what it has become stays.
         """

@@ -1,4 +1,4 @@
-"""How the M of a layer can fail (N. Ahmad, arXiv 2407.10780): it diverges, or it becomes singular."""
+"""Detects an M that diverges or becomes singular (N. Ahmad, arXiv 2407.10780)."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ _PROBES = 8
 
 
 def is_cheap(layer: Decorrelation) -> bool:
-    """Whether the condition number of a layer's M is quick to compute."""
+    """Returns whether the condition number of a layer's M is quick to compute."""
     shapes = [identity.shape for identity in layer.operator.identities()]
     return bool(sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP)
 
 
 class MatrixScale(NamedTuple):
-    """What is known of the singular values of the M of a layer.
+    """Holds bounds on the singular values of the M of a layer.
 
     Attributes:
         finite: Whether all its elements are finite; if not, nothing else is known.
@@ -35,7 +35,7 @@ class MatrixScale(NamedTuple):
     smallest: float = math.nan
 
     def failure(self, max_condition: float, max_gain: float) -> str | None:
-        """What is wrong with such an M: a short text, or `None`.
+        """Describes how M has failed in a short text, or returns `None`.
 
         Args:
             max_condition: Above this condition number M is singular.
@@ -54,7 +54,7 @@ class MatrixScale(NamedTuple):
 
 
 def matrix_scale(layer: Decorrelation, thorough: bool = True) -> MatrixScale:
-    """The `MatrixScale` of a built `Decorrelation`.
+    """Computes the `MatrixScale` of a built `Decorrelation`.
 
     Args:
         layer: The layer.
@@ -75,7 +75,7 @@ def matrix_scale(layer: Decorrelation, thorough: bool = True) -> MatrixScale:
 
 
 def _gains(operator: Any, matrices: list[np.ndarray]) -> np.ndarray:
-    """`||M v|| / ||v||` of a few random `v`."""
+    """Computes `||M v|| / ||v||` for a few random vectors `v`."""
     V = np.random.default_rng(0).normal(size=(_PROBES, operator.n)).astype("float32")
     tensors = [ops.convert_to_tensor(M, "float32") for M in matrices]
     U = operator.apply(tensors, ops.convert_to_tensor(V))

@@ -1,4 +1,4 @@
-"""A set of labelled images, and the pipelines that feed it to a model."""
+"""Feeds a set of labelled images to a model."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ _PART = 1000
 
 @dataclass(frozen=True)
 class Images:
-    """Training and test images with their labels.
+    """Holds training and test images with their labels.
 
     Attributes:
         name: Name of the data set.
@@ -54,12 +54,12 @@ class Images:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)` of what the model sees."""
+        """Returns the shape of the images that the model sees, `(height, width, channels)`."""
         height, width, channels = self.x_train.shape[1:]
         return (height - self.margin, width - self.margin, channels)
 
     def first(self, train_size: int | None = None, test_size: int | None = None) -> "Images":
-        """The same with no more than so many training and test images, the first ones.
+        """Returns a set of the first `train_size` training and `test_size` test images.
 
         Args:
             train_size: Number of training images, or `None` for all.
@@ -81,7 +81,7 @@ class Images:
         )
 
     def train(self, batch_size: int = 256, augment: bool = True, seed: int = 0) -> Any:
-        """The training images as a `tf.data.Dataset`: shuffled anew every epoch.
+        """Returns the training images as a `tf.data.Dataset`, shuffled anew every epoch.
 
         Args:
             batch_size: Samples a batch; the last batch may be smaller.
@@ -109,7 +109,7 @@ class Images:
         return _fed(tf.data.Dataset.zip(data, seeds).map(prepare))
 
     def test(self, batch_size: int = 256) -> Any:
-        """The test images as a `tf.data.Dataset`, in a fixed order, normalised like the others."""
+        """Returns the test images as a `tf.data.Dataset`, in a fixed order and normalised."""
         check_installed("Images.test", data=("tensorflow",))
         import tensorflow as tf
 
@@ -124,7 +124,7 @@ class Images:
 
     @functools.cached_property
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each channel of the training images."""
+        """Computes the mean and standard deviation of each channel of the training images."""
         axes = (0, 1, 2)
         number = self.x_train[..., 0].size
         total = square = np.float64(0)
@@ -138,7 +138,7 @@ class Images:
 
 
 def _fed(data: Any) -> Any:
-    """Prepare batches while the model trains, without tf.data's tuner.
+    """Prepares batches while the model trains, without tf.data's tuner.
 
     There is nothing to tune here, and at the end of an epoch the tuner can hold an iterator back
     until its next round, which comes 10, 20, 40, ... ms later: up to half of the epoch.
@@ -151,7 +151,7 @@ def _fed(data: Any) -> Any:
 
 
 def check_sizes(name: str, sizes: Sequence[int], wanted: Sequence[int | None]) -> None:
-    """Refuse to take more images of a data set than there are.
+    """Raises an error if more images are asked for than a data set has.
 
     Args:
         name: Name of the data set.

@@ -1,4 +1,4 @@
-"""Finding the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
+"""Loads the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ _TFDS = ("tensorflow", "tensorflow_datasets", "importlib_resources")
 
 
 def packages(name: str) -> tuple[str, ...]:
-    """The modules of the extra `data` that a data set needs, to be read and to be fed to a model.
+    """Returns the modules of the extra `data` that a data set needs.
 
     Args:
         name: As for `load`.
@@ -43,7 +43,7 @@ def packages(name: str) -> tuple[str, ...]:
 
 
 def load(name: str, data_dir: FilePath | None = None) -> Images:
-    """A data set of small images.
+    """Loads a data set of small images.
 
     Args:
         name: `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no network),
@@ -92,7 +92,7 @@ def load(name: str, data_dir: FilePath | None = None) -> Images:
 
 
 def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
-    """Make sure that a data set is there, without reading it; download it if it is not.
+    """Downloads a data set unless it is there, without reading it.
 
     Args:
         name: As for `load`.
@@ -121,7 +121,7 @@ def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
 
 
 def _splits(name: str) -> tuple[str, str]:
-    """The names of the training and the test images."""
+    """Returns the names of the training and the test split."""
     return "train", _DATASETS[name].get("test", "test")
 
 
@@ -141,7 +141,7 @@ def _digits() -> Images:
 
 
 def _prepared(name: str, data_dir: FilePath | None) -> Any:
-    """The builder of a data set that is on the disk."""
+    """Returns the builder of a data set, downloaded if it is not on the disk."""
     check_installed(f"The data set {name!r}", data=_TFDS)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():

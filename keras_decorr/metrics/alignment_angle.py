@@ -1,4 +1,4 @@
-"""The angle between two updates, such as a learning rule's and the gradient's.
+"""Computes the angle between two updates, such as a learning rule's and the gradient.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016): below 90 degrees an update lowers the loss.
@@ -15,7 +15,7 @@ from keras_decorr.typing import Tensor
 
 
 def angle(a: Tensor, b: Tensor) -> float:
-    """The angle between two arrays, taken as vectors, in degrees.
+    """Computes the angle between two arrays, taken as vectors, in degrees.
 
     Computed as `2 atan2(|u - v|, |u + v|)` of the unit vectors (W. Kahan), which is exact to rounding
     at small angles, too, where the arc cosine is not.
@@ -50,7 +50,7 @@ def angle(a: Tensor, b: Tensor) -> float:
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class AlignmentAngle(keras.metrics.Mean):
-    """Mean angle between the rows of two batches of vectors or tensors, in degrees.
+    """Computes the mean angle between the rows of two batches of tensors, in degrees.
 
     Rows of which one is zero have no angle, and are left out; with no others the result is 0.
 
@@ -74,7 +74,7 @@ class AlignmentAngle(keras.metrics.Mean):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, a: Tensor, b: Tensor, sample_weight: Tensor = None) -> Any:
-        """Take in a pair of batches.
+        """Adds a pair of batches to the mean.
 
         Args:
             a: `(batch, ...)` tensor.

@@ -1,4 +1,4 @@
-"""The condition number of a matrix, such as M: how near to singular it is."""
+"""Computes the condition number of a matrix, such as M: how near to singular it is."""
 
 import math
 
@@ -9,7 +9,7 @@ from keras_decorr.typing import Tensor
 
 
 def condition_number(matrix: Tensor) -> float:
-    """`sigma_max / sigma_min`: the largest singular value over the smallest.
+    """Computes the largest singular value of a matrix over the smallest, `sigma_max / sigma_min`.
 
     Args:
         matrix: `(..., m, m)` array or tensor; `...` are the blocks of a block-diagonal matrix.
@@ -38,5 +38,5 @@ def condition_number(matrix: Tensor) -> float:
 
 
 def ratio(largest: float, smallest: float) -> float:
-    """The condition number of these singular values."""
+    """Returns the condition number for the largest and smallest singular value."""
     return float(largest / smallest) if smallest > 0.0 else math.inf

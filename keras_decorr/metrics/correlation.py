@@ -1,4 +1,4 @@
-"""How correlated rows of activations are: NumPy or tensors in, floats out.
+"""Measures how correlated rows of activations are: NumPy or tensors in, floats out.
 
 With `C = X^T X / k` for rows `X` of `(k, n)`, centred by whoever hands them over. All of these are
 functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`, which has the same
@@ -18,7 +18,7 @@ _DIRECTION, _NORM = 1e-5, 1e-6
 
 
 class Figures(NamedTuple):
-    """All of a batch of rows that hangs on its `C` alone; each is a function of this file."""
+    """Holds what depends on the `C` of a batch of rows alone; each is a function of this file."""
 
     energy: float
     whiteness: float
@@ -27,7 +27,7 @@ class Figures(NamedTuple):
 
 
 def off_diagonal_energy(x: Tensor) -> float:
-    """Mean squared off-diagonal element of the correlation `C`: `sum_{i != j} C_ij^2 / (n (n - 1))`.
+    """Computes the mean squared off-diagonal element of `C`: `sum_{i != j} C_ij^2 / (n (n - 1))`.
 
     It is what `fit` logs as `decorrelation_loss` of the decorrelated inputs. It has the fourth power of
     the unit of `x`.
@@ -53,7 +53,7 @@ def off_diagonal_energy(x: Tensor) -> float:
 
 
 def whiteness(x: Tensor) -> float:
-    """How far `C` is from a multiple of the identity: `||C / c - I||_F^2 / n` with `c = tr(C) / n`.
+    """Computes the distance of `C` from white: `||C / c - I||_F^2 / n` with `c = tr(C) / n`.
 
     It is the statistic `U` of S. John (1971), which does not depend on the scale of `x`. Unlike the
     off-diagonal energy it counts unequal variances, too.
@@ -84,7 +84,7 @@ def whiteness(x: Tensor) -> float:
 
 
 def correlation_eigenvalues(x: Tensor) -> np.ndarray:
-    """The `min(k, n)` largest eigenvalues of `C`, from the largest; the others are 0.
+    """Computes the `min(k, n)` largest eigenvalues of `C` in descending order; the others are 0.
 
     Args:
         x: `(k, n)` rows, an array or tensor.
@@ -105,7 +105,7 @@ def correlation_eigenvalues(x: Tensor) -> np.ndarray:
 
 
 def correlation_condition(x: Tensor) -> float:
-    """Condition number of `C` on its range: its largest eigenvalue over the smallest that is not 0.
+    """Computes the largest eigenvalue of `C` over its smallest one that is not 0.
 
     With fewer rows than features, or with a feature that is constant, `C` has no inverse and its plain
     condition number would be infinite; `effective_rank` tells how much of the space the range fills.
@@ -132,7 +132,7 @@ def correlation_condition(x: Tensor) -> float:
 
 
 def effective_rank(x: Tensor) -> float:
-    """How many directions the rows fill: `exp(-sum_i p_i log p_i)`, `p_i = lambda_i / tr(C)`.
+    """Computes how many directions the rows fill: `exp(-sum_i p_i log p_i)`, `p_i = lambda_i / tr(C)`.
 
     Args:
         x: `(k, n)` rows, an array or tensor, or the eigenvalues `(m,)` of `correlation_eigenvalues`.
@@ -161,7 +161,7 @@ def effective_rank(x: Tensor) -> float:
 
 
 def gain(x: Tensor, u: Tensor) -> float:
-    """`g = mean_k(||x_k|| / ||u_k||)`: the factor by which M would have to grow to keep the norm.
+    """Computes the factor by which M must grow to keep the norm: `g = mean_k(||x_k|| / ||u_k||)`.
 
     Rows with `u_k = 0` have no ratio and are left out.
 
@@ -196,7 +196,7 @@ def gain(x: Tensor, u: Tensor) -> float:
 
 
 def figures(x: Tensor) -> Figures:
-    """The `Figures` of rows `(k, n)`, for the price of one of them."""
+    """Computes the `Figures` of rows `(k, n)` at the cost of one of them."""
     x = _rows("figures", x)
     gram = _gram(x)
     values = _spectrum(gram)

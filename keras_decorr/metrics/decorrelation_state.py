@@ -1,4 +1,4 @@
-"""How far each decorrelation of a model has come.
+"""Measures the state of each decorrelation of a model.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
@@ -19,7 +19,7 @@ from keras_decorr.typing import Tensors
 
 
 class DecorrelationState(NamedTuple):
-    """Figures of one `Decorrelation`; see `decorrelation_state`.
+    """Holds the figures of one `Decorrelation`; see `decorrelation_state`.
 
     "Before" is of the centred raw inputs `z`, "after" of the decorrelated ones `u = M z`.
 
@@ -73,9 +73,9 @@ class DecorrelationState(NamedTuple):
 def decorrelation_state(
     model: keras.Model, x: Tensors, max_rows: int = 1024
 ) -> list[DecorrelationState]:
-    """How correlated the inputs of every layer are before and after M, and what M looks like.
+    """Measures the correlation of the inputs of every layer before and after M, and M itself.
 
-    The model runs on `x` as in training, but nothing moves. With few rows everything looks correlated:
+    The model runs on `x` as in training, but nothing is changed. With few rows everything looks correlated:
     give at least as many samples as the widest dense layer has features, if you want the figures of one
     net by themselves; to compare nets or epochs, any fixed batch will do.
 
@@ -108,7 +108,7 @@ def decorrelation_state(
 
 
 def matrix_condition(layer: Decorrelation) -> float:
-    """Condition number of the M of a `Decorrelation`.
+    """Computes the condition number of the M of a `Decorrelation`.
 
     Exact up to 256 features and for a low-rank M, else and for a Monarch M to about one in a hundred.
 
@@ -125,7 +125,7 @@ def matrix_condition(layer: Decorrelation) -> float:
 
 
 def state_of(seen: SampledInputs) -> DecorrelationState:
-    """The `DecorrelationState` of one of the `SampledInputs`."""
+    """Computes the `DecorrelationState` of one of the `SampledInputs`."""
     layer, d = seen.layer, seen.layer.decorrelator
     parts = layer.work.parts
     before, after = (_figures(rows, parts) for rows in (seen.centred, seen.decorrelated))

@@ -1,4 +1,4 @@
-"""The rows that each decorrelation of a model sees of a batch, before and after M. Nothing moves."""
+"""Collects the rows that each decorrelation of a model sees, before and after M."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +18,7 @@ from keras_decorr.typing import Tensors
 
 
 class SampledInputs(NamedTuple):
-    """The rows that one `Decorrelation` saw: samples, steps of a sequence, or patches.
+    """Holds the rows that one `Decorrelation` saw: samples, steps of a sequence, or patches.
 
     Attributes:
         name: Path of the layer within the model.
@@ -42,10 +42,10 @@ class SampledInputs(NamedTuple):
 
 
 def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list[SampledInputs]:
-    """Run a model on a batch as in training, and keep the rows that each decorrelation sees.
+    """Runs a model on a batch as in training and returns the rows that each decorrelation sees.
 
-    No weight, M, moving mean or seed moves. All samples of `x` count, not the fraction of them that a
-    decorrelator takes in training.
+    No weight, M, moving mean or seed is changed. All samples of `x` count, not the fraction of them
+    that a decorrelator takes in training.
 
     Args:
         model: A built Keras model with decorrelating layers.
@@ -98,7 +98,7 @@ def _before_and_after(layer: Decorrelation, sample: Any) -> tuple[np.ndarray, ..
 
 
 def names_of(layers: Sequence[Decorrelation], model: keras.Model) -> list[str]:
-    """A name for each, of its own even where a user's class gives two parts one name."""
+    """Returns a unique name for each layer, even if a user's class gives two layers one name."""
     names: list[str] = []
     for layer in layers:
         name = name_within(layer, model)

@@ -1,4 +1,4 @@
-"""The convolutional net of N. Ahmad, arXiv 2407.10780: 32-32-pool-64-64-pool-1000."""
+"""Builds the convolutional net of N. Ahmad, arXiv 2407.10780: 32-32-pool-64-64-pool-1000."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def conv_net(
     kernel_initializer: Any = "glorot_uniform",
     name: str = "conv_net",
 ) -> keras.Model:
-    """A convolutional classifier: 3x3 convolutions, pooling, one dense layer; leaky ReLU (0.01).
+    """Builds a convolutional classifier: 3x3 convolutions, pooling, one dense layer; leaky ReLU (0.01).
 
     Args:
         input_shape: Shape of one image, `(height, width, channels)`.

@@ -1,4 +1,4 @@
-"""The fully connected net of N. Ahmad, arXiv 2407.10780: four hidden layers of 1000."""
+"""Builds the fully connected net of N. Ahmad, arXiv 2407.10780: four hidden layers of 1000."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def dense_net(
     kernel_initializer: Any = "glorot_uniform",
     name: str = "dense_net",
 ) -> keras.Model:
-    """A fully connected classifier with leaky ReLU (slope 0.01).
+    """Builds a fully connected classifier with leaky ReLU (slope 0.01).
 
     Args:
         input_shape: Shape of one input, such as `(32, 32, 3)`. It is flattened.

@@ -1,4 +1,4 @@
-"""What the nets share: layers with or without decorrelation, and the order within a block."""
+"""Builds the parts that the nets share: layers with or without decorrelation."""
 
 from typing import Any
 
@@ -43,21 +43,21 @@ class Parts:
         self.batch_normalization = batch_normalization
 
     def dense(self, units: int, **kwargs: Any) -> keras.layers.Layer:
-        """A dense layer."""
+        """Makes a dense layer."""
         kwargs["kernel_initializer"] = self._initializer()
         if self.of_keras:
             return keras.layers.Dense(units, **kwargs)
         return DecorDense(units, decorrelator=self.decorrelator, **kwargs)
 
     def conv2d(self, filters: int, kernel_size: int, **kwargs: Any) -> keras.layers.Layer:
-        """A convolution."""
+        """Makes a convolution."""
         kwargs["kernel_initializer"] = self._initializer()
         if self.of_keras:
             return keras.layers.Conv2D(filters, kernel_size, **kwargs)
         return DecorConv2D(filters, kernel_size, decorrelator=self.decorrelator, **kwargs)
 
     def attention(self, heads: int, key_dim: int, **kwargs: Any) -> keras.layers.Layer:
-        """Multi-head attention."""
+        """Makes a multi-head attention layer."""
         kwargs["kernel_initializer"] = self._initializer()
         if self.of_keras:
             return keras.layers.MultiHeadAttention(heads, key_dim, **kwargs)
@@ -69,16 +69,16 @@ class Parts:
         return initializer.clone() if hasattr(initializer, "clone") else initializer
 
     def activated(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-        """A linear layer and what follows it: batch normalisation, if asked for, and leaky ReLU."""
+        """Returns a linear layer, batch normalisation if asked for, and leaky ReLU."""
         block = [layer]
         if self.batch_normalization:
             block.append(keras.layers.BatchNormalization())
         return [*block, keras.layers.LeakyReLU(negative_slope=SLOPE)]
 
     def sequential(self, layers: list[keras.layers.Layer], name: str) -> keras.Model:
-        """The layers as a model: one with a learning rule, or a plain Keras model."""
+        """Makes a model of layers: one with a learning rule, or a plain Keras model."""
         return (keras.Sequential if self.of_keras else Sequential)(layers, name=name)
 
     def functional(self, inputs: Tensor, outputs: Tensor, name: str) -> keras.Model:
-        """The model between two tensors: one with a learning rule, or a plain Keras model."""
+        """Makes a model between two tensors: one with a learning rule, or a plain Keras model."""
         return (keras.Model if self.of_keras else Model)(inputs, outputs, name=name)

@@ -1,4 +1,4 @@
-"""Learned positions of the tokens of a transformer."""
+"""Embeds the positions of the tokens of a transformer."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""ResNet-18: K. He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385 (2015)."""
+"""Builds ResNet-18.
+
+K. He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385 (2015).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +27,7 @@ def resnet18(
     kernel_initializer: Any = "he_normal",
     name: str = "resnet18",
 ) -> keras.Model:
-    """ResNet-18: four groups of two basic blocks, with BatchNormalization and ReLU.
+    """Builds a ResNet-18: four groups of two basic blocks, with BatchNormalization and ReLU.
 
     Args:
         input_shape: Shape of one image, `(height, width, channels)`.

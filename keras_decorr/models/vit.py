@@ -1,4 +1,4 @@
-"""A small vision transformer.
+"""Builds a small vision transformer.
 
 A. Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929 (2020); with decorrelation
 M. Carrigg et al., "Decorrelation Speeds Up Vision Transformers", arXiv 2510.14657 (2025).
@@ -29,7 +29,7 @@ def vit(
     kernel_initializer: Any = "glorot_uniform",
     name: str = "vit",
 ) -> keras.Model:
-    """A vision transformer: patches, learned positions, pre-normalised blocks, GELU.
+    """Builds a vision transformer: patches, learned positions, pre-normalised blocks, GELU.
 
     There is no class token: the mean of the tokens is classified.
 

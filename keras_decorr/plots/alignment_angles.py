@@ -1,4 +1,4 @@
-"""Angles between updates, layer by layer."""
+"""Draws angles between updates, layer by layer."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ def alignment_angles(
     columns: int = 3,
     ylabel: str = "angle to the update (degrees)",
 ) -> "Figure":
-    """Draw angles as bars, a group for each layer and a bar in it for each net.
+    """Draws angles as bars, a group for each layer and a bar in it for each net.
 
     Bars are means, with the standard deviation where there are several values. Below 90 degrees, the
     line across, an update lowers the loss. Nets that share no name of a layer, as two that were built
@@ -83,7 +83,7 @@ def alignment_angles(
 
 
 def _matched(nets: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    """The nets with numbers for names, if they share none and have as many layers."""
+    """Numbers the layers if the nets share no name and have equally many layers."""
     together = {layer for of_net in nets.values() for layer in of_net}
     counts = [len(of_net) for of_net in nets.values()]
     if len(nets) == 1 or len(set(counts)) > 1 or len(together) < sum(counts):

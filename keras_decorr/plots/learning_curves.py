@@ -1,4 +1,4 @@
-"""Learning curves against epochs and against seconds."""
+"""Draws learning curves against epochs and against seconds."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ def learning_curves(
     styles: Mapping[str, dict[str, Any]] | None = None,
     ylabel: str = "test accuracy",
 ) -> "Figure":
-    """Draw accuracy against epochs and against seconds of training.
+    """Draws accuracy against epochs and against seconds of training.
 
     Args:
         curves: `{label: (seconds_per_epoch, accuracies)}` with accuracies `(seeds, epochs)`. A line

@@ -1,4 +1,4 @@
-"""Pictures of matrices in grey: the correlations of a layer's inputs, and its M."""
+"""Draws matrices in grey: the correlations of a layer's inputs, and its M."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def correlation_matrices(
     matrices: Mapping[str, tuple[Any, Any]], path: FilePath | None = None, title: str = ""
 ) -> "Figure":
-    """Draw the correlation of a layer's inputs before and after M, a row for each layer.
+    """Draws the correlation of a layer's inputs before and after M, a row for each layer.
 
     Shown is `|C_ij| / sqrt(C_ii C_jj)`, so that scales do not hide the structure: white is none, black
     is 1. A feature that is constant has no correlation.
@@ -58,7 +58,7 @@ def correlation_matrices(
 def decorrelation_matrices(
     matrices: Mapping[str, Any], path: FilePath | None = None, title: str = "", columns: int = 3
 ) -> "Figure":
-    """Draw M, one picture a layer: the magnitude of its elements on a logarithmic scale.
+    """Draws M, one picture for each layer: the magnitude of its elements on a logarithmic scale.
 
     Args:
         matrices: `{layer: M}` with arrays of `(n, n)`.
@@ -94,7 +94,7 @@ def decorrelation_matrices(
 
 
 class _Image:
-    """A matrix of any size as at most `most` pixels a side: of more, the largest of each cell."""
+    """Draws a matrix as at most `most` pixels a side: of a larger one, the maximum of each cell."""
 
     most = 400
 

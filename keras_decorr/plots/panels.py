@@ -1,4 +1,4 @@
-"""A figure of several panels, one for each experiment, with error bars."""
+"""Draws a figure of several panels, one for each experiment, with error bars."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ def panels(
     styles: Mapping[str, dict[str, Any]] | None = None,
     seconds: bool = False,
 ) -> "Figure":
-    """Draw test accuracy against epochs, or against seconds of training, in rows and columns.
+    """Draws test accuracy against epochs, or against seconds of training, in rows and columns.
 
     Args:
         curves: `{(row, column): {label: (seconds_per_epoch, accuracies)}}`, the names of the rows and

@@ -1,4 +1,4 @@
-"""Accuracy against the forward rate and the decorrelation rate."""
+"""Draws accuracy against the forward rate and the decorrelation rate."""
 
 import itertools
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def rate_heat_map(
     label: str = "accuracy",
     marked: tuple[float, float] | None = None,
 ) -> "Figure":
-    """Draw the best accuracy of every pair of rates, on logarithmic axes.
+    """Draws the best accuracy of every pair of rates, on logarithmic axes.
 
     A decorrelation rate of 0, the control, has a column of its own. The accuracy stands in every cell,
     so that the map reads in black and white, too. The best pair has a thick frame; pairs that only
@@ -71,7 +71,7 @@ def rate_heat_map(
 
 
 class _Axis:
-    """The cells of a logarithmic axis: 0 first, if there is one, then the rates in ascending order."""
+    """Lays out the cells of a logarithmic axis: 0 first, then the rates in ascending order."""
 
     def __init__(self, rates: np.ndarray) -> None:
         positive = np.unique(rates[rates > 0])
@@ -92,7 +92,7 @@ class _Axis:
             self.spans.insert(0, (start, start + 2 * half))
 
     def cells_of(self, rates: np.ndarray) -> np.ndarray:
-        """The index of the cell of each rate."""
+        """Returns the index of the cell of each rate."""
         if not len(self.rates):
             return np.zeros(len(rates), int)
         with np.errstate(divide="ignore"):
@@ -101,19 +101,19 @@ class _Axis:
 
     @property
     def centres(self) -> list[float]:
-        """Where the ticks go."""
+        """Returns the positions of the ticks."""
         return [(low + high) / 2 for low, high in self.spans]
 
     @property
     def labels(self) -> list[str]:
-        """What stands at the ticks."""
+        """Returns the labels of the ticks."""
         return ["0"] * self.zero + [f"{rate:.2g}" for rate in self.rates]
 
 
 def _best(
     rows: np.ndarray, columns: np.ndarray, accuracy: np.ndarray
 ) -> dict[tuple[int, int], float]:
-    """`{(row, column): best accuracy}`; NaN where all trials failed."""
+    """Returns `{(row, column): best accuracy}`, NaN where all trials failed."""
     best: dict = {}
     for place in zip(rows.tolist(), columns.tolist(), accuracy, strict=True):
         cell, value = place[:2], place[2]
@@ -170,7 +170,7 @@ def _draw(
 def _notes(
     rows: Any, columns: Any, best: dict[tuple[int, int], float], marked: tuple[float, float] | None
 ) -> dict[tuple[int, int], str]:
-    """`{(row, column): what stands in the cell below the accuracy}`."""
+    """Returns `{(row, column): text below the accuracy}`."""
     notes: dict = {}
     if any(np.isfinite(value) for value in best.values()):
         top = max(best, key=lambda cell: np.nan_to_num(best[cell], nan=-np.inf))

@@ -1,4 +1,4 @@
-"""Accuracy against the decorrelation rate."""
+"""Draws accuracy against the decorrelation rate."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ def rate_sensitivity(
     ylabel: str = "test accuracy",
     xlabel: str | None = None,
 ) -> "Figure":
-    """Draw accuracy against decorrelation rate, mean and standard deviation over seeds.
+    """Draws accuracy against decorrelation rate, mean and standard deviation over seeds.
 
     Args:
         accuracies: `{label: {rate: values}}` with the accuracy of every seed at each positive rate.

@@ -1,4 +1,4 @@
-"""The eigenvalues of the correlation of a layer's inputs, before and after M."""
+"""Draws the eigenvalues of the correlation of a layer's inputs, before and after M."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ def correlation_spectra(
     title: str = "",
     columns: int = 3,
 ) -> "Figure":
-    """Draw eigenvalues from the largest to the smallest, relative to their mean, one panel a layer.
+    """Draws eigenvalues from the largest to the smallest, relative to their mean, one panel a layer.
 
     White inputs have a flat line at 1.
 

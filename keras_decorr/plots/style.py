@@ -1,4 +1,4 @@
-"""What the plots share. Every curve and bar is told apart without colour, too."""
+"""Styles and helpers that the plots share. Curves and bars differ without colour, too."""
 
 import functools
 import io
@@ -29,7 +29,7 @@ DPI = 120
 def panels(
     count: int, columns: int, size: tuple[float, float], **kwargs: Any
 ) -> tuple["Figure", list[Any]]:
-    """A figure with a grid of axes, those that are too many taken away.
+    """Makes a figure with a grid of `count` axes.
 
     Args:
         count: Number of axes.
@@ -50,7 +50,7 @@ def panels(
 
 
 def empty_figure(size: tuple[float, float]) -> "Figure":
-    """A figure of `(width, height)` inches that no window waits for.
+    """Makes a figure of `(width, height)` inches without a window.
 
     It asks for Matplotlib: plots make their figure before they import anything of it.
 
@@ -68,7 +68,7 @@ def _figure_class() -> Any:
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):
-        """A figure that a notebook shows, even one that has never imported pyplot."""
+        """Shows itself in a notebook, even one that has not imported pyplot."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -83,7 +83,7 @@ def _figure_class() -> Any:
 
 
 def finish(figure: "Figure", path: FilePath | None, title: str) -> "Figure":
-    """Give a figure its title, save it if there is a path, and return it."""
+    """Gives a figure its title, saves it if there is a path, and returns it."""
     if title:
         figure.suptitle(title)
     if path is not None:
@@ -92,7 +92,7 @@ def finish(figure: "Figure", path: FilePath | None, title: str) -> "Figure":
 
 
 def curve_style(i: int) -> dict[str, Any]:
-    """Arguments of Matplotlib's `Line2D` for the curve of number `i` of a figure."""
+    """Returns arguments of Matplotlib's `Line2D` for curve number `i` of a figure."""
     return {
         "color": COLORS[i % len(COLORS)],
         "marker": MARKERS[i % len(MARKERS)],
@@ -102,14 +102,14 @@ def curve_style(i: int) -> dict[str, Any]:
 
 
 def mean_and_spread(values: Any) -> tuple[Any, Any]:
-    """`(mean, standard deviation of the sample)` over the first axis; 0 for a sample of one."""
+    """Computes mean and standard deviation of the sample over the first axis; 0 for one value."""
     values = np.asarray(values, "float64")
     mean = values.mean(0)
     return mean, values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
 
 
 def check_entries(owner: str, name: str, entries: Any) -> Any:
-    """Raise unless there is something to draw.
+    """Raises an error unless there is something to draw.
 
     Raises:
         ValueError: If `entries` is no dictionary, or empty.

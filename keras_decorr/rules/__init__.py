@@ -1,4 +1,4 @@
-"""Learning rules: how a model's weights follow the loss."""
+"""Learning rules: how the updates of the weights are computed from the loss."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ RULES: dict[str, type[LearningRule]] = {
 
 
 def get(identifier: LearningRule | str | dict[str, Any]) -> LearningRule:
-    """A learning rule from its name, its configuration or itself.
+    """Returns a learning rule for a name, a configuration or a rule.
 
     Raises:
         ValueError: If the identifier is none of these.

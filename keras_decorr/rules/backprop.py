@@ -1,4 +1,4 @@
-"""Backpropagation: the gradient of the loss."""
+"""Backpropagation: updates along the gradient of the loss."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from keras_decorr.typing import Tensor, Tensors
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class Backprop(LearningRule):
-    """The gradient of the loss itself. It decorrelates as every rule does, through its layers.
+    """Uses the gradient of the loss itself. Layers decorrelate as with every rule.
 
     Example:
 

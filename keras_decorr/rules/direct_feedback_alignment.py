@@ -1,4 +1,4 @@
-"""Direct feedback alignment: the output error goes straight to every hidden layer.
+"""Direct feedback alignment: sends the output error straight to every hidden layer.
 
 A. Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", arXiv 1609.01596
 (2016).
@@ -24,7 +24,7 @@ from keras_decorr.typing import Tensor, Tensors
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class DirectFeedbackAlignment(LearningRule):
-    """The output error `e` reaches the inputs `x` of every linear map as `dx = e B^T`.
+    """Sends the output error `e` to the inputs `x` of every linear map: `dx = e B^T`.
 
     `e = dL/da` at the pre-activation `a` of the output, and each linear map but the first has a `B` of
     its own. So what lies between two linear maps (activation, pooling, flattening, normalisation,
@@ -137,7 +137,7 @@ class _DirectWiring(Wiring):
         self.made[id(layer)] = a
 
     def with_error(self, i: int, chain: list[Any] | None, value: Any) -> Tensor:
-        """The output `i`, made again so that its error reaches all that was received."""
+        """Recomputes output `i` so that its error reaches all inputs that were received."""
         layers = [layer for layer, _ in self.received]
         xs = [x for _, x in self.received]
 

@@ -1,4 +1,4 @@
-"""What the rules with feedback weights share: how these are drawn."""
+"""Draws the feedback weights of the rules that have them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,7 +32,7 @@ class FeedbackWeights:
         self.seed = check_seed(owner, seed)
 
     def initializers(self) -> Iterator[Callable[..., Tensor]]:
-        """Initializers without end, one for each variable."""
+        """Yields initializers without end, one for each variable."""
         seed = drawn_seed(self.seed)
         while True:
             yield self._seeded(seed)
@@ -45,7 +45,7 @@ class FeedbackWeights:
         return lambda shape, dtype=None: self.scale * initializer(shape, dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as plain Python objects."""
+        """Returns the arguments as plain Python objects."""
         return {
             "feedback_initializer": keras.initializers.serialize(self.initializer),
             "feedback_scale": self.scale,

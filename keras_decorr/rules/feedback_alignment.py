@@ -1,4 +1,4 @@
-"""Feedback alignment: the error travels back through fixed random weights.
+"""Feedback alignment: sends the error back through fixed random weights.
 
 T. P. Lillicrap, D. Cownden, D. B. Tweed, C. J. Akerman, "Random synaptic feedback weights support error
 backpropagation for deep learning", Nature Communications 7, 13276 (2016).
@@ -23,7 +23,7 @@ KINDS = ("fixed", "sign_concordant", "kolen_pollack")
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class FeedbackAlignment(LearningRule):
-    """Backpropagation with feedback weights `B` in place of the transposed weights `W`.
+    """Backpropagates errors with feedback weights `B` in place of the transposed weights `W`.
 
     For `a = u W + b` with the gradient `d = dL/da`: `dW = u^T d` and `db = sum d` as ever, but
     `du = d B^T`. Everything else of the chain (activations, M, pooling, normalisation) keeps its own

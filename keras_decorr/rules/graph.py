@@ -1,4 +1,4 @@
-"""The linear maps of a model, and the layers around them, as the rules see them."""
+"""Finds the linear maps of a model and checks the layers around them."""
 
 import math
 from typing import Any
@@ -25,12 +25,12 @@ _LOCAL = (
 
 
 def linear_maps(model: keras.Model) -> list[DecorLayer]:
-    """The layers of a model with a linear map that a rule can serve, those inside others included."""
+    """Returns the layers with a linear map that a rule can train, those inside others included."""
     return [x for x in model._flatten_layers(include_self=False) if isinstance(x, DecorLayer)]
 
 
 def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL) -> None:
-    """Refuse a model with weights that a rule cannot train.
+    """Raises an error if a model has weights that a rule cannot train.
 
     Args:
         model: The model, built or not.
@@ -67,14 +67,14 @@ def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL
 
 
 def functional(model: keras.Model) -> Any:
-    """The Functional model that a Functional or a built Sequential model is, or `None`."""
+    """Returns the Functional model of a Functional or built Sequential model, or `None`."""
     if isinstance(model, keras.Sequential):
         model = model._functional
     return model if isinstance(model, Functional) else None
 
 
 def first_maps(model: keras.Model) -> set[int]:
-    """The ids of linear maps that no trainable layer comes before: none needs their inputs' gradient.
+    """Returns the ids of linear maps with no trainable layer before them.
 
     Only of those it can be told that stand in the graph of a Functional or Sequential model.
     """
@@ -100,7 +100,7 @@ def first_maps(model: keras.Model) -> set[int]:
 
 
 def widest_map(model: keras.Model) -> int | None:
-    """The most outputs a sample that a linear map of a model has, or `None` if that is not known."""
+    """Returns the outputs per sample of the widest linear map, or `None` if they are not known."""
     shapes = [
         tensor.shape[1:]
         for layer in linear_maps(model)
@@ -113,7 +113,7 @@ def widest_map(model: keras.Model) -> int | None:
 
 
 def output_chain(output: Any) -> list[Any] | None:
-    """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
+    """Returns the linear map that made an output and the layers after it, or `None`."""
     after: list = []
     operation = output._keras_history.operation
     while not isinstance(operation, DecorLayer):
@@ -128,7 +128,7 @@ def output_chain(output: Any) -> list[Any] | None:
 
 
 def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
-    """Refuse layers whose second forward pass of a step differs from the first.
+    """Raises an error for layers whose second forward pass in a step differs from the first.
 
     Raises:
         ValueError: Names the first such layer and what to do.
@@ -146,7 +146,7 @@ def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
 
 
 def _draws(layer: Any) -> bool:
-    """Whether a layer draws at random: a recurrent cell has a generator even without dropout."""
+    """Returns whether a layer draws at random; a recurrent cell has a generator without dropout, too."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
     return bool(layer._seed_generators) and (not rates or any(rates))

@@ -1,4 +1,4 @@
-"""What a learning rule decides: the scalar whose gradient trains the model."""
+"""Base class of learning rules: each defines the scalar whose gradient trains the model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class LearningRule(ABC):
     The training step differentiates one scalar. A rule says which: the loss itself for
     backpropagation, or another scalar whose gradient is the rule's update. Its wiring is in force
     during the step, and changes what the linear maps of the model do in the forward or the backward
-    pass. The rule may run further forward passes; they see the same M, as M moves once, after the
+    pass. The rule may run further forward passes; they see the same M, as M is updated once, after the
     rule, from the samples of the first (clean) pass.
 
     A rule holds its arguments only; what it keeps for a model (feedback matrices, the state of its
@@ -36,18 +36,18 @@ class LearningRule(ABC):
     """
 
     def check(self, model: keras.Model) -> None:  # noqa: B027 - most rules serve some models only, but not all
-        """Refuse a compiled model that the rule cannot serve.
+        """Raises an error for a compiled model that the rule cannot train.
 
         Raises:
             ValueError: Names the layer and what to do.
         """
 
     def build(self, model: keras.Model) -> RuleState | None:
-        """Make what the rule keeps for a built model: a `RuleState`, or `None`."""
+        """Creates the variables of the rule for a built model: a `RuleState`, or `None`."""
         return None
 
     def wires(self, model: keras.Model) -> Wiring:
-        """The `Wiring` for the clean forward pass and the backward pass of one step."""
+        """Returns the `Wiring` for the clean forward pass and the backward pass of one step."""
         return Wiring()
 
     @abstractmethod
@@ -60,7 +60,7 @@ class LearningRule(ABC):
         y_pred: Tensors,
         sample_weight: Tensors,
     ) -> Tensor:
-        """The scalar to differentiate. Its value is the loss that the logs show.
+        """Computes the scalar to differentiate. Its value is the loss in the logs.
 
         Args:
             model: The model in training.
@@ -73,10 +73,10 @@ class LearningRule(ABC):
         """
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as plain Python objects."""
+        """Returns the arguments as plain Python objects."""
         return {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A rule from `get_config`'s dictionary."""
+        """Makes a rule from `get_config`'s dictionary."""
         return cls(**config)

@@ -1,4 +1,4 @@
-"""Node perturbation: learning from what noise does to the loss, without a backward pass.
+"""Node perturbation: estimates the gradient from the effect of noise on the loss.
 
 S. Dalm, M. van Gerven, N. Ahmad, "Effective Learning with Node Perturbation in Multi-Layer Neural
 Networks", arXiv 2310.00965 (2023); decorrelated in N. Ahmad, arXiv 2407.10780 (2024).
@@ -31,7 +31,7 @@ ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class NodePerturbation(LearningRule):
-    """Adds noise to the pre-activations `a` of every linear map and keeps what lowered the loss.
+    """Adds noise to the pre-activations `a` of every linear map and learns from the change of the loss.
 
     With noise `xi ~ N(0, sigma^2)` and the loss `L` of a sample, its estimate of `dL/da` is
 
@@ -133,7 +133,7 @@ class NodePerturbation(LearningRule):
         return loss + estimate + local - ops.stop_gradient(local)
 
     def sigma_of(self, model: keras.Model) -> float:
-        """The standard deviation of the noise for a model."""
+        """Returns the standard deviation of the noise for a model."""
         half = any("16" in layer.compute_dtype for layer in graph.linear_maps(model))
         return self.sigma or (SIGMA_IN_HALF_PRECISION if half else SIGMA)
 
@@ -145,7 +145,7 @@ class NodePerturbation(LearningRule):
         before: Tensor,
         loss_with: Callable[["NoisyWiring"], Tensor],
     ) -> Tensor:
-        """A scalar 0 whose gradient with respect to the clean pre-activations is the estimate."""
+        """Returns a scalar 0 whose gradient by the clean pre-activations is the estimate."""
         if self.estimator == "directional_derivative":
             _, slope = derivative(lambda size: loss_with(NoisyWiring(clean, noise, size)))
             changes, factor = noise.drawn, slope
@@ -210,11 +210,11 @@ class NoisyWiring(Wiring):
 
 
 def per_row(factor: Tensor, a: Tensor) -> Tensor:
-    """`(batch,)` factors, to multiply a tensor `(batch, ...)` like `a` by."""
+    """Reshapes factors `(batch,)` to multiply a tensor `(batch, ...)` like `a` by."""
     return ops.reshape(factor, (-1, *[1] * (len(a.shape) - 1)))
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """`(batch,)`: inner products of two tensors, sample by sample, in float32."""
+    """Computes the inner products of two tensors for each sample, `(batch,)`, in float32."""
     product = ops.cast(a, "float32") * ops.cast(b, "float32")
     return ops.sum(product, axis=tuple(range(1, len(a.shape))))

@@ -1,4 +1,4 @@
-"""The noise of node perturbation: slices of one table of normal numbers.
+"""Draws the noise of node perturbation as slices of one table of normal numbers.
 
 Drawing a normal number for every pre-activation would cost as much as the forward pass. So, as in T.
 Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", arXiv
@@ -29,7 +29,7 @@ _LAYER, _SAMPLE, _REPLICA = 1_000_003, 100_003, 10_007
 
 
 class NoiseState(RuleState):
-    """A seed, the number of steps taken, and the table that the seed gives.
+    """Holds a seed, the number of steps taken, and the table drawn from the seed.
 
     Args:
         seed: Integer, or `None` for one from Keras's global seed.
@@ -56,7 +56,7 @@ class NoiseState(RuleState):
         )
 
     def next_seed(self) -> Tensor:
-        """`(2,)` int32: the seed of this step."""
+        """Returns the seed of this step, `(2,)` int32, and counts the step."""
         seed = ops.convert_to_tensor(self.seed_and_step) + 0
         self.seed_and_step.assign(seed + ops.convert_to_tensor([0, 1], "int32"))
         return seed
@@ -77,7 +77,7 @@ def _table(seed: int, size: int) -> np.ndarray:
 
 
 class Noise:
-    """Standard normal noise for every pre-activation in one noisy pass.
+    """Draws standard normal noise for every pre-activation in one noisy pass.
 
     Args:
         state: A `NoiseState`.
@@ -91,7 +91,7 @@ class Noise:
         self.drawn: list[Tensor] = []
 
     def of(self, call: int, a: Tensor) -> Any:
-        """The noise on the pre-activation `a`, the `call`-th of the pass."""
+        """Returns the noise for the pre-activation `a`, number `call` of the pass."""
         if call == len(self.drawn):
             shape = ops.shape(a)
             noise = self._slice(self._start(call), math.prod(shape))
@@ -119,7 +119,7 @@ class Noise:
 
 
 class _Seed(keras.random.SeedGenerator):
-    """A seed that is at hand: it does not move, and holds no variable."""
+    """Gives a fixed seed and holds no variable."""
 
     def __init__(self, seed: Tensor) -> None:
         self._value = seed

@@ -1,4 +1,4 @@
-"""The compiled loss, sample by sample."""
+"""Computes the compiled loss for each sample."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 
 
 def check_loss(model: keras.Model, rule: str) -> None:
-    """Refuse a compiled loss that has no value for each sample.
+    """Raises an error for a compiled loss that has no value for each sample.
 
     Raises:
         ValueError: Names the loss.
@@ -71,7 +71,7 @@ def _scalar(loss: Any, shape: Any, rule: str) -> ValueError:
 def contributions(
     model: keras.Model, y: Tensors, y_pred: Tensors, sample_weight: Tensors, rule: str
 ) -> Tensor:
-    """What each sample adds to the compiled loss: `(batch,)`, float32; their sum is the loss.
+    """Computes what each sample adds to the compiled loss: `(batch,)`, float32; their sum is the loss.
 
     Args:
         model: A compiled model whose loss was computed before.

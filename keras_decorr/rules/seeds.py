@@ -1,4 +1,4 @@
-"""The seeds of what a rule draws."""
+"""Checks and draws the seeds of learning rules."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 
 def check_seed(owner: str, seed: Any) -> int | None:
-    """Return `seed` if it is an integer or `None`.
+    """Returns `seed` if it is an integer or `None`.
 
     Raises:
         ValueError: If it is not; the message names the argument.
@@ -20,7 +20,7 @@ def check_seed(owner: str, seed: Any) -> int | None:
 
 
 def drawn_seed(seed: Any) -> int:
-    """The seed as an integer; one from Keras's global seed if it is `None`."""
+    """Returns the seed as an integer; one drawn from Keras's global seed if it is `None`."""
     if seed is None:
         seed = keras.random.randint((), 0, 2**30)
     return int(ops.convert_to_numpy(seed))

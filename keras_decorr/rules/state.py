@@ -1,4 +1,4 @@
-"""What a rule keeps for one model: saved, restored and traced with it."""
+"""Holds the variables of a learning rule for one model."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 
 class RuleState(keras.layers.Layer):
-    """Variables of a learning rule.
+    """Holds variables of a learning rule, saved with the model.
 
     A layer, since that is what Keras saves; it is none of the model's layers and is never called.
     """
@@ -19,7 +19,7 @@ class RuleState(keras.layers.Layer):
     def add(
         self, layer: Any, key: Any, shape: Any, initializer: Any, trainable: bool = False
     ) -> None:
-        """Add a float32 variable for a layer of the model."""
+        """Adds a float32 variable for a layer of the model."""
         self._of_layer[id(layer), key] = self.add_weight(
             name=f"{layer.path}/{key}".replace("/", "_"),
             shape=shape,
@@ -30,7 +30,7 @@ class RuleState(keras.layers.Layer):
         )
 
     def of(self, layer: Any, key: Any = "feedback") -> Any:
-        """The variable of a layer, or `None`."""
+        """Returns the variable of a layer, or `None`."""
         return self._of_layer.get((id(layer), key))
 
     def load_own_variables(self, store: Any) -> None:

@@ -1,4 +1,4 @@
-"""Feedback alignment in a TensorFlow training loop of one's own.
+"""Provides feedback alignment for custom TensorFlow training loops.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016).
@@ -14,7 +14,7 @@ from keras_decorr.typing import Tensors
 
 
 class FeedbackAlignmentTape(Tape):
-    """A `tf.GradientTape` whose gradients are those of feedback alignment.
+    """Records operations and computes the gradients of feedback alignment.
 
     In the block the linear maps of `DecorDense`, `DecorConv2D` and the like send errors back through
     fixed random weights instead of their own; all else is differentiated as ever. At the end of the
@@ -71,7 +71,7 @@ class FeedbackAlignmentTape(Tape):
         output_gradients: Tensors = None,
         unconnected_gradients: str = "none",
     ) -> Tensors:
-        """The updates of feedback alignment, as `tf.GradientTape.gradient` gives the gradients.
+        """Computes the updates of feedback alignment, as `tf.GradientTape.gradient` does gradients.
 
         Args:
             target: The loss, or a structure of tensors.

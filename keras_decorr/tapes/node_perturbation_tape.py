@@ -1,4 +1,4 @@
-"""Node perturbation in a TensorFlow training loop of one's own.
+"""Provides node perturbation for custom TensorFlow training loops.
 
 S. Dalm, M. van Gerven, N. Ahmad, "Effective Learning with Node Perturbation in Multi-Layer Neural
 Networks", arXiv 2310.00965 (2023).
@@ -20,7 +20,7 @@ from keras_decorr.typing import Tensor, Tensors
 
 
 class NodePerturbationTape(Tape):
-    """A tape, used as `tf.GradientTape`, whose gradients are node perturbation's estimates.
+    """Records operations and computes node perturbation's estimates of the gradients.
 
     The loss must have a value for every sample (`reduction=None`), as every sample has noise of its
     own. `gradient` estimates the gradient of its mean. What the loss depends on past the linear maps,
@@ -123,7 +123,7 @@ class NodePerturbationTape(Tape):
     def gradient(
         self, loss: Tensor, sources: Tensors, unconnected_gradients: str = "none"
     ) -> Tensors:
-        """The estimate of the gradient of the mean loss.
+        """Computes the estimate of the gradient of the mean loss.
 
         Args:
             loss: `(batch, ...)` tensor, of the tiled batch if there is one, made in the block.

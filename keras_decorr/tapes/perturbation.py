@@ -1,4 +1,4 @@
-"""The noise in a block of `NodePerturbationTape`, and what it says about the gradient."""
+"""Adds the noise of `NodePerturbationTape` and estimates the gradient from it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -62,7 +62,7 @@ class Perturbation(Wiring):
         return self._a[-1]
 
     def estimates(self, parts: Sequence[Tensor], rule: NodePerturbation) -> list[Tensor]:
-        """The estimated gradient of the loss with respect to each recorded pre-activation.
+        """Estimates the gradient of the loss with respect to each recorded pre-activation.
 
         Args:
             parts: `(batch,)` float32 contributions of the samples to the loss, for each block; for the
@@ -97,7 +97,7 @@ class Perturbation(Wiring):
         ]
 
     def _on_clean(self, estimate: Tensor, a: Tensor) -> Tensor:
-        """The estimate at the first block of `a`, and zeros at the others."""
+        """Returns the estimate for the first block of `a`, and zeros for the others."""
         first, *rest = self._parts(a)
         estimate = ops.reshape(ops.cast(estimate, a.dtype), ops.shape(first))
         return self._joined([estimate, *(ops.zeros_like(part) for part in rest)])

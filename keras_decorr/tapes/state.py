@@ -1,4 +1,4 @@
-"""What a tape keeps for a model: made once, saved with it, the same for every later tape."""
+"""Holds the variables of a tape: created once, saved with the model, shared by its tapes."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -10,7 +10,7 @@ from keras_decorr.training.step import DecorrelationStep
 
 
 def own_rule(model: keras.Model, kind: type[LearningRule]) -> Any:
-    """The learning rule of a `keras_decorr` model if it is of this kind, or `None`."""
+    """Returns the learning rule of a `keras_decorr` model if it is of this kind, or `None`."""
     rule = model.learning_rule if isinstance(model, DecorrelationStep) else None
     return rule if isinstance(rule, kind) else None
 
@@ -21,7 +21,7 @@ def state_for(
     make: Callable[[], Any],
     options: Collection[str],
 ) -> Any:
-    """The `RuleState` of a model for a rule.
+    """Returns the `RuleState` of a model for a rule.
 
     That of the model itself where it is compiled with such a rule. Else one that the first tape makes
     and the model holds as an attribute past Keras's tracking, as `DecorrelationStep` holds its own: it

@@ -1,4 +1,4 @@
-"""What the tapes have in common: a gradient tape, the wiring of a rule, one decorrelation step."""
+"""Base class of the tapes: a gradient tape, the wiring of a rule, one update of M."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from keras_decorr.typing import Tensors
 
 
 class Tape:
-    """Records the forward passes of one training step in TensorFlow, and moves M at its end.
+    """Records the forward passes of one training step in TensorFlow and updates M at its end.
 
     A subclass names its `kind` of rule and gives `_state` and `_wiring`.
 
@@ -97,15 +97,15 @@ class Tape:
             layer.update(sample)
 
     def watch(self, tensor: Tensors) -> None:
-        """As in `tf.GradientTape`."""
+        """Watches a tensor, as in `tf.GradientTape`."""
         self._tape.watch(_values(tensor))
 
     def stop_recording(self) -> Any:
-        """As in `tf.GradientTape`."""
+        """Stops recording for a block, as in `tf.GradientTape`."""
         return self._tape.stop_recording()
 
     def watched_variables(self) -> Sequence[Any]:
-        """As in `tf.GradientTape`."""
+        """Returns the watched variables, as in `tf.GradientTape`."""
         return list(self._tape.watched_variables())
 
     def _gradient(
@@ -126,5 +126,5 @@ class Tape:
 
 
 def _values(tree: Tensors) -> Tensors:
-    """The tensors and TensorFlow variables in a structure of Keras variables and tensors."""
+    """Replaces the Keras variables of a structure by TensorFlow variables."""
     return keras.tree.map_structure(lambda x: x.value if isinstance(x, keras.Variable) else x, tree)

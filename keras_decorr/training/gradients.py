@@ -1,4 +1,4 @@
-"""The update that a learning rule would make, without making it."""
+"""Computes the update of a learning rule without making it."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +19,7 @@ def gradients(
     learning_rule: rules.LearningRule | str | None = None,
     sample_weight: Tensors = None,
 ) -> list[np.ndarray]:
-    """The gradients that a training step would hand to the optimizer. Nothing moves.
+    """Computes the gradients that a training step would pass to the optimizer; changes nothing.
 
     Args:
         model: A compiled and built `keras_decorr.Model` or `Sequential`.

@@ -1,4 +1,4 @@
-"""Tiny ImageNet: Y. Le and X. Yang, "Tiny ImageNet Visual Recognition Challenge" (2015).
+"""Builds Tiny ImageNet: Y. Le and X. Yang, "Tiny ImageNet Visual Recognition Challenge" (2015).
 
 tensorflow-datasets has no builder of it. The name of this file and of its class, and the files beside
 it, are as tensorflow-datasets wants them. Nothing of the package loads it but `datasets.load`.
@@ -14,7 +14,7 @@ ARCHIVE = "tiny-imagenet-200.zip"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Builder of Tiny ImageNet from its archive, downloaded or put in `manual_dir`.
+    """Builds Tiny ImageNet from its archive, downloaded or put in `manual_dir`.
 
     The test images of the archive have no labels and are left out. The classes are those that the
     archive lists, so that a part of it in the same layout can be read, too.
@@ -55,7 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def _given(dl_manager: Any) -> Any:
-    """The archive in `manual_dir`, or `None`."""
+    """Returns the archive in `manual_dir`, or `None`."""
     try:
         archive = dl_manager.manual_dir / ARCHIVE
     except AssertionError:  # the folder is not there, or empty
