@@ -75,8 +75,8 @@ def decorrelation_state(
 ) -> list[DecorrelationState]:
     """Measures the correlation of the inputs of every layer before and after M, and M itself.
 
-    The model runs on `x` as in training, but nothing is changed. With few rows everything looks correlated:
-    give at least as many samples as the widest dense layer has features, if you want the figures of one
+    The model runs on `x` as in training, but nothing is changed. With few rows everything looks
+    correlated: give at least as many samples as the widest dense layer has features, if you want the figures of one
     net by themselves; to compare nets or epochs, any fixed batch will do.
 
     The features of a grouped or depthwise convolution meet in their own part only: energy and whiteness

@@ -146,7 +146,7 @@ def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
 
 
 def _draws(layer: Any) -> bool:
-    """Returns whether a layer draws at random; a recurrent cell has a generator without dropout, too."""
+    """Returns whether a layer draws at random. A recurrent cell always has a seed generator."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
     return bool(layer._seed_generators) and (not rates or any(rates))
