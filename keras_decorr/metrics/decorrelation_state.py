@@ -76,8 +76,8 @@ def decorrelation_state(
     """Measures the correlation of the inputs of every layer before and after M, and M itself.
 
     The model runs on `x` as in training, but nothing is changed. With few rows everything looks
-    correlated: give at least as many samples as the widest dense layer has features, if you want the figures of one
-    net by themselves; to compare nets or epochs, any fixed batch will do.
+    correlated: give at least as many samples as the widest dense layer has features, if you want the
+    figures of one net by themselves; to compare nets or epochs, any fixed batch will do.
 
     The features of a grouped or depthwise convolution meet in their own part only: energy and whiteness
     are then means over the parts, the condition is that of the worst part, and ranks are summed.
