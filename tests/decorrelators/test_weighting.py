@@ -1,4 +1,4 @@
-"""Statistics are weighted by counts: any split of rows over calls and masks gives what one batch gives."""
+"""Statistics are weighted by counts: any split of rows over calls and masks gives the same."""
 
 import keras
 import numpy as np

@@ -10,7 +10,7 @@ pytest.importorskip("dill")  # tensorflow-datasets imports it in its testing mod
 import tensorflow_datasets as tfds
 
 from keras_decorr.datasets.tiny_imagenet.tiny_imagenet_dataset_builder import Builder
-from tests.datasets.test_tiny_imagenet import write_archive
+from tests.datasets.tiny_imagenet.test_tiny_imagenet_dataset_builder import write_archive
 
 
 @pytest.fixture(scope="class")

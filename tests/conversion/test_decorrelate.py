@@ -4,7 +4,6 @@ import keras
 import pytest
 from keras import layers
 
-import keras_decorr
 from keras_decorr import decorrelate, fold
 from keras_decorr.decorrelators import NormPreserving
 
@@ -14,14 +13,6 @@ def model():
     return keras.Sequential(
         [keras.Input((6,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")]
     )
-
-
-@pytest.mark.parametrize("convert", [decorrelate, fold])
-def test_it_must_be_a_model_that_is_built(convert):
-    with pytest.raises(TypeError, match=r"`model` of \w+ must be a keras.Model. Received: <Dense"):
-        convert(layers.Dense(3))
-    with pytest.raises(ValueError, match=r"Give a Sequential a keras.Input.*not built"):
-        convert(keras.Sequential([layers.Dense(3)]))
 
 
 def test_a_decorrelating_model_is_not_decorrelated_again(model):
@@ -80,15 +71,6 @@ def test_a_rank_above_the_features_is_an_error_with_the_layer_named(model):
         decorrelate(model, NormPreserving(structure="low_rank", rank=5))
     new = decorrelate(model, NormPreserving(structure="low_rank", rank=5), exclude="b")
     assert [row.path for row in new.conversion_report.converted] == ["a"]
-
-
-def test_layers_without_a_decorrelator_fold_too():
-    model = keras.Sequential(
-        [keras.Input((6,)), keras_decorr.layers.DecorDense(4, decorrelator=None)]
-    )
-    assert type(fold(model).layers[0]) is layers.Dense
-    with pytest.raises(ValueError, match="nothing to convert"):
-        decorrelate(model)
 
 
 def test_a_layer_that_cannot_be_copied_is_named(model):
