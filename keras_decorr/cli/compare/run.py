@@ -82,7 +82,7 @@ def build(config, run, images):
         rate = config.usual_rate(run.net) if rate is None else rate
         decorrelator = config.new_decorrelator(run.variant, rate)
     chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
-    model = new_net(config, images, decorrelator, run.rule, **chosen)
+    model = config.make_net(images, decorrelator, run.rule, **chosen)
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -90,29 +90,6 @@ def build(config, run, images):
         **({"learning_rule": run.rule} if run.rule != "backprop" else {}),
     )
     return model
-
-
-def new_net(config, images, decorrelator, rule, **chosen):
-    """The net of a configuration for its images, not compiled.
-
-    Args:
-        config: A `Config`, or what has the same of a net.
-        images: The `Images`.
-        decorrelator: A `Decorrelator`, or `None`.
-        rule: Name of the learning rule.
-        **chosen: Further arguments of the net.
-    """
-    given = {"width": config.width, "kernel_initializer": config.kernel_initializer}
-    return config.kind.build(
-        images.input_shape,
-        images.classes,
-        decorrelator=decorrelator,
-        classifier_activation=None,
-        # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
-        for_any_rule=rule != "backprop",
-        **{name: value for name, value in given.items() if value is not None},
-        **chosen,
-    )
 
 
 def _top_5(images):

@@ -6,7 +6,8 @@ import typer
 
 from keras_decorr import datasets
 from keras_decorr.cli import options
-from keras_decorr.cli.shared import console, errors_in_a_line, one_of, use_backend
+from keras_decorr.cli.allowed import one_of
+from keras_decorr.cli.shared import console, errors_in_a_line, use_backend
 from keras_decorr.extras import check_installed
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
+from keras_decorr.cli.compare.folder import checked_folder
 from keras_decorr.cli.compare.run import TABLE, read
 from keras_decorr.cli.folders.folder import (
     check_versions,
-    checked_folder,
     versions,
     write_text,
 )

@@ -6,7 +6,6 @@ import time
 import keras
 import numpy as np
 
-from keras_decorr.cli.compare.run import new_net
 from keras_decorr.tuning.hyper_model import DecorHyperModel
 
 
@@ -72,7 +71,7 @@ class ImagesHyperModel(DecorHyperModel):
         )
 
     def _net(self, decorrelator, learning_rule):
-        return new_net(self.config, self.images, decorrelator, learning_rule)
+        return self.config.make_net(self.images, decorrelator, learning_rule)
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Train a trial's model on the training part, and validate it on the rest."""

@@ -15,6 +15,7 @@ from keras_decorr.cli.folders.folder import (
     writable_folder,
     write_json,
 )
+from keras_decorr.cli.net_config import upgraded
 from keras_decorr.cli.tune import distributed, report
 from keras_decorr.cli.tune.on_images import ImagesHyperModel, held_out
 from keras_decorr.tuning.tuners import make_tuner
@@ -122,6 +123,7 @@ def _described(path, config):
             theirs = json.loads(path.read_text())
             if "tuner" not in theirs["config"] or "keras" not in theirs["versions"]:  # a comparison
                 raise KeyError("tuner")
+            theirs["config"] = upgraded(theirs["config"])
             changed = _differences(mine, theirs)
         if changed:
             raise ValueError(
