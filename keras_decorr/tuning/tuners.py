@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras_tuner
 
-from keras_decorr.cli.folders.disk import check_room
+from keras_decorr.files import check_room
 from keras_decorr.tuning import oracles
 
 ORACLES = {

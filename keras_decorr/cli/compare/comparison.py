@@ -5,10 +5,10 @@ from pathlib import Path
 
 from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.figure import draw
-from keras_decorr.cli.compare.folder import checked_folder
+from keras_decorr.cli.compare.folder import check_folder
 from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_images, train
-from keras_decorr.cli.folders.disk import full_disk_told
-from keras_decorr.cli.folders.folder import write_json
+from keras_decorr.cli.folders.disk import explain_full_disk
+from keras_decorr.files import write_json
 
 
 def compare(config, out, progress=None):
@@ -32,11 +32,11 @@ def compare(config, out, progress=None):
             done stays done.
         ValueError: If it holds a comparison with another configuration.
     """
-    out, description = Path(out), checked_folder(out, config)
+    out, description = Path(out), check_folder(out, config)
     images = load_images(config)
     write_json(*description)
     goes_on = "it goes on after the last whole epoch of the run in hand"
-    with progress or nullcontext(), full_disk_told(out, goes_on):
+    with progress or nullcontext(), explain_full_disk(out, goes_on):
 
         def trained(*of):
             run = Run.of(config, *of)

@@ -6,14 +6,14 @@ import platform
 
 import keras
 
-from keras_decorr.cli.folders.folder import held, versions, writable_folder
+from keras_decorr.cli.folders.folder import explain_other_content, versions, writable_folder
 from keras_decorr.cli.net_config import upgraded
 
 _MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
 _RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
 
 
-def checked_folder(out, config):
+def check_folder(out, config):
     """Make the results folder, or fail before any work. What it says of itself is not written yet.
 
     A comparison that is there may get more seeds and more structures of M.
@@ -31,7 +31,7 @@ def checked_folder(out, config):
     mine = json.loads(json.dumps(_description(config)))
     advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
     if path.exists():
-        with held("a comparison", advice):
+        with explain_other_content("a comparison", advice):
             theirs = json.loads(path.read_text())
             theirs["config"] = upgraded(theirs["config"])
             changed = _differences(mine, theirs)

@@ -2,7 +2,6 @@
 
 import csv
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.config import Net
-from keras_decorr.cli.folders.disk import check_room
-from keras_decorr.cli.folders.folder import written_whole
+from keras_decorr.files import atomic_write, check_room
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
@@ -155,7 +153,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
 
 
 def _save(model, checkpoint):
-    with written_whole(checkpoint, uuid.uuid4().hex) as partial:
+    with atomic_write(checkpoint) as partial:
         check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
 
@@ -173,7 +171,7 @@ def delete_checkpoints(folder):
 def save(model, path):
     """Save a model without the state of its optimizer, whole or not at all."""
     model.optimizer = None
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         model.save(partial)
 
 
@@ -198,7 +196,7 @@ def read(table):
 def write(table, rows):
     """Write a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
-    with written_whole(table) as partial, partial.open("w", newline="") as file:
+    with atomic_write(table) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

@@ -14,7 +14,7 @@ from keras import ops
 from keras_decorr import datasets, metrics
 from keras_decorr.analysis import natural_gradient_alignment
 from keras_decorr.cli.compare.run import MODEL, read
-from keras_decorr.cli.folders.folder import held
+from keras_decorr.cli.folders.folder import explain_other_content
 from keras_decorr.metrics.decorrelation_state import state_of
 from keras_decorr.training import decorrelation_layers
 
@@ -152,7 +152,7 @@ def find(path):
             f"`keras-decorr compare` writes them. Received: {str(path)!r}"
         )
     advice = f"Give the path of a .keras file in it. Received: {str(path)!r}"
-    with held("a comparison", advice):
+    with explain_other_content("a comparison", advice):
         config = dict(json.loads(described.read_text())["config"])
     models = {
         f.name: (f / MODEL if (f / MODEL).exists() else None, f / "epochs.csv") for f in folders

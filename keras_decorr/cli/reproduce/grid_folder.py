@@ -6,19 +6,16 @@ from pathlib import Path
 
 import keras
 
-from keras_decorr.cli.compare.folder import checked_folder
+from keras_decorr.cli.compare.folder import check_folder
 from keras_decorr.cli.compare.run import TABLE, read
-from keras_decorr.cli.folders.folder import (
-    check_versions,
-    versions,
-    write_text,
-)
+from keras_decorr.cli.folders.folder import check_versions, versions
 from keras_decorr.cli.reproduce.grid import panel_name
+from keras_decorr.files import write_text
 
 _ERROR = "error.txt"
 
 
-def checked_grid_folder(out, grid):
+def check_grid_folder(out, grid):
     """Make the folder of a grid, or fail before any work. What it says of itself is not written yet.
 
     Returns:
@@ -39,7 +36,7 @@ def checked_grid_folder(out, grid):
             f"The folder holds a comparison, not a grid. Choose another --out. "
             f"Received: --out {str(out)!r}"
         )
-    panels = [checked_folder(out / panel_name(config), config) for config in grid.panels]
+    panels = [check_folder(out / panel_name(config), config) for config in grid.panels]
     return [*panels, (path, mine)]
 
 

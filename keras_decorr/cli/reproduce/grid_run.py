@@ -8,11 +8,10 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.run import delete_checkpoints, load_images, train
-from keras_decorr.cli.folders.disk import full_disk_told, is_full
-from keras_decorr.cli.folders.folder import write_json
+from keras_decorr.cli.folders.disk import explain_full_disk, is_disk_full
 from keras_decorr.cli.folders.lock import Lock, delete_locks
 from keras_decorr.cli.reproduce.grid_folder import (
-    checked_grid_folder,
+    check_grid_folder,
     failure,
     finished,
     forget_failures,
@@ -20,6 +19,7 @@ from keras_decorr.cli.reproduce.grid_folder import (
 )
 from keras_decorr.cli.reproduce.report import write_report
 from keras_decorr.datasets.images import check_sizes
+from keras_decorr.files import write_json
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
 
@@ -49,7 +49,7 @@ def reproduce(grid, out, progress=None, retry=False):
         ValueError: If the folder holds something else, or the data sets have fewer images than the grid
             asks for.
     """
-    out, descriptions = Path(out), checked_grid_folder(out, grid)
+    out, descriptions = Path(out), check_grid_folder(out, grid)
     _prepare_data(grid, out)
     for description in descriptions:
         write_json(*description)
@@ -82,12 +82,12 @@ def _work(out, job, images, progress):
                 data = images.of(job.config)
                 if progress is not None:
                     callbacks.append(progress.of(job.run, job.config, data))
-                with full_disk_told(out, f"{job.folder} goes on after its last whole epoch"):
+                with explain_full_disk(out, f"{job.folder} goes on after its last whole epoch"):
                     train(job.config, job.run, data, folder.parent.parent, callbacks)
             except Exception as error:
                 if lock.lost:  # whatever it is that went wrong then: the run is another's
                     return False
-                if is_full(error):
+                if is_disk_full(error):
                     raise
                 record_failure(out, job, error)
             if progress is not None:

@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-import uuid
 from typing import NamedTuple
 
 from keras_decorr import plots
 from keras_decorr.cli.compare.figure import label, styles, words
 from keras_decorr.cli.compare.report import column, spread, summarise
-from keras_decorr.cli.folders.folder import write_text, written_whole
 from keras_decorr.cli.reproduce.claims import LEVEL, check_claims
 from keras_decorr.cli.reproduce.grid import curves
 from keras_decorr.cli.reproduce.grid_folder import collect
+from keras_decorr.files import atomic_write, write_text
 
 
 class Report(NamedTuple):
@@ -219,7 +218,7 @@ def _draw(out, grid, results):
         for config, nets in results.items()
     }
     for name, seconds in (("epochs", False), ("seconds", True)):
-        with written_whole(out / f"{name}.png", uuid.uuid4().hex) as partial:
+        with atomic_write(out / f"{name}.png") as partial:
             plots.panels(drawn, partial, grid.title, look, seconds=seconds)
 
 

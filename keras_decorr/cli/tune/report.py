@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from keras_decorr.cli.folders.folder import written_whole
+from keras_decorr.files import atomic_write
 
 _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
@@ -88,7 +88,7 @@ def write_csv(path, rows):
     """Write the trials to a CSV file, whole or not at all."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.append(names.pop(names.index("message")))
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

@@ -7,17 +7,17 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
-from keras_decorr.cli.folders.disk import full_disk_told
+from keras_decorr.cli.folders.disk import explain_full_disk
 from keras_decorr.cli.folders.folder import (
     check_versions,
-    held,
+    explain_other_content,
     versions,
     writable_folder,
-    write_json,
 )
 from keras_decorr.cli.net_config import upgraded
 from keras_decorr.cli.tune import distributed, report
 from keras_decorr.cli.tune.on_images import ImagesHyperModel, held_out
+from keras_decorr.files import write_json
 from keras_decorr.tuning.tuners import make_tuner
 
 _MAY_DIFFER = ("data_dir", "trials")
@@ -64,12 +64,12 @@ def search(config, out, display=None, workers=1):
 
     goes_on = "the trial that was running begins anew"
     if role == "worker":
-        with full_disk_told(out, goes_on), retracing_not_told():
+        with explain_full_disk(out, goes_on), without_retracing_warnings():
             tuner = made()
             tuner.watcher = _WorkersWatcher(tuner, hyper_model, None, config)
             tuner.search(epochs=config.epochs, verbose=0)
         return None
-    with display or nullcontext(), full_disk_told(out, goes_on), retracing_not_told():
+    with display or nullcontext(), explain_full_disk(out, goes_on), without_retracing_warnings():
         if role == "chief" or workers > 1:
             count = 0 if role == "chief" else workers
             with distributed.chief(made, out, count) as (tuner, still_runs):
@@ -88,7 +88,7 @@ def search(config, out, display=None, workers=1):
 
 
 @contextmanager
-def retracing_not_told():
+def without_retracing_warnings():
     """Leave out TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
 
     def told(record):
@@ -119,7 +119,7 @@ def _described(path, config):
     mine = json.loads(json.dumps(config.description()))
     if path.exists():
         advice = f"Choose another --out, or delete it. Received: --out {str(path.parent)!r}"
-        with held("a search", advice):
+        with explain_other_content("a search", advice):
             theirs = json.loads(path.read_text())
             if "tuner" not in theirs["config"] or "keras" not in theirs["versions"]:  # a comparison
                 raise KeyError("tuner")

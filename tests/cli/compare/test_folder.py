@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from keras_decorr.cli.compare.config import Config
-from keras_decorr.cli.compare.folder import checked_folder
-from keras_decorr.cli.folders.folder import write_json
+from keras_decorr.cli.compare.folder import check_folder
+from keras_decorr.files import write_json
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 # Folders that version 0.1.0 wrote. The others here were written by versions before it.
@@ -22,7 +22,7 @@ COMPARISONS = [
 
 
 def prepare_folder(out, config):
-    write_json(*checked_folder(out, config))
+    write_json(*check_folder(out, config))
 
 
 def saved(name):

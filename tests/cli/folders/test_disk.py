@@ -6,7 +6,8 @@ import shutil
 import keras
 import pytest
 
-from keras_decorr.cli.folders.disk import check_room, full_disk_told, is_full
+from keras_decorr.cli.folders.disk import explain_full_disk, is_disk_full
+from keras_decorr.files import check_room
 from tests.processes import file_size_limit
 
 
@@ -24,7 +25,7 @@ def test_room_for_the_weights(tmp_path, monkeypatch):
             continue
         with pytest.raises(OSError, match="13 MB are free, 12 MB needed") as caught:
             check_room(model, tmp_path)
-        assert is_full(caught.value)
+        assert is_disk_full(caught.value)
 
 
 def test_whoever_says_it(tmp_path):
@@ -38,12 +39,12 @@ def test_whoever_says_it(tmp_path):
 
     for write in (by_python, by_h5py):
         said = pytest.raises(OSError, match=r"to here: .*room.*again: so\.$")
-        with said, full_disk_told("here", "so"):
+        with said, explain_full_disk("here", "so"):
             write()
 
 
 def test_other_errors_pass():
     for error in (OSError(errno.EACCES, "no"), ValueError("errno of 28"), RuntimeError("28")):
-        with pytest.raises(type(error)) as caught, full_disk_told("here", "so"):
+        with pytest.raises(type(error)) as caught, explain_full_disk("here", "so"):
             raise error
         assert caught.value is error

@@ -8,21 +8,20 @@ import pytest
 
 from keras_decorr.cli.folders.folder import (
     check_versions,
-    held,
+    explain_other_content,
     prepare_file,
     versions,
     writable_folder,
-    write_json,
-    written_whole,
 )
+from keras_decorr.files import atomic_write, write_json
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "table.csv"
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("old")
         assert partial.suffix == path.suffix  # Keras and matplotlib go by it
-    with pytest.raises(OSError, match="full"), written_whole(path) as partial:
+    with pytest.raises(OSError, match="full"), atomic_write(path) as partial:
         partial.write_text("ne")
         raise OSError("the disk is full")
     assert path.read_text() == "old"
@@ -48,7 +47,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
 def test_what_cannot_be_read_is_something_else(error):
     with (
         pytest.raises(ValueError, match="something else than a search"),
-        held("a search", "Choose another."),
+        explain_other_content("a search", "Choose another."),
     ):
         raise error("in the middle")
 
