@@ -32,7 +32,7 @@ _OF_NORM = ("preserve", "gain_rate")
 
 @dataclass(frozen=True)
 class NetConfig:
-    """Holds what decides how a net is trained, whatever the command, and checks it.
+    """Holds and checks the options that decide how a net is trained, whatever the command.
 
     With a `train_size` only the first so many images are used. A subclass adds the fields of its
     command, `decorrelator` among them.
@@ -219,7 +219,7 @@ class NetConfig:
 
 
 def upgraded(saved):
-    """Returns saved options with the names of today.
+    """Returns the options that a version saved with their names of today.
 
     Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`. Beside other
     structures, whose rows are patches, that one is left out.
@@ -232,7 +232,7 @@ def upgraded(saved):
 
 
 def keeps_norm(decorrelator):
-    """Whether the decorrelator of that name has a norm to keep."""
+    """Returns whether the decorrelator of that name keeps a norm."""
     return issubclass(DECORRELATORS[decorrelator], Preserving)
 
 

@@ -33,7 +33,7 @@ Out = Annotated[str, typer.Option(help="folder for the results; default: one in 
 
 
 class Field(NamedTuple):
-    """A field of a configuration, as its annotation describes it.
+    """Describes a field of a configuration.
 
     Attributes:
         name: Its name.

@@ -1,4 +1,4 @@
-"""What the subcommands share: the console, errors in a line, and the choice of the backend."""
+"""The console, errors in a line, and the choice of the backend, for all commands."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @contextmanager
 def errors_in_a_line():
-    """Show an error of the user's (a bad argument, a missing file) in a line on stderr; exit with 2."""
+    """Shows an error of the user's, such as a bad option, in a line on stderr, and exits with 2."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -32,7 +32,7 @@ def errors_in_a_line():
 
 
 def use_backend(backend):
-    """Start again with another Keras backend, which cannot change once Keras is imported."""
+    """Starts the process again with another Keras backend, which is fixed once Keras is imported."""
     if backend is None or backend == keras.backend.backend():
         return
     with errors_in_a_line():

@@ -1,4 +1,4 @@
-"""The same net by every rule, with and without decorrelation: what did it buy?"""
+"""Trains every net of a comparison and writes its results."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,10 +12,10 @@ from keras_decorr.files import write_json
 
 
 def compare(config, out, progress=None):
-    """Train every net of a comparison and write its results folder.
+    """Trains every net of a comparison and writes its results folder.
 
-    A comparison that was stopped goes on where it was when it is started again with the same
-    configuration and folder.
+    A comparison that was stopped resumes when it is started again with the same configuration and
+    folder.
 
     Args:
         config: The `Config`.
@@ -35,8 +35,8 @@ def compare(config, out, progress=None):
     out, description = Path(out), check_folder(out, config)
     images = load_images(config)
     write_json(*description)
-    goes_on = "it goes on after the last whole epoch of the run in hand"
-    with progress or nullcontext(), explain_full_disk(out, goes_on):
+    resumes = "it resumes after the last whole epoch of the current run"
+    with progress or nullcontext(), explain_full_disk(out, resumes):
 
         def trained(*of):
             run = Run.of(config, *of)
@@ -58,7 +58,7 @@ def compare(config, out, progress=None):
 
 
 def _tuned(config, net, trained):
-    """The rates of a net with the best test accuracy, with the first seed."""
+    """Returns the rates with which a net reaches the best test accuracy, with the first seed."""
     choices = config.rates(net)
     if len(choices) == 1:
         return choices[0]

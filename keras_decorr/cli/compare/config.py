@@ -15,7 +15,7 @@ _WITH_BATCH_NORMALIZATION = ("backprop", "feedback_alignment", "direct_feedback_
 
 
 class Net(NamedTuple):
-    """A net of a comparison: the rule by which it learns, and what is done to its inputs."""
+    """Names a net of a comparison: its learning rule, and its variant, such as `"plain"`."""
 
     rule: str
     variant: str
@@ -27,14 +27,14 @@ class Net(NamedTuple):
 
 
 class Decorrelation(NamedTuple):
-    """How the inputs of a net are decorrelated: names of a decorrelator and of a structure of M."""
+    """Names the decorrelator and the structure of M of a net."""
 
     decorrelator: str
     structure: str
 
 
 class Rates(NamedTuple):
-    """Adam's rate, and that of M; `None` without decorrelation."""
+    """Holds Adam's rate, and that of M; `None` without decorrelation."""
 
     learning: float
     decorrelation: float | None

@@ -14,13 +14,13 @@ _RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelatio
 
 
 def check_folder(out, config):
-    """Make the results folder, or fail before any work. What it says of itself is not written yet.
+    """Makes the results folder and checks that this configuration may use it.
 
-    A comparison that is there may get more seeds and more structures of M.
+    A comparison in it may get more seeds and more structures of M. The description of the comparison is
+    returned, not written: a command that is refused must not leave its options in the folder.
 
     Returns:
-        `(path, content)` of the JSON file that is to be written once all else is checked: a command
-        that is refused is not to leave its options behind.
+        `(path, content)` of the JSON file to write once all else is checked.
 
     Raises:
         PermissionError: If the folder cannot be written to.
@@ -63,7 +63,7 @@ def _description(config):
 
 
 def _differences(mine, theirs):
-    """The options that differ. Of the rates it matters which they are, not who chose them."""
+    """Returns the options that differ. Rates differ by their values, given or default."""
     # The runs of a net go by its structure where there is one decorrelator.
     fixed = () if len(theirs["config"]["decorrelator"]) == 1 else ("structure",)
     may_differ = {*_MAY_DIFFER, *_RATES}.difference(fixed)

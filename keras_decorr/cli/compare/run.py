@@ -1,4 +1,10 @@
-"""One training run, written down epoch by epoch, that goes on where it was killed."""
+"""One training run, which resumes exactly after its process was killed at any moment.
+
+After each epoch the weights and the table of epochs are written, each whole or not at all, weights
+first. `keras.callbacks.BackupAndRestore` writes weights and epoch in place: a kill between the two trains
+an epoch twice. `keras.callbacks.CSVLogger` appends: a kill leaves half a line, or the row of an epoch that
+is trained again.
+"""
 
 import csv
 import time
@@ -26,7 +32,7 @@ FURTHER_FIELDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One net, trained once."""
+    """Describes one training of one net."""
 
     variant: str
     learning_rate: float
@@ -37,24 +43,24 @@ class Run:
 
     @classmethod
     def of(cls, config, net, rates, seed, epochs):
-        """The run of a `Net` with certain `Rates`."""
+        """Returns the run of a `Net` with certain `Rates`."""
         usual = rates.decorrelation is None or rates.decorrelation == config.usual_rate(net)
         rate = None if usual else rates.decorrelation
         return cls(net.variant, rates.learning, seed, epochs, net.rule, rate)
 
     @property
     def net(self):
-        """What it trains."""
+        """The `Net` that it trains."""
         return Net(self.rule, self.variant)
 
     @property
     def name(self):
-        """Name of its folder."""
+        """The name of its folder."""
         return f"{self.net.name}-{self._numbers}"
 
     @property
     def title(self):
-        """Its rule, variant and numbers, to show."""
+        """Its rule, variant, rates and seed, for a progress bar."""
         return f"{self.rule} {self.variant}-{self._numbers}"
 
     @property
@@ -65,13 +71,13 @@ class Run:
 
 
 def load_images(config):
-    """The `Images` that the runs of a configuration train and test with."""
+    """Loads the `Images` that the runs of a configuration train and test with."""
     images = datasets.load(config.dataset, config.data_dir)
     return images.first(config.train_size, config.test_size)
 
 
 def build(config, run, images):
-    """The compiled model of a run, with the weights its seed gives."""
+    """Builds and compiles the model of a run, with the weights of its seed."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
     decorrelator = None
@@ -91,13 +97,13 @@ def build(config, run, images):
 
 
 def _top_5(images):
-    """With this many classes one looks at the five best, too."""
+    """Yields a metric of the five best classes if there are more than ten."""
     if images.classes > 10:
         yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
 
 
 def train(config, run, images, folder, callbacks=(), keep_model=False):
-    """Train a run to its last epoch, from where it stopped if it was begun before.
+    """Trains a run to its last epoch; one that was begun before resumes after its last whole epoch.
 
     Args:
         config: The `Config`.
@@ -109,7 +115,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
             in the run's folder.
 
     Returns:
-        One dictionary an epoch: `epoch` (from 1), `seconds` of training, and the metrics.
+        One dictionary per epoch: `epoch` (from 1), `seconds` of training, and the metrics.
     """
     folder = Path(folder) / "runs" / run.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +131,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         rows = []
     test = images.test(1024)
     for epoch in range(len(rows), run.epochs):
-        # An order of its own for each epoch, so that a run that goes on sees what it would have.
+        # Each epoch has a seed of its own, so that a resumed run sees the same batches.
         check_room(model, folder)
         data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
         start = time.perf_counter()
@@ -142,8 +148,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
         logs |= {f"test_{name}": value for name, value in tested.items()}
         rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
-        # First the weights, then the table that says that they are there, and only then are those of
-        # the epoch before not needed any more.
+        # First the weights, then the table that counts the epoch, then the old weights are deleted.
         _save(model, _checkpoint(folder, epoch + 1))
         write(table, rows)
         _checkpoint(folder, epoch).unlink(missing_ok=True)
@@ -163,20 +168,20 @@ def _checkpoint(folder, epochs):
 
 
 def delete_checkpoints(folder):
-    """Delete the weights in the folder of a run: it is finished, or not to go on."""
+    """Deletes the checkpoints in the folder of a run that will not resume."""
     for path in Path(folder).glob("*.weights.h5"):
         path.unlink(missing_ok=True)
 
 
 def save(model, path):
-    """Save a model without the state of its optimizer, whole or not at all."""
+    """Saves a model without the state of its optimizer, whole or not at all."""
     model.optimizer = None
     with atomic_write(path) as partial:
         model.save(partial)
 
 
 def read(table):
-    """The rows of a table of epochs; none if there is none.
+    """Reads the rows of a table of epochs; none if there is no table.
 
     Raises:
         ValueError: If it is damaged.
@@ -194,7 +199,7 @@ def read(table):
 
 
 def write(table, rows):
-    """Write a table of epochs, whole or not at all."""
+    """Writes a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
     with atomic_write(table) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")

@@ -1,1 +1,1 @@
-"""Result folders: written whole or not at all, locked, and checked for room."""
+"""Results folders: checks, locks, and errors of a full disk."""

@@ -1,4 +1,4 @@
-"""Errors of a full disk: known whichever library raises them, and said clearly."""
+"""Errors of a full disk, whichever library raises them."""
 
 import contextlib
 import errno
@@ -7,15 +7,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def explain_full_disk(out, goes_on):
-    """Say of an error that there was no room to write, whatever library it comes from.
+def explain_full_disk(out, resumes):
+    """Replaces the errors of a full disk by one that says how to resume.
 
     Args:
         out: Folder that was written to.
-        goes_on: What happens if the command is started again.
+        resumes: What happens if the command is started again.
 
     Raises:
-        OSError: In the place of such an error. Others pass.
+        OSError: Instead of such an error. Other errors pass.
     """
     try:
         yield
@@ -24,12 +24,12 @@ def explain_full_disk(out, goes_on):
             raise
         raise OSError(
             f"The results could not be written to {out}: {error}. Make room and start the command "
-            f"again: {goes_on}."
+            f"again: {resumes}."
         ) from error
 
 
 def is_disk_full(error):
-    """Whether an error, or one that it came from, is that there was no room to write."""
+    """Returns whether an error, or one that caused it, is that of a full disk."""
     while error is not None:
         said = str(error)
         if getattr(error, "errno", None) in _FULL or any(f"errno = {n}," in said for n in _FULL):

@@ -14,7 +14,7 @@ _NUMBERS_OF = ("keras-decorr", "keras")
 
 @contextlib.contextmanager
 def explain_other_content(kind, advice):
-    """Say that a folder holds something else, where what is read of it is not of a kind.
+    """Explains errors in the content of a folder: it is not of the kind that was expected.
 
     Args:
         kind: What it should hold.
@@ -30,7 +30,7 @@ def explain_other_content(kind, advice):
 
 
 def writable_folder(out):
-    """Make a folder for results.
+    """Makes a folder for results.
 
     Raises:
         PermissionError: If it cannot be written to.
@@ -46,7 +46,7 @@ def writable_folder(out):
 
 
 def prepare_file(out):
-    """The path of a file to write, its folder made, or fail before any work.
+    """Makes the folder of a file that is to be written, and returns its path.
 
     Raises:
         PermissionError: If it cannot be written.
@@ -70,10 +70,10 @@ def _try_to_write(folder):
 
 
 def check_versions(theirs, advice):
-    """Refuse a folder whose numbers another version made, or another backend.
+    """Raises for a folder whose numbers another version or another backend made.
 
     Args:
-        theirs: What the folder says: `backend` and `versions`.
+        theirs: The description in the folder, with `backend` and `versions`.
         advice: What to do, and what was received.
 
     Raises:
@@ -92,7 +92,7 @@ def check_versions(theirs, advice):
 
 
 def versions():
-    """The versions of the packages that decide a result; `None` for one that is not installed."""
+    """Returns the versions of the packages that decide a result; `None` for a missing one."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""`keras-decorr inspect`: what decorrelation did in a saved model or a finished comparison."""
+"""`keras-decorr inspect`: shows decorrelation in a saved model or a finished comparison."""
 
 from typing import Annotated
 

@@ -37,7 +37,7 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 class Job(NamedTuple):
-    """A run of a grid: its panel, the curve that it adds to, and what to train."""
+    """Describes a run of a grid: its panel, the curve that it adds to, and what to train."""
 
     config: Config
     curve: Net
@@ -45,13 +45,13 @@ class Job(NamedTuple):
 
     @property
     def folder(self):
-        """Where it is written, in the folder of the grid."""
+        """Its folder, within that of the grid."""
         return Path(panel_name(self.config)) / "runs" / self.run.name
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid of runs.
+    """Describes a grid of runs.
 
     Attributes:
         name: Name of its file, without the ending.
@@ -78,7 +78,7 @@ class Grid:
 
 
 def curves(config) -> Iterator[tuple[Net, Net, Any]]:
-    """Every curve of a panel: what it is called, its `Net`, its `Rates`."""
+    """Yields the name, the `Net` and the `Rates` of every curve of a panel."""
     for net in config.nets:
         choices = config.rates(net)
         for rates in choices:
@@ -89,18 +89,18 @@ def curves(config) -> Iterator[tuple[Net, Net, Any]]:
 
 
 def panel_name(config):
-    """Name of a panel's folder."""
+    """Returns the name of a panel's folder."""
     return f"{config.dataset}-{config.net}"
 
 
 def names():
-    """The grids of the package."""
+    """Returns the names of the package's grids."""
     folder = resources.files(__package__) / "grids"
     return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
 
 
 def read_grid(grid, scale="paper", data_dir=None, seeds=None):
-    """Read a grid.
+    """Reads a grid.
 
     Args:
         grid: Name of a grid of the package, or the path of a TOML file.

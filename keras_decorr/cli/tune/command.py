@@ -24,7 +24,7 @@ def tune(
     the test images are not used. The first trial has the net's default rates, the second these without
     decorrelation. They are searched whatever the ranges: where these do not hold them, a grid has a row
     and a column more. A trial that diverges is ended and counts as failed. A search that was stopped or
-    killed goes on when the same command is given again; the trial that was running begins anew.
+    killed resumes when the same command is given again; the trial that was running begins anew.
 
     With `--workers` several processes of this machine run trials. For several machines start the same
     command, without it, once as the chief and once for each worker, with KerasTuner's variables:

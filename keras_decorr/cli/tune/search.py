@@ -1,4 +1,4 @@
-"""A search on a data set: the trials, their table, the best rates and the heat map."""
+"""Searches the rates of a net on a data set, and writes the results folder."""
 
 import json
 import logging
@@ -24,10 +24,10 @@ _MAY_DIFFER = ("data_dir", "trials")
 
 
 def search(config, out, display=None, workers=1):
-    """Search the rates of a net on a data set, and write the results folder.
+    """Searches the rates of a net on a data set, and writes the results folder.
 
-    A search that was stopped, killed even, goes on where it was when it is started again with the same
-    configuration and folder; the trial that was running begins anew.
+    A search that was stopped, by kill -9, too, resumes when it is started again with the same
+    configuration and folder; the trial that was running starts again.
 
     Args:
         config: The `TuningConfig`.
@@ -62,14 +62,14 @@ def search(config, out, display=None, workers=1):
     def made():
         return _tuner(config, out, hyper_model)
 
-    goes_on = "the trial that was running begins anew"
+    resumes = "the trial that was running begins anew"
     if role == "worker":
-        with explain_full_disk(out, goes_on), without_retracing_warnings():
+        with explain_full_disk(out, resumes), without_retracing_warnings():
             tuner = made()
             tuner.watcher = _WorkersWatcher(tuner, hyper_model, None, config)
             tuner.search(epochs=config.epochs, verbose=0)
         return None
-    with display or nullcontext(), explain_full_disk(out, goes_on), without_retracing_warnings():
+    with display or nullcontext(), explain_full_disk(out, resumes), without_retracing_warnings():
         if role == "chief" or workers > 1:
             count = 0 if role == "chief" else workers
             with distributed.chief(made, out, count) as (tuner, still_runs):
@@ -89,7 +89,7 @@ def search(config, out, display=None, workers=1):
 
 @contextmanager
 def without_retracing_warnings():
-    """Leave out TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
+    """Hides TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
 
     def told(record):
         return "triggered tf.function retracing" not in record.getMessage()
@@ -115,7 +115,7 @@ def _tuner(config, out, hyper_model):
 
 
 def _described(path, config):
-    """What is to be written of the search to its folder; `None` if that is there."""
+    """Returns the description of the search to write to its folder; `None` if it is there."""
     mine = json.loads(json.dumps(config.description()))
     if path.exists():
         advice = f"Choose another --out, or delete it. Received: --out {str(path.parent)!r}"
@@ -190,7 +190,7 @@ class _Watcher:
 
 
 class _WorkersWatcher(_Watcher):
-    """Of a worker, whose chief shows the table: a line for every trial."""
+    """Prints a line for every trial of a worker, whose chief shows the table."""
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
