@@ -1,9 +1,9 @@
 """One training run, which resumes exactly after its process was killed at any moment.
 
 After each epoch the weights and the table of epochs are written, each whole or not at all, weights
-first. `keras.callbacks.BackupAndRestore` writes weights and epoch in place: a kill between the two trains
-an epoch twice. `keras.callbacks.CSVLogger` appends: a kill leaves half a line, or the row of an epoch that
-is trained again.
+first. `keras.callbacks.BackupAndRestore` writes weights and epoch in place: a kill between the two
+trains an epoch twice. `keras.callbacks.CSVLogger` appends: a kill leaves half a line, or the row of an
+epoch that is trained again.
 """
 
 import csv

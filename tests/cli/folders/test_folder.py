@@ -1,6 +1,5 @@
-"""Files written whole, folders that can be written to, and the versions that made their numbers."""
+"""Folders that can be written to, and the versions that made their numbers."""
 
-import json
 from pathlib import Path
 
 import keras
@@ -13,24 +12,6 @@ from keras_decorr.cli.folders.folder import (
     versions,
     writable_folder,
 )
-from keras_decorr.files import atomic_write, write_json
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "table.csv"
-    with atomic_write(path) as partial:
-        partial.write_text("old")
-        assert partial.suffix == path.suffix  # Keras and matplotlib go by it
-    with pytest.raises(OSError, match="full"), atomic_write(path) as partial:
-        partial.write_text("ne")
-        raise OSError("the disk is full")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_json_is_read_back(tmp_path):
-    write_json(tmp_path / "a.json", {"rates": [1e-3, None]})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"rates": [1e-3, None]}
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):

@@ -1,10 +1,8 @@
 """The help of every subcommand."""
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from keras_decorr.cli import shared
 from keras_decorr.cli.main import app
 
 NAMES = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -29,13 +27,3 @@ def test_errors_are_a_line_unless_debug(tmp_path):
     assert done.stderr.count("\n") == 1
     done = CliRunner().invoke(app, ["--debug", *arguments])
     assert isinstance(done.exception, ValueError)
-
-
-def test_an_error_of_several_lines_is_one_line_on_stderr(capsys, monkeypatch):
-    monkeypatch.setattr(shared, "show_tracebacks", False)
-    with pytest.raises(typer.Exit) as ended, shared.errors_in_a_line():
-        raise ValueError("[bold]one[/bold],\n  two\n" + 50 * "and more ")
-    assert ended.value.exit_code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"ValueError: [bold]one[/bold], two {' '.join(50 * ['and more'])}\n"
