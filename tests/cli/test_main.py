@@ -18,6 +18,15 @@ def test_it_shows_an_example(name):
     )
 
 
+@pytest.mark.parametrize("arguments", [[], *([name] for name in NAMES)])
+def test_the_help_fits_80_columns(arguments):
+    done = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("│ --") for line in lines)
+
+
 def test_errors_are_a_line_unless_debug(tmp_path):
     arguments = ["compare", "--rule", "hebb", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
