@@ -1,4 +1,4 @@
-"""The nets that `compare` knows, with the rates that they are known to do well with."""
+"""The nets of the command line, with the rates that they are known to do well with."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from keras_decorr import models
 
 @dataclass(frozen=True)
 class Kind:
-    """A net by its name on the command line.
+    """Describes a net of the command line.
 
     Attributes:
         build: The function of `keras_decorr.models`.
@@ -29,7 +29,7 @@ class Kind:
     normalises: bool = False
 
     def decorrelation_rate(self, structure):
-        """The rate of M for a structure; where none was tried, that of Monarch."""
+        """Returns the rate of M for a structure; where none was tried, that of Monarch."""
         return self.decorrelation_rates.get(structure, self.decorrelation_rates["monarch"])
 
 

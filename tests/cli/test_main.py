@@ -1,10 +1,8 @@
 """The help of every subcommand."""
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from keras_decorr.cli import shared
 from keras_decorr.cli.main import app
 
 NAMES = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -20,6 +18,15 @@ def test_it_shows_an_example(name):
     )
 
 
+@pytest.mark.parametrize("arguments", [[], *([name] for name in NAMES)])
+def test_the_help_fits_80_columns(arguments):
+    done = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("│ --") for line in lines)
+
+
 def test_errors_are_a_line_unless_debug(tmp_path):
     arguments = ["compare", "--rule", "hebb", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
@@ -29,13 +36,3 @@ def test_errors_are_a_line_unless_debug(tmp_path):
     assert done.stderr.count("\n") == 1
     done = CliRunner().invoke(app, ["--debug", *arguments])
     assert isinstance(done.exception, ValueError)
-
-
-def test_an_error_of_several_lines_is_one_line_on_stderr(capsys, monkeypatch):
-    monkeypatch.setattr(shared, "show_tracebacks", False)
-    with pytest.raises(typer.Exit) as ended, shared.errors_in_a_line():
-        raise ValueError("[bold]one[/bold],\n  two\n" + 50 * "and more ")
-    assert ended.value.exit_code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"ValueError: [bold]one[/bold], two {' '.join(50 * ['and more'])}\n"
