@@ -42,7 +42,7 @@ def tensorflow_only(backend):
 def small_compiled(monkeypatch):
     """Nets of a few units on a part of the digits, for a comparison that takes seconds."""
     from keras_decorr import datasets
-    from keras_decorr.cli.compare.nets import NETS
+    from keras_decorr.cli.nets import NETS
 
     digits = datasets.load("digits")
     part = datasets.Images(

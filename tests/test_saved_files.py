@@ -25,12 +25,18 @@ def predicted(model, arrays):
 
 
 def check(model, arrays, tolerance):
-    np.testing.assert_allclose(predicted(model, arrays), arrays["y"], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        predicted(model, arrays), arrays["y"], rtol=tolerance, atol=tolerance
+    )
     layers = {place.path: place.layer for place in walk(model)}
     for path in arrays["layers"]:
         layer = layers[str(path)]
         state = {f"matrix_{i}": M for i, M in enumerate(layer.matrices)}
-        state |= {"rate": layer.rate, "steps": layer.steps, "skipped_updates": layer.skipped_updates}
+        state |= {
+            "rate": layer.rate,
+            "steps": layer.steps,
+            "skipped_updates": layer.skipped_updates,
+        }
         state |= {
             f"memory_{i}_{j}": variable
             for i, stage in enumerate(layer.memory)

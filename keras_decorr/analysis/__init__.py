@@ -1,4 +1,4 @@
-"""What decorrelation does to learning, measured on a model."""
+"""Analyses of a model: natural-gradient angles, and what decorrelation costs."""
 
 from keras_decorr.analysis.natural_gradient import (
     Angles,

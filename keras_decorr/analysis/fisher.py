@@ -1,4 +1,4 @@
-"""The Fisher information of one linear map `a = z K + b`, and natural gradients by it. Float64 NumPy.
+"""Computes the Fisher information of one linear map `a = z K + b` and natural gradients, in float64.
 
 S. Amari, "Natural gradient works efficiently in learning", Neural Computation 10 (1998); J. Martens and
 R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", arXiv 1503.05671;
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass
 class Fisher:
-    """What a batch says of one layer's Fisher block. `z` are its rows, `d = d log p / da` their scores.
+    """Holds the Fisher block of one layer, from rows `z` and scores `d = d log p / da` of a batch.
 
     With a bias the rows are `(z, 1)`. Both are free to move, so the kernel's part of a natural gradient
     is that of centred rows: `K` and `b' = b + mean(z) K` are coordinates of the same maps, in which the
@@ -35,16 +35,16 @@ class Fisher:
     bias_gradient: Any = None
     exact: Any = None
 
-    def by_input_factor(self, damping):
-        """`(A + lambda I)^-1 gradient`."""
+    def by_input_factor(self, damping: float) -> np.ndarray:
+        """Computes `(A + lambda I)^-1 gradient`."""
         return np.linalg.solve(damped(self.A, damping), self.gradient)
 
-    def by_output_factor(self, direction, damping):
-        """`direction (G + lambda I)^-1`: of `by_input_factor`, the natural gradient by both."""
+    def by_output_factor(self, direction: np.ndarray, damping: float) -> np.ndarray:
+        """Computes `direction (G + lambda I)^-1`: of `by_input_factor`, natural by both factors."""
         return np.linalg.solve(damped(self.G, damping), direction.T).T
 
-    def by_exact(self, damping):
-        """The kernel's part of `(F + lambda I)^-1 gradient`, or `None`."""
+    def by_exact(self, damping: float) -> np.ndarray | None:
+        """Computes the kernel's part of `(F + lambda I)^-1 gradient`; `None` without `exact`."""
         if self.exact is None:
             return None
         gradient = self.gradient
@@ -54,8 +54,8 @@ class Fisher:
         return step.reshape(gradient.shape)[: len(self.gradient)]
 
 
-def damped(matrix, damping):
-    """`matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
+def damped(matrix: np.ndarray, damping: float) -> np.ndarray:
+    """Computes `matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
     mean = np.trace(matrix) / len(matrix)
     # A layer whose factor is zero has no gradient either: any matrix will do.
     return matrix + (damping * mean or 1.0) * np.eye(len(matrix))
@@ -70,15 +70,15 @@ class Moments:
         bias: Whether it has a bias that learns.
     """
 
-    def __init__(self, n, m, bias):
+    def __init__(self, n: int, m: int, bias: bool) -> None:
         self.bias = bias
         self.rows = 0
         self._sum, self._squares = np.zeros(n), np.zeros((n, n))
         self._gradient, self._bias_gradient = np.zeros((n, m)), np.zeros(m)
         self._G = np.zeros((m, m))
 
-    def see(self, z, d_loss):
-        """Take in rows `(samples, t, n)` and the gradient of the loss with respect to `a`."""
+    def see(self, z: np.ndarray, d_loss: np.ndarray) -> None:
+        """Adds rows `(samples, t, n)` and the gradient of the loss with respect to `a`."""
         z, d_loss = (x.reshape(-1, x.shape[-1]) for x in (z, d_loss))
         self.rows += len(z)
         self._sum += z.sum(0)
@@ -86,18 +86,18 @@ class Moments:
         self._gradient += z.T @ d_loss
         self._bias_gradient += d_loss.sum(0)
 
-    def score(self, d):
-        """Take in scores `(samples, t, m)`, one of the terms of which the expectation is the sum."""
+    def score(self, d: np.ndarray) -> None:
+        """Adds scores `(samples, t, m)`, one term of the sum that is the expectation."""
         d = d.reshape(-1, d.shape[-1])
         self._G += d.T @ d
 
     @property
-    def centre(self):
-        """`(n,)`: mean of the rows with a bias, else 0."""
+    def centre(self) -> np.ndarray:
+        """Returns the mean of the rows, `(n,)`, if there is a bias, else zeros."""
         return self._sum / self.rows if self.bias else np.zeros_like(self._sum)
 
-    def fisher(self, exact=None):
-        """The `Fisher`; `exact` as `exact_block` sums it."""
+    def fisher(self, exact: np.ndarray | None = None) -> Fisher:
+        """Returns the `Fisher`; `exact` is the sum of `exact_block` over the terms."""
         centre = self.centre
         return Fisher(
             A=self._squares / self.rows - np.outer(centre, centre),
@@ -108,8 +108,8 @@ class Moments:
         )
 
 
-def exact_block(calls, bias):
-    """The sum over samples of `g g^T` for one term of the expectation.
+def exact_block(calls: Any, bias: bool) -> np.ndarray:
+    """Computes the sum over samples of `g g^T` for one term of the expectation.
 
     Args:
         calls: A pair for each call of the layer: rows `(samples, t, n)`, centred if there is a bias,
@@ -122,4 +122,4 @@ def exact_block(calls, bias):
             z = np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
         g = g + np.matmul(np.swapaxes(z, 1, 2), d)
     g = g.reshape(len(g), -1)
-    return g.T @ g
+    return np.asarray(g.T @ g)

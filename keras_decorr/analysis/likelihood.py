@@ -1,9 +1,11 @@
-"""The distribution that a loss makes of a model's outputs, and the Fisher information of the outputs.
+"""Finds the likelihood that a loss stands for, and the Fisher information of a model's outputs.
 
 J. Martens, "New insights and perspectives on the natural gradient method", JMLR 21 (2020), section 6:
 the loss is the negative logarithm of a likelihood, and the Fisher information of its parameters `f` is
 known in closed form for each.
 """
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -12,8 +14,8 @@ import numpy as np
 _TINY = 1e-12
 
 
-def likelihood(model):
-    """What the compiled loss of a model says of its outputs.
+def likelihood(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Returns a square root of the Fisher information of a model's outputs, for its compiled loss.
 
     Args:
         model: A compiled model with one output.
@@ -47,28 +49,28 @@ def likelihood(model):
     return of_logits if config.get("from_logits") else of_probabilities
 
 
-def _softmax_of_logits(f, v):
+def _softmax_of_logits(f: np.ndarray, v: np.ndarray) -> np.ndarray:
     # diag(p) - p p^T = R R^T with R = (I - p 1^T) diag(sqrt(p))
     p = np.exp(f - f.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     v = np.sqrt(p) * v
-    return v - p * v.sum(-1, keepdims=True)
+    return np.asarray(v - p * v.sum(-1, keepdims=True))
 
 
-def _softmax(f, v):
+def _softmax(f: np.ndarray, v: np.ndarray) -> np.ndarray:
     # The score of class c is e_c / p_c, and it comes with probability p_c.
-    return v / np.sqrt(np.maximum(f, _TINY))
+    return np.asarray(v / np.sqrt(np.maximum(f, _TINY)))
 
 
-def _sigmoid_of_logits(f, v):
+def _sigmoid_of_logits(f: np.ndarray, v: np.ndarray) -> np.ndarray:
     p = 1.0 / (1.0 + np.exp(-f))
-    return np.sqrt(p * (1.0 - p)) * v
+    return np.asarray(np.sqrt(p * (1.0 - p)) * v)
 
 
-def _sigmoid(f, v):
+def _sigmoid(f: np.ndarray, v: np.ndarray) -> np.ndarray:
     return v / np.sqrt(np.maximum(f * (1.0 - f), _TINY))
 
 
-def _gaussian(f, v):
+def _gaussian(f: np.ndarray, v: np.ndarray) -> np.ndarray:
     # Of whatever variance: a factor, and no angle depends on it.
     return v

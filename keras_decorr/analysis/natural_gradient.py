@@ -1,11 +1,12 @@
-"""Does decorrelation turn the update of a layer towards the natural gradient?
+"""Measures the angle between the update of a layer and its natural gradient.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780, claims so.
 """
 
 import math
 import numbers
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,13 +21,14 @@ from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.metrics import angle
 from keras_decorr.training import gradients
 from keras_decorr.training.step import DecorrelationStep, name_within
+from keras_decorr.typing import Tensors
 
 FISHERS = ("true", "empirical")
 _MOST_OUTPUTS = 1000
 
 
 class Angles(NamedTuple):
-    """Angles of one direction, in degrees, to the natural gradients of a layer.
+    """Holds the angles between one direction and the natural gradients of a layer, in degrees.
 
     Attributes:
         input_factor: To `A^-1 D`, by the input factor alone.
@@ -47,7 +49,7 @@ class Angles(NamedTuple):
 
 
 class LayerAlignment(NamedTuple):
-    """The angles of one layer; see `natural_gradient_alignment`.
+    """Holds the angles of one layer; see `natural_gradient_alignment`.
 
     Attributes:
         name: Path of the layer within the model.
@@ -86,17 +88,17 @@ class LayerAlignment(NamedTuple):
 
 
 def natural_gradient_alignment(
-    model,
-    x,
-    y,
-    damping=1e-2,
-    fisher="true",
-    samples=None,
-    exact_parameters=1024,
-    layers=None,
-    seed=0,
-):
-    """The angle between each layer's update and its natural gradient. Nothing moves.
+    model: keras.Model,
+    x: Tensors,
+    y: Tensors,
+    damping: float | Sequence[float] = 1e-2,
+    fisher: str = "true",
+    samples: int | None = None,
+    exact_parameters: int = 1024,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> list[LayerAlignment]:
+    """Computes the angle between each layer's update and its natural gradient; changes nothing.
 
     A dense layer or convolution that decorrelates computes `a = (x - mean) M^T W + b`, that is
     `a = z K + b` for centred rows `z` and the effective kernel `K = M^T W`. Directions are compared in
@@ -188,7 +190,9 @@ def natural_gradient_alignment(
     ]
 
 
-def _checked(model, damping, fisher, samples, exact_parameters):
+def _checked(
+    model: keras.Model, damping: Any, fisher: Any, samples: int | None, exact_parameters: int
+) -> Any:
     owner = "natural_gradient_alignment"
     if not isinstance(model, keras.Model) or not model.built or not model.compiled:
         raise ValueError(
@@ -206,8 +210,8 @@ def _checked(model, damping, fisher, samples, exact_parameters):
     return [check_number(owner, "damping", each, 0.0, open_low=True) for each in dampings]
 
 
-def _calls(model, passes, names):
-    """The indices of the calls of each layer to measure, by the id of the layer."""
+def _calls(model: keras.Model, passes: Passes, names: Any) -> Any:
+    """Returns the indices of the calls of each layer to measure, by the id of the layer."""
     found: dict = {}
     for i, call in enumerate(passes.calls):
         found.setdefault(id(call.layer), []).append(i)
@@ -230,8 +234,8 @@ def _calls(model, passes, names):
     return found
 
 
-def _cotangents(root, outputs, samples, seed):
-    """Cotangents of the outputs whose outer products sum to their Fisher information."""
+def _cotangents(root: Any, outputs: Any, samples: int | None, seed: int) -> Any:
+    """Yields cotangents of the outputs whose outer products sum to their Fisher information."""
     f = numpy64(outputs)
     units = math.prod(f.shape[1:])
     if samples is None and units > _MOST_OUTPUTS:
@@ -240,7 +244,7 @@ def _cotangents(root, outputs, samples, seed):
             "such as samples=10, for random ones. Received: samples=None"
         )
 
-    def cotangent(v):
+    def cotangent(v: np.ndarray) -> Any:
         return ops.cast(root(f, v.reshape(f.shape)), outputs.dtype)
 
     if samples is None:
@@ -255,9 +259,9 @@ def _cotangents(root, outputs, samples, seed):
 
 
 class _Layer:
-    """One layer, its calls, and what it has seen."""
+    """Gathers the moments of one layer over its calls."""
 
-    def __init__(self, model, calls, of, at_loss, trained):
+    def __init__(self, model: keras.Model, calls: Any, of: Any, at_loss: Any, trained: Any) -> None:
         self.calls, self.of = [calls[i] for i in of], of
         self.layer = self.calls[0].layer
         self.name = name_within(self.layer, model)
@@ -274,11 +278,11 @@ class _Layer:
                 self.moments.see(rows - centre, d[part])
                 self.raw += np.tensordot(rows, d[part], ((0, 1), (0, 1)))
                 self.centred += np.tensordot(rows - centre, through[part], ((0, 1), (0, 1)))
-        self._exact = None
+        self._exact: np.ndarray | None = None
         self._parameters = (n + bias) * m
 
-    def score(self, scores, exact_parameters):
-        """Take in the scores of all calls for one term of the expectation."""
+    def score(self, scores: Any, exact_parameters: int) -> None:
+        """Adds the scores of all calls for one term of the expectation."""
         deltas = [call.deltas(scores[i]) for call, i in zip(self.calls, self.of, strict=True)]
         for d in deltas:
             self.moments.score(d)
@@ -291,8 +295,8 @@ class _Layer:
         block = exact_block(pairs, self.moments.bias)
         self._exact = block if self._exact is None else self._exact + block
 
-    def alignment(self, update, damping):
-        """The `LayerAlignment` for an update of the layer's kernel."""
+    def alignment(self, update: Any, damping: float) -> LayerAlignment:
+        """Computes the `LayerAlignment` for an update of the layer's kernel."""
         n, m = self.raw.shape
         if self.layer.decorrelation is not None:
             update = ops.convert_to_numpy(self.layer.fold(ops.convert_to_tensor(update)))
@@ -301,7 +305,7 @@ class _Layer:
         by_both = fisher.by_output_factor(by_input, damping)
         exact = fisher.by_exact(damping)
 
-        def angles(direction):
+        def angles(direction: np.ndarray) -> Angles:
             return Angles(*(_angle(direction, r) for r in (by_input, by_both, exact)))
 
         centres = self.layer.decorrelation is not None and self.layer.decorrelator.center
@@ -319,5 +323,5 @@ class _Layer:
         )
 
 
-def _angle(a, b):
+def _angle(a: Any, b: Any) -> float:
     return math.nan if b is None else angle(a, b)

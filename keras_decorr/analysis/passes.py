@@ -1,5 +1,6 @@
-"""What the dense layers and convolutions of a model see on a batch, forward and backward."""
+"""Records the inputs and gradients of the dense layers and convolutions of a model on a batch."""
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +20,14 @@ from keras_decorr.layers import (
 )
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.maths.patches import patches_at
+from keras_decorr.typing import Tensor, Tensors
 
 _CONVOLUTIONS = (DecorConv1D, DecorConv2D, DecorConv3D)
 _NUMBERS = 2**24  # of the rows that are cut out at a time
 
 
-def is_measured(layer):
-    """Whether a layer is a trainable linear map of rows: one kernel that all of its rows meet."""
+def is_measured(layer: Any) -> bool:
+    """Returns whether a layer is a trainable linear map with one kernel for all of its rows."""
     if type(layer) is DecorDense:
         return layer.kernel.trainable and not layer.layer.lora_enabled
     return type(layer) in _CONVOLUTIONS and layer.kernel.trainable and layer.layer.groups == 1
@@ -33,7 +35,7 @@ def is_measured(layer):
 
 @dataclass
 class Call:
-    """One call of a layer.
+    """Holds one call of a layer.
 
     Attributes:
         layer: The layer.
@@ -47,8 +49,8 @@ class Call:
     mean: Any = None
     shape: tuple = ()
 
-    def rows(self):
-        """Raw rows in float64, `(samples, rows a sample, n)`, a slice of the samples at a time."""
+    def rows(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yields slices of the samples with their raw float64 rows `(samples, rows per sample, n)`."""
         x = self.x
         samples = x.shape[0]
         if type(self.layer) is DecorDense:
@@ -67,23 +69,23 @@ class Call:
             patches = numpy64(patches_at(images[part], index, windows))
             yield part, patches.reshape(part.stop - part.start, positions, -1)
 
-    def centre(self, n):
-        """`(n,)`: what the layer takes off its rows."""
+    def centre(self, n: int) -> np.ndarray:
+        """Returns the mean `(n,)` that the layer subtracts from its rows."""
         if self.mean is None:
             return np.zeros(n)
         return np.resize(self.mean, n)  # where it is one of channels, each position's
 
-    def deltas(self, gradient):
-        """A gradient with respect to the pre-activation in float64, `(samples, rows a sample, m)`."""
-        gradient = numpy64(gradient)
+    def deltas(self, gradient: Tensor) -> np.ndarray:
+        """Returns a gradient of the pre-activation as float64 `(samples, rows per sample, m)`."""
+        array = numpy64(gradient)
         if getattr(self.layer.layer, "data_format", None) == "channels_first":
-            gradient = np.moveaxis(gradient, 1, -1)
-        return gradient.reshape(len(gradient), -1, gradient.shape[-1])
+            array = np.moveaxis(array, 1, -1)
+        return array.reshape(len(array), -1, array.shape[-1])
 
 
 @dataclass
 class Passes:
-    """A forward pass of a model on a batch, as in training, and what pulls back through it.
+    """Runs a model on a batch as in training and computes vector-Jacobian products.
 
     The means by which layers centre are those of the batch, held constant: with them, as with M, each
     sample's output is a function of that sample alone.
@@ -101,7 +103,7 @@ class Passes:
     outputs: Any = field(init=False)
     pull: Any = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         seen = _Seen()
         with _nothing_moves(), wiring.opened(seen):
             outputs = call_in_training(self.model, self.x)
@@ -113,24 +115,25 @@ class Passes:
         self.calls = seen.calls
         self.outputs, self.pull = self._pullback(_Shifted)
 
-    def through_means(self, cotangent):
-        """What `pull` gives with the gradient through the means of the batch, as in training."""
+    def through_means(self, cotangent: Tensor) -> Any:
+        """Computes what `pull` does, but through the means of the batch, as in training."""
         _, pull = self._pullback(_ShiftedThroughMeans)
         return pull(cotangent)
 
-    def _pullback(self, shift):
-        def shifted(probes):
+    def _pullback(self, shift: Any) -> tuple[Any, Any]:
+        def shifted(probes: Any) -> Tensor:
             with _nothing_moves(), wiring.opened(shift(probes)):
                 return call_in_training(self.model, self.x)
 
         probes = [ops.zeros(call.shape, call.layer.compute_dtype) for call in self.calls]
-        return pullback(shifted, probes)
+        value, pull = pullback(shifted, probes)
+        return value, pull
 
-    def loss_cotangent(self, y):
-        """The gradient of the compiled loss, without regularisers, with respect to the outputs."""
+    def loss_cotangent(self, y: Tensors) -> Tensor:
+        """Computes the gradient of the compiled loss, without regularisers, by the outputs."""
         y = keras.tree.map_structure(ops.convert_to_tensor, y)
 
-        def loss(outputs):
+        def loss(outputs: list[Tensor]) -> Tensor:
             with keras.StatelessScope():
                 return keras.Model.compute_loss(self.model, self.x, y, outputs[0])
 
@@ -141,12 +144,12 @@ class Passes:
 
 
 class _Seen(Wiring):
-    """Keeps the calls."""
+    """Records a `Call` for each call of a measured layer."""
 
-    def __init__(self):
-        self.calls = []
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
 
-    def inputs(self, layer, x):
+    def inputs(self, layer: Any, x: Tensors) -> Tensor:
         if is_measured(layer):
             self.calls.append(Call(layer, x))
             moving = layer.decorrelation is not None and layer.decorrelator.center
@@ -154,13 +157,13 @@ class _Seen(Wiring):
                 self.calls[-1].mean = numpy64(layer.decorrelation.moving_mean)
         return x
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: Any, batch_mean: Callable[[], Tensor]) -> Tensor:
         value = ops.stop_gradient(batch_mean())
         if self.calls and self.calls[-1].layer.decorrelation is layer:
             self.calls[-1].mean = numpy64(value)
         return value
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: Any, a: Any) -> Tensor:
         if is_measured(layer):
             self.calls[-1].shape = tuple(a.shape)
         return a
@@ -169,28 +172,28 @@ class _Seen(Wiring):
 class _ShiftedThroughMeans(Wiring):
     """Adds a probe to every pre-activation, whose gradient is that of the pre-activation."""
 
-    def __init__(self, probes):
+    def __init__(self, probes: Any) -> None:
         self._probes = iter(probes)
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: Any, a: Any) -> Tensor:
         return a + next(self._probes) if is_measured(layer) else a
 
 
 class _Shifted(_ShiftedThroughMeans):
-    """The same with the means of the batch held constant."""
+    """Adds probes with the means of the batch held constant."""
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: Any, batch_mean: Callable[[], Tensor]) -> Tensor:
         return ops.stop_gradient(batch_mean())
 
 
 @contextmanager
-def _nothing_moves():
+def _nothing_moves() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(keras.StatelessScope())
         stack.enter_context(collection.collect())
         yield
 
 
-def numpy64(x):
-    """A tensor as a float64 array."""
-    return ops.convert_to_numpy(x).astype("float64")
+def numpy64(x: Tensor) -> np.ndarray:
+    """Converts a tensor to a float64 array."""
+    return np.asarray(ops.convert_to_numpy(x), "float64")

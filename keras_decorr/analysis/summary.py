@@ -1,7 +1,8 @@
-"""What decorrelation costs a model: weights, bytes and multiply-adds, layer by layer."""
+"""Counts what decorrelation costs a model, layer by layer: weights, bytes and multiply-adds."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -10,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr.decorrelators.cost import USUAL_BATCH, cost
+from keras_decorr.layers import Decorrelation
 from keras_decorr.training.step import name_within, required_decorrelation_layers
 
 
 class Row(NamedTuple):
-    """What one `Decorrelation` adds to its layer.
+    """Holds what one `Decorrelation` adds to its layer.
 
     Attributes:
         name: Path of the layer, within the model.
@@ -40,8 +42,8 @@ class Row(NamedTuple):
     plain_inference: int
 
 
-def costs(model, batch_size=USUAL_BATCH):
-    """What decorrelation adds to a built model.
+def costs(model: keras.Model, batch_size: int = USUAL_BATCH) -> list[Row]:
+    """Counts what decorrelation adds to a built model.
 
     Args:
         model: A built Keras model with decorrelating layers.
@@ -65,7 +67,7 @@ def costs(model, batch_size=USUAL_BATCH):
     return [_row(layer, model, batch_size) for layer in layers]
 
 
-def _row(layer, model, batch):
+def _row(layer: Decorrelation, model: keras.Model, batch: int) -> Row:
     counted = cost(layer.operator, layer.work, layer.decorrelator, batch)
     return Row(
         name=name_within(layer, model),
@@ -80,8 +82,10 @@ def _row(layer, model, batch):
     )
 
 
-def summary(model, batch_size=USUAL_BATCH, console=None):
-    """Print what decorrelation adds to a model, layer by layer, and to all these layers together.
+def summary(
+    model: keras.Model, batch_size: int = USUAL_BATCH, console: Console | None = None
+) -> None:
+    """Prints what decorrelation adds to a model: each layer, and the total of these layers.
 
     Multiply-adds are counted, not measured: a training step of a linear map is three products (forward,
     and two gradients); that of M is one forward, one backward and its update. In inference M is applied
@@ -121,7 +125,7 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     for name in ("weights", "bytes", "step", "inference"):
         table.add_column(name, justify="right", no_wrap=True)
 
-    def figures(row):
+    def figures(row: Row) -> tuple[str, str, str, str]:
         return (
             _short(row.weights),
             _size(row.size),
@@ -149,27 +153,27 @@ def summary(model, batch_size=USUAL_BATCH, console=None):
     console.print(legend, style="table.caption", highlight=False)
 
 
-def _total(rows):
+def _total(rows: Sequence[Row]) -> Row:
     names = ("weights", "size", "step", "plain_step", "inference", "plain_inference")
     sums = {name: sum(getattr(row, name) for row in rows) for name in names}
     return Row(name="total", features=0, structure="", **sums)
 
 
-def _beside(extra, plain):
+def _beside(extra: int, plain: int) -> str:
     return f"{_short(extra)} +{100 * extra / max(plain, 1):.0f}%"
 
 
-def _bytes(dtype):
-    return np.dtype(keras.backend.standardize_dtype(dtype)).itemsize
+def _bytes(dtype: Any) -> int:
+    return int(np.dtype(keras.backend.standardize_dtype(dtype)).itemsize)
 
 
-def _size(count):
+def _size(count: int) -> str:
     units = ("B", "KB", "MB", "GB", "TB")
     power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
     return f"{count / 1024**power:.2f} {units[power]}"
 
 
-def _short(count):
+def _short(count: int) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g} {unit}"

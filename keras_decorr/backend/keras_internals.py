@@ -35,8 +35,6 @@ __all__ = [
     "mark_called_like",
     "model_of",
     "nodes",
-    "optimizer_variables",
-    "present_values",
     "producer",
     "replace_attention_projection",
     "replace_layer",
@@ -273,18 +271,6 @@ def sample_weights(values, weights, predicted, reduction):
     return squeeze_or_expand_to_same_rank(values, weights)
 
 
-def present_values(model, group):
-    """Returns the present values of `model.<group>`, a list of variables.
-
-    During an epoch on JAX they are in the state of the training step. The public `jax_state_sync` would
-    copy the whole state into the variables. If the state is gone, the variables are read.
-    """
-    state = getattr(model, "_jax_state", None)
-    if state and not model._jax_state_synced:
-        return list(state[group])
-    return [v.value for v in getattr(model, group)]
-
-
 def sync_state(model):
     """Copies what the running epoch has changed into the variables of a model, where it is not there.
 
@@ -306,7 +292,7 @@ def model_of(callback):
     return callback._model
 
 
-def state_without_model(callback):
+def state_without_model(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Returns the attributes of a callback for a copy or a pickle, without its model.
 
     The attribute that holds the model is private, and `set_model` is only for a model.
@@ -317,20 +303,12 @@ def state_without_model(callback):
 # --- optimizers -----------------------------------------------------------------------------------
 
 
-def steps_of_optimizer(optimizer):
+def steps_of_optimizer(optimizer) -> int:
     """Returns how many times a gradient was applied or accumulated.
 
     The public `iterations` counts the steps that accumulate one gradient once.
     """
     return int(ops.convert_to_numpy(optimizer._iterations))
-
-
-def optimizer_variables(optimizer):
-    """Returns the model's variables that an optimizer was built for.
-
-    The public `optimizer.variables` are its own. `model.trainable_variables` may have changed since.
-    """
-    return optimizer._trainable_variables
 
 
 def spared_from_weight_decay(optimizer, variables):

@@ -1,4 +1,4 @@
-"""Keras callbacks that look into the training."""
+"""Keras callbacks that measure, schedule and guard decorrelation."""
 
 from keras_decorr.callbacks.alignment_monitor import AlignmentMonitor
 from keras_decorr.callbacks.decorrelation_guard import DecorrelationGuard, GuardEvent

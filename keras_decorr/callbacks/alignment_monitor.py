@@ -1,10 +1,11 @@
-"""How well a learning rule's updates point along the gradient, while a model trains.
+"""Measures how well a learning rule's updates point along the gradient while a model trains.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016), figure 2.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from keras_decorr.metrics import angle
 from keras_decorr.rules.graph import linear_maps
 from keras_decorr.training.gradients import gradients
 from keras_decorr.training.step import DecorrelationStep
+from keras_decorr.typing import Tensor, Tensors
 
 
 class AlignmentMonitor(keras.callbacks.Callback):
@@ -24,7 +26,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
     At the end of an epoch it computes both on a fixed batch, of the weights as they are, and puts the
     angle of each kernel into the logs as `alignment/<layer name>`, in degrees: 0 for backpropagation,
     90 for an update that has nothing to do with the gradient. So it stands in `History`, and in what
-    callbacks later in the list write, such as `CSVLogger`. Nothing moves: no weight, no M, no seed.
+    callbacks later in the list write, such as `CSVLogger`. No weight, no M and no seed is changed.
 
     In the epochs between, the logs hold NaN, as `CSVLogger` writes the columns of the first epoch
     alone.
@@ -61,14 +63,14 @@ class AlignmentMonitor(keras.callbacks.Callback):
     2
     """
 
-    def __init__(self, x, y, every=1, repeats=1):
+    def __init__(self, x: Tensors, y: Tensors, every: int = 1, repeats: int = 1) -> None:
         super().__init__()
         self.every = check_count("AlignmentMonitor", "every", every)
         self.repeats = check_count("AlignmentMonitor", "repeats", repeats)
         self.x, self.y = (keras.tree.map_structure(_array, value) for value in (x, y))
-        self.history = {}
+        self.history: dict[str, list[float]] = {}
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         if not isinstance(model, DecorrelationStep):
             raise ValueError(
                 "AlignmentMonitor needs a keras_decorr.Model or keras_decorr.Sequential, which has a "
@@ -76,12 +78,12 @@ class AlignmentMonitor(keras.callbacks.Callback):
             )
         super().set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.history = {"epoch": []}
         if self.model.built:  # else Keras builds it in the first epoch
             self._variables()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         due = (epoch + 1) % self.every == 0
         angles = self._angles() if due else {}
         if due:
@@ -93,8 +95,8 @@ class AlignmentMonitor(keras.callbacks.Callback):
                 if part == "kernel":
                     logs[name] = angles.get(name, math.nan)
 
-    def _variables(self):
-        """`(name, part, index)` of the trainable kernels and biases of the linear maps."""
+    def _variables(self) -> list[tuple[str, str, int]]:
+        """Returns `(name, part, index)` for each trainable kernel and bias of the linear maps."""
         index = {id(v): i for i, v in enumerate(self.model.trainable_variables)}
         layers = linear_maps(self.model)
         names = [layer.name for layer in layers]
@@ -111,19 +113,19 @@ class AlignmentMonitor(keras.callbacks.Callback):
             )
         return found
 
-    def _angles(self):
+    def _angles(self) -> dict[str, float]:
         updates = self._updates()
         exact = gradients(self.model, self.x, self.y, "backprop")
         return {name: angle(updates[i], exact[i]) for name, _, i in self._variables()}
 
-    def _updates(self):
-        """The rule's updates, averaged over `repeats` draws of its noise."""
+    def _updates(self) -> list[np.ndarray]:
+        """Computes the rule's updates, averaged over `repeats` draws of its noise."""
         state = self.model.learning_rule_state
         seed = getattr(state, "seed_and_step", None)
         if seed is None:
             return gradients(self.model, self.x, self.y)
         start = ops.convert_to_numpy(seed).copy()
-        total = [0.0] * len(self.model.trainable_variables)
+        total: list[Any] = [0.0] * len(self.model.trainable_variables)
         try:
             for step in range(self.repeats):
                 seed.assign(start + np.array([0, step], start.dtype))
@@ -133,9 +135,9 @@ class AlignmentMonitor(keras.callbacks.Callback):
             seed.assign(start)
         return total
 
-    def __getstate__(self):  # copies and pickles go without the model
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
         return state_without_model(self)
 
 
-def _array(value):
-    return ops.convert_to_numpy(ops.convert_to_tensor(value))
+def _array(value: Tensor) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(value)))

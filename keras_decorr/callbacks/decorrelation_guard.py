@@ -1,45 +1,38 @@
-"""Keeps a model alive through what can go wrong with decorrelation, and with data.
+"""Restores M, and the weights if need be, when the decorrelation of a model fails.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780: without a gain, or at too
 high a rate, M diverges or collapses.
 """
 
 import math
-from itertools import chain
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_decorr.backend.keras_internals import (
-    flatten_layers,
-    model_of,
-    present_values,
-    state_without_model,
-)
-from keras_decorr.callbacks.finite_steps import FiniteSteps, steps_taken
+from keras_decorr.backend.keras_internals import model_of, state_without_model
 from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float
 from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.layers import Decorrelation
 from keras_decorr.training.step import decorrelation_layers, name_within
 
-# An M this close to a limit is no failure, but would soon be one again if it were gone back to.
+# An M this close to a limit has not failed, but is not kept: it would soon fail again once restored.
 _MARGIN = 10.0
-# So many batches in a row whose loss is not finite cannot be the fault of the data alone.
-_IN_A_ROW = 10
 
 
 class GuardEvent(NamedTuple):
-    """What `DecorrelationGuard` saw and did.
+    """Records one failure that `DecorrelationGuard` found.
 
     Attributes:
         epoch: Epoch, from 0.
-        step: Training step of the epoch after which it was seen, from 0.
-        cause: `"batch"` (a loss or gradient that is not finite), `"matrix"` (an M), `"weights"`, or
-            `"limit"` (it gave up).
+        step: Training step of the epoch after which it was found, from 0.
+        cause: `"matrix"` (an M failed), `"weights"` (weights are not finite), `"batch"` (they are not,
+            and the inputs of a batch were not finite either), or `"limit"` (the training was ended).
         layers: Names of the layers whose M failed.
-        message: What was printed.
+        message: The message that was printed.
 
     Example:
 
@@ -51,58 +44,65 @@ class GuardEvent(NamedTuple):
     epoch: int
     step: int
     cause: str
-    layers: tuple
+    layers: tuple[str, ...]
     message: str
 
 
 class DecorrelationGuard(keras.callbacks.Callback):
-    """Sees failures of M, of the weights and of batches, and repairs them or stops.
+    """Restores M when it fails and lowers its rate; restores the weights that a failed M destroyed.
 
-    - A batch whose loss or gradient is not finite: the optimizer leaves its step out, as M does, and
-      what it did to metrics and to moving averages of other layers is undone. Nothing else is lost.
-    - An M that diverges (NaN, infinity, a gain that explodes or vanishes) or becomes singular: M goes
-      back to the last that was good, within a tenth of the limits, and its rate is lowered.
-      If the loss is not finite, either, the weights and the optimizer go back with it.
-    - Weights that are not finite, or ten batches in a row without a finite loss: everything goes back,
-      and all rates are lowered.
+    - An M that diverges (NaN, infinity, a gain that explodes or vanishes) or becomes singular is
+      replaced by the last good copy, one within a tenth of the limits. Its rate is multiplied by
+      `factor`. The weights stay as they are.
+    - If the loss or the weights are not finite, the weights, the optimizer's variables, the other
+      state of the model (moving averages) and every M are restored. The rate is lowered for each M
+      that failed, or for all if none did; for none if the inputs of a batch were not finite, either.
 
-    While it trains, the model's optimizer is in a `keras.optimizers.LossScaleOptimizer` with a scale of
-    1, which does the leaving out. M and the weights are looked at every so many steps, at the end of
-    an epoch, and after every batch whose loss is not finite; the condition number of an M of more than
-    about 1250 features without structure only at the end of an epoch.
+    M and the weights are checked every `every` steps, at the end of an epoch, and when the loss
+    becomes NaN or infinite. The condition number of an M of more than about 1250 features without
+    structure is only checked at the end of an epoch and when the loss is not finite. The metrics of an
+    epoch are restored if they were copied in the same epoch; otherwise its logs hold NaN.
+
+    It leaves to Keras what is not about M:
+
+    - batches that hold NaN: remove them from the data, or skip their steps with
+      `keras.optimizers.LossScaleOptimizer(inner, initial_scale=1.0, dynamic_growth_steps=2**31 - 2)`.
+      M is never updated from such a batch;
+    - ending a training whose loss is NaN: `keras.callbacks.TerminateOnNaN`;
+    - resuming after a crash, and keeping the best weights: `keras.callbacks.BackupAndRestore` and
+      `ModelCheckpoint`.
 
     Args:
-        action: `"restore"`, or `"stop"`: restore, then end the training. Defaults to `"restore"`.
-        every: Look every so many training steps. Defaults to 100. As much training is lost where the
-            weights must go back.
-        factor: What a rate is multiplied by, in (0, 1). Defaults to 0.1.
+        every: Check every so many training steps, and at most this many steps are lost when the weights
+            are restored. Defaults to 100.
+        factor: Factor on the rate of an M that failed, in (0, 1). Defaults to 0.1.
         max_condition: Condition number above which M counts as singular. Defaults to 1e6, where float32
-            knows the smallest direction to one digit.
-        max_gain: M explodes where its largest singular value is above this, and vanishes where it is
-            below its inverse. Defaults to 1e4.
-        max_restores: End the training after so many restorations of M or weights without a good look in
-            between. Defaults to 10.
-        verbose: 1 to print what is done, 0 to keep it in `events` only. Defaults to 1.
+            resolves the smallest direction to one digit.
+        max_gain: M explodes if its largest singular value is above this, and vanishes if it is below
+            the inverse. Defaults to 1e4.
+        max_restores: End the training after so many restorations without a good check in between. 1
+            ends it at the first failure. Defaults to 10.
+        verbose: 1 to print the events, 0 to keep them in `events` only. Defaults to 1.
 
     Attributes:
         events: A list of `GuardEvent` of the last `fit`.
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, if the model has no decorrelating
-            layer, or weights that are not finite.
+            layer, or starts with weights that are not finite.
 
     Example:
 
     >>> import keras, numpy as np, keras_decorr
     >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(1)])
     >>> model.compile("adam", "mse")
+    >>> model.decorrelation_rate = 1e3  # far too high
     >>> x = np.random.rand(64, 6).astype("float32")
-    >>> x[3] = np.nan
-    >>> guard = keras_decorr.callbacks.DecorrelationGuard(verbose=0)
-    >>> history = model.fit(x, x[:, :1] * 0, batch_size=16, verbose=0, callbacks=[guard])
-    >>> [event.cause for event in guard.events]
-    ['batch']
-    >>> bool(np.isfinite(history.history["loss"][0]))
+    >>> guard = keras_decorr.callbacks.DecorrelationGuard(every=1, verbose=0)
+    >>> history = model.fit(x, x[:, :1], batch_size=16, verbose=0, callbacks=[guard])
+    >>> guard.events[0].cause
+    'matrix'
+    >>> all(np.isfinite(weights).all() for weights in model.get_weights())
     True
 
     Reference:
@@ -111,21 +111,15 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
     def __init__(
         self,
-        action="restore",
-        every=100,
-        factor=0.1,
-        max_condition=1e6,
-        max_gain=1e4,
-        max_restores=10,
-        verbose=1,
-    ):
+        every: int = 100,
+        factor: float = 0.1,
+        max_condition: float = 1e6,
+        max_gain: float = 1e4,
+        max_restores: int = 10,
+        verbose: int = 1,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
-        if action not in ("restore", "stop"):
-            raise ValueError(
-                f"Argument `action` of {name} must be 'restore' or 'stop'. Received: {action!r}"
-            )
-        self.action = action
         self.every = check_count(name, "every", every)
         self.factor = check_number(name, "factor", factor, 0.0, 1.0, open_low=True)
         if factor == 1:
@@ -136,284 +130,176 @@ class DecorrelationGuard(keras.callbacks.Callback):
         self.max_gain = check_number(name, "max_gain", max_gain, 1.0, open_low=True)
         self.max_restores = check_count(name, "max_restores", max_restores)
         self.verbose = verbose
-        self.events = []
+        self.events: list[GuardEvent] = []
         self._forget()
 
-    def _forget(self):
-        self._finite_steps = FiniteSteps()
-        self._layers: list[Any] = []
-        self._matrices: dict[int, Any] = {}
-        self._learned: Any = None
-        self._small: Any = None
+    def _forget(self) -> None:
+        self._layers: list[Decorrelation] = []
+        self._state: Snapshot | None = None  # the last good one of all but M
+        self._metrics: Snapshot | None = None  # of the same time, within the epoch
+        self._matrices: dict[Decorrelation, Snapshot] = {}
 
-    # --- the training -------------------------------------------------------------------------
-
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._forget()
         self.events = []
-        self._layers, self._learned, self._matrices, self._small = [], None, {}, None
-        self._restores = self._bad_in_a_row = 0
-        self._epoch, self._done = 0, 0
-        model = self.model
-        self._finite_steps.install(model)
-        if model.built and not model.optimizer.built:
-            # Else its variables would come only with the first step, and could not go back to a start.
-            model.optimizer.build(model.trainable_variables)
         self._started = False
+        self._restores = 0
+        if self.model.built and not self.model.optimizer.built:
+            # Otherwise the first step would create its variables, after the first copy.
+            self.model.optimizer.build(self.model.trainable_variables)
 
-    def _start(self, model):
-        """Keep the state that the training starts with."""
-        self._count(model)
-        if model.built:
-            self._find_layers(model)
-            learned = model.trainable_variables
-            bad = [v.path for v, good in zip(learned, finite(learned), strict=True) if not good]
-            if bad:
-                raise ValueError(
-                    "DecorrelationGuard has nothing good to go back to: there are weights that are "
-                    f"not finite before the training. Load others. Received: {bad}"
-                )
-            self._keep(model, self._layers)
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch, self._done = epoch, 0
+        self._loss_is_finite, self._checked = True, False
+        self._metrics = None
+        if not self._started:  # not in on_train_begin, where other callbacks restore a checkpoint
+            self._started = True
+            if self.model.built:
+                self._start()
 
-    def _find_layers(self, model):
-        self._layers = decorrelation_layers(model)
+    def _start(self) -> None:
+        self._find_layers()
+        weights = self.model.trainable_variables
+        bad = [v.path for v, good in zip(weights, finite(weights), strict=True) if not good]
+        if bad:
+            raise ValueError(
+                "DecorrelationGuard needs finite weights at the start of the training, to restore "
+                f"them. Load others. Received: NaN or infinity in {bad}"
+            )
+        self._keep(self._layers)
+        self._metrics = None
+
+    def _find_layers(self) -> None:
+        self._layers = decorrelation_layers(self.model)
         if not self._layers:
             raise ValueError(
                 "DecorrelationGuard finds no decorrelating layer. Use the layers of "
                 "keras_decorr.layers, or `keras_decorr.decorrelate(model)`. "
-                f"Received: {model.name!r}"
+                f"Received: {self.model.name!r}"
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._done, self._good, self._looked = epoch, 0, 0, False
-        if not self._started:  # by now other callbacks have loaded what they go on from
-            self._started = True
-            self._start(self.model)
-        self._keep_small()
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        before, self._done = self._done, batch + 1
+        if not self._layers:  # this step built the model
+            self._find_layers()
+        # The logs hold the mean over the epoch so far, so it becomes NaN once and stays so.
+        was_finite = self._loss_is_finite
+        self._loss_is_finite = math.isfinite((logs or {}).get("loss", 0.0))
+        if was_finite and not self._loss_is_finite:
+            self._check(thorough=True, loss_failed=True)
+        elif self._state is None or self._done // self.every > before // self.every:
+            self._check()
 
-    def on_train_batch_end(self, batch, logs=None):
-        # The last of several steps per execution may be more than there are.
-        before, self._done = (
-            self._done,
-            min(batch + 1, (self.params or {}).get("steps") or math.inf),
-        )
-        self._processed += self._done - before
-        if not self._layers:  # the model was built in this step
-            self._find_layers(self.model)
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            self._bad_in_a_row += 1
-            self._reported += 1
-            self._look(bad=True)
-            return
-        self._bad_in_a_row = 0
-        self._good += 1
-        self._keep_small(again=self._good == 1)  # the first step may have created some
-        if self._learned is None or self._done // self.every > before // self.every:
-            self._look()
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # Checks before the validation, which would use moving averages that are not finite.
+        if self._state is not None and not self._checked:
+            self._checked = True
+            self._check(thorough=True)
 
-    def on_test_begin(self, logs=None):
-        # Before the validation, which would see averages that are not finite.
-        if self._training and not self._looked:
-            self._look(thorough=True)
-            self._looked = True
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._checked:
+            self._check(thorough=True)
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not self._looked:
-            self._look(thorough=True)
-        if self._done and not self._good:
-            self._say("limit", (), "no batch of the epoch had a finite loss", "Training stops.")
-            model_of(self).stop_training = True
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._forget()  # frees the memory of the copies
 
-    def on_train_end(self, logs=None):
-        self._finite_steps.remove(self.model)
-        self._learned, self._matrices, self._small = None, {}, None  # their memory
-
-    @property
-    def _training(self):
-        return self._small is not None
-
-    # --- what is good -------------------------------------------------------------------------
-
-    def _keep(self, model, proven):
-        """Take the present state for good, and the M of the layers `proven`."""
-        self._learned = Snapshot(self._learned_variables(model))
-        for layer in proven:
-            self._matrices[id(layer)] = Snapshot(layer.matrix_variables)
-        self._count(model)
-
-    def _learned_variables(self, model):
-        of_optimizer = [v for v in model.optimizer.variables if v.name != "learning_rate"]
-        return [*model.trainable_variables, *of_optimizer]
-
-    def _count(self, model):
-        """Count from here the steps that the optimizer leaves out."""
-        self._processed = self._reported = 0
-        self._taken = steps_taken(model.optimizer)
-
-    def _keep_small(self, again=True):
-        """Keep what every batch changes beside weights and M: metrics, moving averages of other layers.
-
-        Done at every step, so it may not sync the state on JAX, and finds the variables once an epoch.
-        """
-        on_jax = keras.backend.backend() == "jax"
-        model = model_of(self) if on_jax else self.model
-        if again:
-            self._small_variables = self._find_small(model)
-        variables, tensors = [], []
-        for group, found in self._small_variables.items():
-            present = present_values(model, group) if found and on_jax else ()
-            variables += [v for _, v in found]
-            # Elsewhere the place in the list says nothing: a metric may have come in between.
-            tensors += [present[i] if on_jax else v.value for i, v in found]
-        self._small = Snapshot(variables, tensors)
-
-    def _find_small(self, model):
-        """The variables of `_keep_small`, each with its place in its list of the model."""
-        own = {id(v) for layer in self._layers for v in layer.variables}
-        return {
-            group: [
-                (i, v)
-                for i, v in enumerate(getattr(model, group))
-                if is_float(v) and id(v) not in own
-            ]
-            for group in ("metrics_variables", "non_trainable_variables")
-        }
-
-    def _restore_small(self, model):
-        """Undo what the last batch did to them. Those that it created go to their start."""
-        present = chain(*self._find_small(model).values())
-        known = {id(v) for _, v in chain(*self._small_variables.values())}
-        created = {id(v) for _, v in present} - known
-        if created:
-            _reset(model, created)
-        self._small.restore()
-
-    # --- what is not --------------------------------------------------------------------------
-
-    def _look(self, bad=False, thorough=False):
-        """Look at everything, and repair it.
+    def _check(self, thorough: bool = False, loss_failed: bool = False) -> None:
+        """Checks every M and the weights; keeps copies of what is good and repairs what is not.
 
         Args:
-            bad: The loss of the last batch was not finite.
-            thorough: Spare no cost.
+            thorough: Compute the condition number of a large M, too.
+            loss_failed: The loss has become NaN or infinite at the last step.
         """
-        model = self.model
-        seen = [layer for layer in self._layers if bad or thorough or is_cheap(layer)]
-        scales = {layer: matrix_scale(layer, thorough=layer in seen) for layer in self._layers}
+        exact = {layer for layer in self._layers if thorough or is_cheap(layer)}
+        scales = {layer: matrix_scale(layer, thorough=layer in exact) for layer in self._layers}
         limits = self.max_condition, self.max_gain
         failures = {
             layer: failure for layer, scale in scales.items() if (failure := scale.failure(*limits))
         }
-        weights = all(finite(self._learned_variables(model)))
-        if bad:
-            self._restore_small(model)
-            self._finite_steps.reset()
-        if not weights or self._bad_in_a_row >= _IN_A_ROW or (bad and failures):
-            self._restore_all(model, failures, weights)
-        elif failures:
-            self._restore_matrices(failures)
+        weights_failed = not all(finite(self._variables()))
+        if failures or weights_failed:
+            self._repair(failures, weights_failed, loss_failed)
+        elif loss_failed:  # the optimizer skipped the step: nothing is lost but the metrics
+            self._restore_metrics()
         else:
-            self._report_steps(model, bad)
-            if not bad:
-                self._restores = 0
-                inner = [limit / _MARGIN for limit in limits]
-                self._keep(model, [layer for layer in seen if not scales[layer].failure(*inner)])
+            self._restores = 0
+            inner = [limit / _MARGIN for limit in limits]
+            self._keep(layer for layer in exact if not scales[layer].failure(*inner))
+
+    def _keep(self, proven: Iterable[Decorrelation]) -> None:
+        """Copies the present state as good, with the M of the layers `proven`."""
+        if self._state is None:  # the first copy: of each M there must be one
+            proven = self._layers
+        self._state = Snapshot(self._variables())
+        self._metrics = Snapshot(self.model.metrics_variables)
+        self._matrices |= {layer: Snapshot(layer.matrix_variables) for layer in proven}
+        self._skipped = self._skipped_updates()
+
+    def _variables(self) -> list[keras.Variable]:
+        """Returns the variables of the model and its optimizer, without those of M and metrics."""
+        others = {id(v) for layer in self._layers for v in layer.variables}
+        others |= {id(v) for v in self.model.metrics_variables}
+        of_model = [v for v in self.model.variables if is_float(v) and id(v) not in others]
+        return of_model + [v for v in self.model.optimizer.variables if v.name != "learning_rate"]
+
+    def _repair(
+        self, failures: Mapping[Decorrelation, str], weights_failed: bool, loss_failed: bool
+    ) -> None:
+        """Restores what failed, and lowers the rates of the M that are at fault."""
+        if self._state is None:
+            self._stop("the first steps failed, and there is no good state to restore")
             return
+        what = [f"M of {name_within(layer, model_of(self))!r} {f}" for layer, f in failures.items()]
+        if weights_failed:
+            what.append("weights are not finite")
+        cause, at_fault = "matrix" if failures else "weights", [*failures] or self._layers
+        if not failures and self._skipped_updates() > self._skipped:
+            # No M acts on the inputs of the first layer, so none is the cause.
+            cause, at_fault = "batch", []
+            what.append("the inputs of a batch were not")
+        if weights_failed or loss_failed:
+            restored, done = self._layers, "The last good weights, optimizer and M are restored."
+            self._state.restore()
+            self._restore_metrics()
+        else:
+            restored, done = list(failures), "The last good M is restored."
+        for layer in restored:
+            self._matrices[layer].restore()
+        for layer in at_fault:
+            layer.decorrelator.scale_rate(self.factor)
+        self._skipped = self._skipped_updates()
+        if at_fault:
+            rates = sorted({_rate(layer) for layer in at_fault})
+            done += f" Decorrelation rate now {', '.join(f'{rate:.1e}' for rate in rates)}."
+        self._record(cause, failures, f"{' and '.join(what)}. {done}")
         self._restores += 1
         if self._restores >= self.max_restores:
-            self._say("limit", (), f"{self._restores} restorations did not help", "Training stops.")
-            model.stop_training = True
+            self._stop(f"{self._restores} restorations without a good check in between")
 
-    def _report_steps(self, model, bad):
-        taken = steps_taken(model.optimizer) - self._taken
-        others = self._processed - taken - self._reported
-        if bad:
-            self._say("batch", (), "the loss of a batch is not finite", "Its step is left out.")
-        if others > 0 and self._finite_steps.installed:
-            steps = "a step" if others == 1 else f"{others} steps"
-            self._say("batch", (), f"the gradient of {steps} is not finite", "It is left out.")
-            self._finite_steps.reset()
-            self._reported += others
+    def _restore_metrics(self) -> None:
+        # Those of an earlier epoch would be wrong; then the logs of this epoch hold NaN.
+        if self._metrics is not None:
+            self._metrics.restore()
+            self._loss_is_finite = True
 
-    def _restore_matrices(self, failures):
-        for layer in failures:
-            self._restore_matrix(layer)
-        self._lower(failures)
-        self._say("matrix", failures, self._what(failures), "M goes back to the last good one.")
+    def _skipped_updates(self) -> int:
+        return int(ops.convert_to_numpy(self._layers[0].skipped_updates))
 
-    def _restore_matrix(self, layer):
-        if id(layer) in self._matrices:
-            self._matrices[id(layer)].restore()
-            return
-        layer.reset_matrix()  # it failed before it was ever seen to be good
+    def _stop(self, why: str) -> None:
+        self._record("limit", (), f"{why}. Training stops.")
+        model_of(self).stop_training = True
 
-    def _restore_all(self, model, failures, weights):
-        if self._learned is None:
-            self._say("limit", (), "the first steps failed, and nothing is good", "Training stops.")
-            model.stop_training = True
-            return
-        self._learned.restore()
-        for layer in self._layers:
-            self._restore_matrix(layer)
-        self._finite_steps.reset()
-        self._count(model)
-        self._bad_in_a_row = 0
-        self._lower(failures or self._layers)
-        what = self._what(failures) if failures else "the loss stays not finite"
-        if not weights:
-            what = " and ".join(filter(None, (self._what(failures), "weights are not finite")))
-        done = "Weights, optimizer and M go back to the last good ones."
-        self._say("matrix" if failures else "weights", failures, what, done)
-
-    def _lower(self, layers):
-        for layer in layers:
-            layer.decorrelator.scale_rate(self.factor)
-
-    def _what(self, failures):
-        return "; ".join(
-            f"M of {name_within(layer, model_of(self))!r} {failure}"
-            for layer, failure in failures.items()
-        )
-
-    def _say(self, cause, layers, what, done):
-        """Print and keep what was seen and done, and stop if that is asked for."""
-        if cause in ("matrix", "weights"):
-            rates = sorted(
-                {
-                    float(ops.convert_to_numpy(layer.decorrelator.learning_rate))
-                    for layer in layers or self._layers
-                }
-            )
-            done += f" Decorrelation rate now {', '.join(f'{rate:.1e}' for rate in rates)}."
-        if self.action == "stop" and cause != "limit":
-            done += " Training stops."
-            model_of(self).stop_training = True
-        message = f"DecorrelationGuard, epoch {self._epoch + 1}, step {self._done}: {what}. {done}"
+    def _record(self, cause: str, layers: Collection[Decorrelation], message: str) -> None:
+        message = f"DecorrelationGuard, epoch {self._epoch + 1}, step {self._done}: {message}"
         names = tuple(name_within(layer, model_of(self)) for layer in layers)
         self.events.append(GuardEvent(self._epoch, self._done - 1, cause, names, message))
         if self.verbose:
             print_message(f"\n{message}")
 
-    def __getstate__(self):  # copies and pickles go without the model and what was kept of it
-        return {**state_without_model(self), "_layers": [], "_finite_steps": FiniteSteps()}
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
+        copies = {"_state": None, "_metrics": None}
+        return {**state_without_model(self), **copies, "_layers": [], "_matrices": {}}
 
 
-def _reset(model, created):
-    """Give new metrics and moving averages their first values.
-
-    Of other layers' state only what is named as that of `keras.layers.BatchNormalization`: what else
-    the first, bad batch has created stays as it is.
-
-    Args:
-        model: The model.
-        created: The ids of the variables.
-    """
-    for metric in model.metrics:
-        if any(id(v) in created for v in metric.variables):
-            metric.reset_state()
-    for layer in flatten_layers(model, include_self=False):
-        for name in ("moving_mean", "moving_variance"):
-            variable = getattr(layer, name, None)
-            initializer = getattr(layer, f"{name}_initializer", None)
-            if variable is not None and id(variable) in created and initializer is not None:
-                variable.assign(initializer(variable.shape, dtype=variable.dtype))
+def _rate(layer: Decorrelation) -> float:
+    return float(ops.convert_to_numpy(layer.decorrelator.learning_rate))

@@ -1,8 +1,8 @@
-"""How far the decorrelation of every layer has come, while a model trains."""
+"""Measures the decorrelation of every layer while a model trains."""
 
-import csv
 import math
-import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -12,6 +12,7 @@ from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics.decorrelation_state import DecorrelationState, decorrelation_state
 from keras_decorr.metrics.sampled_inputs import names_of
 from keras_decorr.training.step import decorrelation_layers
+from keras_decorr.typing import Tensors
 
 FIGURES = DecorrelationState._fields[3:]  # those that change
 
@@ -19,26 +20,22 @@ FIGURES = DecorrelationState._fields[3:]  # those that change
 class DecorrelationMonitor(keras.callbacks.Callback):
     """Measures `keras_decorr.metrics.decorrelation_state` on a fixed batch while a model trains.
 
-    The figures of each layer go into the logs of the epoch as `<figure>/<layer>`, and so into `History`
-    and into what callbacks later in the list write; all of them into a CSV file, one line a layer, and
-    to TensorBoard, if these are asked for. Nothing moves: no weight, no M, no seed.
+    Adds the figures of each layer to the logs of the epoch as `<figure>/<layer>`. So `History` holds
+    them, and Keras's callbacks after this one in the list write them: `keras.callbacks.CSVLogger` to a
+    file, `keras.callbacks.TensorBoard` to TensorBoard. No weight, no M and no seed is changed.
 
-    Where nothing was measured in an epoch its logs hold NaN, as `CSVLogger` writes the columns of the
-    first epoch alone. `benchmarks/monitor_cost.py` measures what it costs.
+    In an epoch without a measurement the logs hold NaN, as `CSVLogger` only writes the columns of the
+    first epoch. `benchmarks/monitor_cost.py` measures what it costs.
 
     Args:
         x: Inputs of the fixed batch, an array or a structure of them.
         every: Measure every so many epochs, or steps. Defaults to 1.
-        unit: `"epoch"` or `"step"`. Of the measurements of an epoch the logs hold the last. Defaults to
-            `"epoch"`.
+        unit: `"epoch"` or `"step"`. The logs hold the last measurement of an epoch; `states` holds all.
+            Defaults to `"epoch"`.
         figures: The fields of `DecorrelationState` that go into the logs. Defaults to the energy after
             M, the whiteness after M, the condition number of M, and the gain.
         max_rows: The most rows (samples, steps, patches) a layer. Defaults to 128, enough to see a
             trend; figures of one net by themselves need more.
-        path: CSV file to write, or `None`. A new `fit` writes it anew unless `append`.
-        append: Go on with a CSV file that is there. Defaults to False.
-        log_dir: Directory for TensorBoard, or `None`. It needs TensorFlow and TensorBoard, on any
-            backend.
 
     Attributes:
         states: List of `(epoch, step, [DecorrelationState, ...])` of the last `fit`; the step counts
@@ -47,7 +44,6 @@ class DecorrelationMonitor(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of its range; in `fit`, if the model has no decorrelating
             layer.
-        ImportError: If `log_dir` is given without TensorFlow and TensorBoard.
 
     Example:
 
@@ -64,15 +60,12 @@ class DecorrelationMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        x,
-        every=1,
-        unit="epoch",
-        figures=("energy_after", "whiteness_after", "condition", "gain"),
-        max_rows=128,
-        path=None,
-        append=False,
-        log_dir=None,
-    ):
+        x: Tensors,
+        every: int = 1,
+        unit: str = "epoch",
+        figures: Sequence[str] = ("energy_after", "whiteness_after", "condition", "gain"),
+        max_rows: int = 128,
+    ) -> None:
         super().__init__()
         self.x = keras.tree.map_structure(
             lambda x: ops.convert_to_numpy(ops.convert_to_tensor(x)), x
@@ -92,34 +85,22 @@ class DecorrelationMonitor(keras.callbacks.Callback):
         self.unit = unit
         self.figures = tuple(figures)
         self.max_rows = check_count("DecorrelationMonitor", "max_rows", max_rows)
-        self.path = None if path is None else os.fspath(path)
-        self.append = append
-        self.log_dir = None if log_dir is None else os.fspath(log_dir)
-        if log_dir is not None:
-            _tensorflow()
-        self.states = []
-        self._writer = None
+        self.states: list[tuple[int, int, list[DecorrelationState]]] = []
 
-    def on_train_begin(self, logs=None):
-        self.states, self._before, self._logged = [], 0, {}
-        if self.path is not None:
-            os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
-            if not (self.append and os.path.exists(self.path)):
-                with open(self.path, "w", newline="") as file:
-                    csv.writer(file).writerow(("epoch", "step", *DecorrelationState._fields))
-        if self.log_dir is not None:
-            self._writer = _tensorflow().summary.create_file_writer(self.log_dir)
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.states, self._before = [], 0
+        self._logged: dict[str, float] = {}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._begun = epoch, 0
         self._logged = dict.fromkeys(self._logged, math.nan)
 
     # At the beginning of the next step, not at the end of one: that leaves JAX free to run ahead.
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._measure_if_due(self._begun, batch)
         self._begun = batch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = (self.params or {}).get("steps") or self._begun + self.model.steps_per_execution
         if self.unit == "step":
             self._measure_if_due(self._begun, done)
@@ -131,48 +112,21 @@ class DecorrelationMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(self._logged)
 
-    def on_train_end(self, logs=None):
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _measure_if_due(self, before, done):
+    def _measure_if_due(self, before: int, done: int) -> None:
         # A call of the training function can be several steps.
         step = self._before + done
         if self.unit == "step" and step // self.every > (self._before + before) // self.every:
             self._measure(step)
 
-    def _measure(self, step):
+    def _measure(self, step: int) -> None:
         states = decorrelation_state(self.model, self.x, self.max_rows)
         self.states.append((self._epoch, step, states))
         self._log([state.name for state in states], {state.name: state for state in states})
-        if self.path is not None:
-            with open(self.path, "a", newline="") as file:
-                csv.writer(file).writerows((self._epoch, step, *state) for state in states)
-        if self._writer is not None:
-            with self._writer.as_default(self._epoch if self.unit == "epoch" else step):
-                for state in states:
-                    for figure in FIGURES:
-                        name = f"{figure}/{state.name}"
-                        _tensorflow().summary.scalar(name, getattr(state, figure))
-            self._writer.flush()
 
-    def _log(self, names, states):
+    def _log(self, names: list[str], states: Mapping[str, DecorrelationState]) -> None:
         for name in names:
             for figure in self.figures:
                 self._logged[f"{figure}/{name}"] = getattr(states.get(name), figure, math.nan)
 
-    def __getstate__(self):  # copies and pickles go without the model and the open file
-        return {**state_without_model(self), "_writer": None}
-
-
-def _tensorflow():
-    try:
-        import tensorboard  # noqa: F401
-        import tensorflow
-    except ImportError as error:
-        raise ImportError(
-            "Argument `log_dir` of DecorrelationMonitor needs TensorFlow and TensorBoard: pip install "
-            "tensorflow tensorboard, or write a CSV file with `path`."
-        ) from error
-    return tensorflow
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
+        return state_without_model(self)

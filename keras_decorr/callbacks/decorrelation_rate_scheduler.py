@@ -1,16 +1,18 @@
-"""One decorrelation rate for all layers of a model, by epoch or by step."""
+"""Schedules the decorrelation rate of all layers of a model, by epoch or by step."""
 
 import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_decorr.backend.keras_internals import model_of, state_without_model
-from keras_decorr.callbacks.finite_steps import steps_taken
+from keras_decorr.backend.keras_internals import model_of, state_without_model, steps_of_optimizer
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.layers import Decorrelation
 from keras_decorr.training.step import decorrelation_layers, name_within
 
 
@@ -58,7 +60,9 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     [0.001, 0.0005]
     """
 
-    def __init__(self, schedule=None, warmup_steps=0, verbose=0):
+    def __init__(
+        self, schedule: Callable[..., float] | None = None, warmup_steps: int = 0, verbose: int = 0
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         self.warmup_steps = check_count(name, "warmup_steps", warmup_steps, low=0)
@@ -72,22 +76,22 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
                 f"{name} has nothing to do: give it a `schedule`, or `warmup_steps`. "
                 f"Received: schedule=None, warmup_steps={warmup_steps!r}"
             )
-        self.schedule = schedule
+        self.schedule: Any = schedule
         self.verbose = verbose
-        self._of_layers = {}
+        self._of_layers: dict[Decorrelation, _Rate] = {}
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         if model is not model_of(self):
             self._of_layers = {}
         super().set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         for layer in self._layers():
             if layer in self._of_layers:
                 self._of_layers[layer].begin(layer.decorrelator.initial_rate, self.schedule is None)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._before = steps_taken(self.model.optimizer)
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._before = _steps_taken(self.model.optimizer)
         for layer in self._layers():
             kept = self._of_layer(layer)
             if self._by_epoch:
@@ -100,28 +104,28 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             )
 
     # At the beginning of a step, where JAX takes what was assigned. It reads no state in vain.
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self._before + batch
         if batch and (
             self._by_step or step - model_of(self).steps_per_execution < self.warmup_steps
         ):
             self._set(step)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         layers = self._layers()
         if logs is not None and layers:
             logs["decorrelation_rate"] = _present(layers[0])
 
     @property
-    def _by_step(self):
+    def _by_step(self) -> bool:
         return isinstance(self.schedule, LearningRateSchedule)
 
     @property
-    def _by_epoch(self):
+    def _by_epoch(self) -> bool:
         return self.schedule is not None and not self._by_step
 
-    def _layers(self):
-        layers = decorrelation_layers(self.model)
+    def _layers(self) -> list[Decorrelation]:
+        layers: list[Decorrelation] = decorrelation_layers(self.model)
         for layer in layers:
             if isinstance(layer.decorrelator._learning_rate, LearningRateSchedule):
                 raise ValueError(
@@ -136,7 +140,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             )
         return layers
 
-    def _of_layer(self, layer):
+    def _of_layer(self, layer: Decorrelation) -> "_Rate":
         # By the layer itself: two parts of a model may have layers of one path.
         if layer not in self._of_layers:
             # Weights loaded in the midst of a warm-up hold a rate that is still on its way.
@@ -145,17 +149,17 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             self._of_layers[layer] = _Rate(target)
         return self._of_layers[layer]
 
-    def _of_epoch(self, epoch, rate):
+    def _of_epoch(self, epoch: int, rate: float) -> float:
         parameters = inspect.signature(self.schedule).parameters.values()
         needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
         takes_rate = len(needed) > 1 or any(p.kind is p.VAR_POSITIONAL for p in needed)
         return self._checked(self.schedule(epoch, rate) if takes_rate else self.schedule(epoch))
 
-    def _checked(self, rate):
+    def _checked(self, rate: Any) -> float:
         rate = float(ops.convert_to_numpy(rate)) if ops.is_tensor(rate) else rate
         return float(check_number("DecorrelationRateScheduler", "schedule", rate, 0.0))
 
-    def _set(self, step):
+    def _set(self, step: int) -> None:
         warm = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
         for layer in self._layers():
             kept = self._of_layer(layer)
@@ -164,18 +168,19 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             kept.see(_present(layer))
             layer.decorrelator.learning_rate = kept.value = warm * kept.factor * kept.target
 
-    def __getstate__(self):  # copies and pickles go without the model, and know none
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
         return {**state_without_model(self), "_of_layers": {}}
 
 
 class _Rate:
-    """The rate of one layer: what it shall be, what was set, and what others have made of it."""
+    """Holds the rate of one layer: its target, the value last set, the factor of other callbacks."""
 
-    def __init__(self, target):
-        self.target, self.value, self.factor = target, None, 1.0
+    def __init__(self, target: float) -> None:
+        self.target, self.factor = target, 1.0
+        self.value: float | None = None
 
-    def begin(self, by_hand, alone):
-        """A `fit` begins: `by_hand` is the rate last set other than as a weight.
+    def begin(self, by_hand: float, alone: bool) -> None:
+        """Begins a `fit`; `by_hand` is the rate last set other than as a weight.
 
         Without a schedule, if `alone`, what it has become stays.
         """
@@ -184,10 +189,15 @@ class _Rate:
             self.target = self.target * self.factor if same else by_hand
         self.value, self.factor = None, 1.0
 
-    def see(self, present):
+    def see(self, present: float) -> None:
         if self.value and not math.isclose(present, self.value, rel_tol=1e-5):
             self.factor *= present / self.value
 
 
-def _present(layer):
+def _present(layer: Decorrelation) -> float:
     return float(ops.convert_to_numpy(layer.decorrelator.learning_rate))
+
+
+def _steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns the number of steps, those that only accumulate a gradient included."""
+    return steps_of_optimizer(getattr(optimizer, "inner_optimizer", optimizer))

@@ -1,24 +1,26 @@
-"""How the M of a layer can fail (N. Ahmad, arXiv 2407.10780): it diverges, or it becomes singular."""
+"""Detects an M that diverges or becomes singular (N. Ahmad, arXiv 2407.10780)."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+
+from keras_decorr.layers import Decorrelation
 
 # Multiply-adds up to which a look at all of M is cheap beside a hundred training steps.
 _CHEAP = 2e9
 _PROBES = 8
 
 
-def is_cheap(layer):
-    """Whether the condition number of a layer's M is quick to compute."""
+def is_cheap(layer: Decorrelation) -> bool:
+    """Returns whether the condition number of a layer's M is quick to compute."""
     shapes = layer.operator.shapes
-    return sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP
+    return bool(sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP)
 
 
 class MatrixScale(NamedTuple):
-    """What is known of the singular values of the M of a layer.
+    """Holds bounds on the singular values of the M of a layer.
 
     Attributes:
         finite: Whether all its elements are finite; if not, nothing else is known.
@@ -32,8 +34,8 @@ class MatrixScale(NamedTuple):
     most_gain: float = math.nan
     smallest: float = math.nan
 
-    def failure(self, max_condition, max_gain):
-        """What is wrong with such an M: a short text, or `None`.
+    def failure(self, max_condition: float, max_gain: float) -> str | None:
+        """Describes how M has failed in a short text, or returns `None`.
 
         Args:
             max_condition: Above this condition number M is singular.
@@ -51,8 +53,8 @@ class MatrixScale(NamedTuple):
         return None
 
 
-def matrix_scale(layer, thorough=True):
-    """The `MatrixScale` of a built `Decorrelation`.
+def matrix_scale(layer: Decorrelation, thorough: bool = True) -> MatrixScale:
+    """Computes the `MatrixScale` of a built `Decorrelation`.
 
     Args:
         layer: The layer.
@@ -72,10 +74,10 @@ def matrix_scale(layer, thorough=True):
     return MatrixScale(True, largest, largest, smallest)
 
 
-def _gains(operator, matrices):
-    """`||M v|| / ||v||` of a few random `v`."""
+def _gains(operator: Any, matrices: list[np.ndarray]) -> np.ndarray:
+    """Computes `||M v|| / ||v||` for a few random vectors `v`."""
     V = np.random.default_rng(0).normal(size=(_PROBES, operator.n)).astype("float32")
     tensors = [ops.convert_to_tensor(M, "float32") for M in matrices]
     U = operator.apply(tensors, ops.convert_to_tensor(V))
     norms = np.linalg.norm(ops.convert_to_numpy(U).astype("float64"), axis=-1)
-    return np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf)
+    return np.asarray(np.nan_to_num(norms / np.linalg.norm(V, axis=-1), nan=np.inf))

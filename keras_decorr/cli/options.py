@@ -1,40 +1,146 @@
-"""Options that mean the same in several subcommands."""
+"""Options of commands from the annotated fields of their configuration: each is written once.
 
-from typing import Annotated
+A configuration is a frozen dataclass. The annotation of a field holds the type of its option, the help
+text and, if not every value is allowed, those that are; its default is the option's:
+
+    gain_rate: Annotated[
+        float, typer.Option(help="exponent of the gain"), Number(0.0, 1.0, open_low=True)
+    ] = 0.1
+
+makes the option `--gain-rate` of each command that `takes` the configuration.
+"""
+
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from keras_decorr.cli.compare.nets import NETS
-from keras_decorr.cli.shared import BACKENDS, one_of
-from keras_decorr.datasets import NAMES
-from keras_decorr.decorrelators.preserving import NORMS
+from keras_decorr.cli.allowed import check_option, one_of
+from keras_decorr.cli.shared import BACKENDS, errors_in_a_line, use_backend
 
-Dataset = Annotated[str, typer.Option(help=one_of(NAMES))]
 DataDir = Annotated[
     str | None,
     typer.Option(
         help="folder of tensorflow-datasets; default: TFDS_DATA_DIR, or its own. The digits need none"
     ),
 ]
-Net = Annotated[str, typer.Option(help=one_of(NETS))]
-Width = Annotated[
-    int | None, typer.Option(help="channels or features of resnet18 or vit; default: its own")
-]
-TrainSize = Annotated[
-    int | None, typer.Option(help="use so many of the training images; default: all")
-]
-TestSize = Annotated[int | None, typer.Option(help="use so many of the test images; default: all")]
-BatchSize = Annotated[
-    int | None, typer.Option(help="samples a batch; default: 64 for the digits, 256 for the others")
-]
-Preserve = Annotated[
-    str, typer.Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)")
-]
-GainRate = Annotated[
-    float, typer.Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)")
-]
-Groups = Annotated[int, typer.Option(help="the most groups of a structured M")]
-Rank = Annotated[int | None, typer.Option(help="rank of a low-rank M; default: the decorrelator's")]
-Augment = Annotated[bool, typer.Option(help="random crops and flips (CIFAR, Tiny ImageNet)")]
 Backend = Annotated[str | None, typer.Option(help=one_of(BACKENDS))]
 Out = Annotated[str, typer.Option(help="folder for the results; default: one in results")]
+
+
+class Field(NamedTuple):
+    """Describes a field of a configuration.
+
+    Attributes:
+        name: Its name.
+        default: Its default.
+        annotation: Its type, without what `Annotated` adds.
+        metadata: What `Annotated` adds: the `typer.Option`, and a `OneOf`, `Number` or `Count`.
+    """
+
+    name: str
+    default: Any
+    annotation: Any
+    metadata: tuple
+
+    @property
+    def option(self):
+        """The name of its option."""
+        return option_name(self.name)
+
+    @property
+    def several(self):
+        """Whether it holds any number of values: `tuple[T, ...]`."""
+        return typing.get_args(self.annotation)[1:] == (...,)
+
+    @property
+    def element(self):
+        """The type of one value: `T` of `T`, `T | None` or `tuple[T, ...]`."""
+        if self.several or isinstance(self.annotation, types.UnionType):
+            return typing.get_args(self.annotation)[0]
+        return self.annotation
+
+    def values(self, config):
+        """Returns a tuple of the values that a configuration holds; empty for the default `None`."""
+        value = getattr(config, self.name)
+        if value is None and self.default is None:
+            return ()
+        return value if isinstance(value, tuple) else (value,)
+
+    def parameter(self):
+        """Returns the parameter of a command from which typer makes the option."""
+        kind = types.GenericAlias(list, (self.element,)) if self.several else self.annotation
+        annotation = Annotated[(kind, *self.metadata)]  # type: ignore[valid-type]
+        default = (self.default or None) if self.several else self.default
+        return _parameter(self.name, default, annotation)
+
+    def given(self, value):
+        """Returns the value of the field for that of the parameter: of several, each once."""
+        if not self.several:
+            return value
+        return self.default if value is None else tuple(dict.fromkeys(value))
+
+
+def option_name(name):
+    """Returns the option of a field: `"--gain-rate"` of `"gain_rate"`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def fields(config_type):
+    """Returns a list of the `Field`s of a configuration."""
+    hints = typing.get_type_hints(config_type, include_extras=True)
+    return [
+        Field(
+            field.name, field.default, hints[field.name].__origin__, hints[field.name].__metadata__
+        )
+        for field in dataclasses.fields(config_type)
+    ]
+
+
+def check_fields(config):
+    """Raises ValueError, which names the option, unless a configuration's values are allowed."""
+    for field in fields(type(config)):
+        for allowed in field.metadata[1:]:
+            for value in field.values(config):
+                check_option(field.option, value, allowed)
+
+
+def takes(config_type):
+    """Makes a command of a function that takes a configuration, whose fields become its options.
+
+    The function's further parameters are options, too. The command starts again with another backend
+    if `--backend` names one, and shows the user's errors in a line.
+
+    Args:
+        config_type: The configuration's dataclass.
+
+    Returns:
+        A decorator of functions with `config` as their first argument.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def command(*, backend, **options):
+            use_backend(backend)
+            with errors_in_a_line():
+                given = {f.name: f.given(options.pop(f.name)) for f in fields(config_type)}
+                function(config_type(**given), **options)
+
+        parameters = [field.parameter() for field in fields(config_type)]
+        _, *own = inspect.signature(function).parameters.values()
+        own = [_parameter(one.name, one.default, one.annotation) for one in own]
+        parameters += [*own, _parameter("backend", None, Backend)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _parameter(name, default, annotation):
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -4,7 +4,7 @@ from typer.core import TyperCommand
 
 
 class CommandWithLists(TyperCommand):
-    """A command without arguments: values that stand alone belong to the option before them."""
+    """Takes several values after an option; a command of this class has no arguments."""
 
     def parse_args(self, ctx, args):
         lists = {
@@ -17,7 +17,7 @@ class CommandWithLists(TyperCommand):
 
 
 def repeated(args, lists):
-    """The arguments with the option repeated before each of its values.
+    """Yields the arguments with the option repeated before each of its values.
 
     Args:
         args: Arguments of the command line.

@@ -1,4 +1,4 @@
-"""What the subcommands share: the console, errors in a line, and the choice of the backend."""
+"""The console, errors in a line, and the choice of the backend, for all commands."""
 
 import os
 import sys
@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from keras_decorr.cli.allowed import OneOf, check_option
+
 console = Console()
 error_console = Console(stderr=True)
 show_tracebacks = False  # set by `keras-decorr --debug`
@@ -18,7 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @contextmanager
 def errors_in_a_line():
-    """Show an error of the user's (a bad argument, a missing file) in a line on stderr; exit with 2."""
+    """Shows an error of the user's, such as a bad option, in a line on stderr, and exits with 2."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -29,29 +31,12 @@ def errors_in_a_line():
         raise typer.Exit(2) from error
 
 
-def one_of(names):
-    """What the help of an option says of its choices."""
-    *most, last = names
-    return f"{', '.join(most)} or {last}"
-
-
-def different(values):
-    """The values of an option that may be repeated, each once."""
-    return tuple(dict.fromkeys(values or ()))
-
-
-def usual_batch_size(dataset):
-    """Samples a batch where none are asked for."""
-    return 64 if dataset == "digits" else 256
-
-
 def use_backend(backend):
-    """Start again with another Keras backend, which cannot change once Keras is imported."""
+    """Starts the process again with another Keras backend, which is fixed once Keras is imported."""
     if backend is None or backend == keras.backend.backend():
         return
-    if backend not in BACKENDS:
-        with errors_in_a_line():
-            raise ValueError(f"Option --backend must be {one_of(BACKENDS)}. Received: {backend!r}")
+    with errors_in_a_line():
+        check_option("--backend", backend, OneOf(BACKENDS))
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "keras_decorr.cli.main", *sys.argv[1:]]
     sys.stdout.flush()

@@ -1,12 +1,14 @@
 """What a model must be to be converted."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.layers import Decorrelation
 
 
-def check_model(function, model):
+def check_model(function: str, model: keras.Model) -> None:
     """Raise unless a model is one that can be converted.
 
     Raises:
@@ -26,7 +28,7 @@ def check_model(function, model):
         )
 
 
-def has_decorrelation(layer):
+def has_decorrelation(layer: Any) -> bool:
     """Whether a layer decorrelates, or one inside it."""
     return any(
         isinstance(part, Decorrelation) and part.decorrelator is not None
@@ -34,7 +36,7 @@ def has_decorrelation(layer):
     )
 
 
-def refusal(layer):
+def refusal(layer: Any) -> str | None:
     """Why the weights of a layer cannot be decorrelated, whatever its type, or `None`."""
     parts = flatten_layers(layer)
     if any(getattr(part, "quantization_mode", None) is not None for part in parts):

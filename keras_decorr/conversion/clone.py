@@ -5,6 +5,7 @@ Both directions of a conversion are this one mechanism with another `Converter`.
 
 import functools
 import inspect
+from typing import Any
 
 import keras
 
@@ -25,18 +26,18 @@ class Clone:
         nested_types: The type of a copy of a nested model, by its type; others keep theirs.
     """
 
-    def __init__(self, converter, nested_types):
+    def __init__(self, converter: Any, nested_types: dict[Any, Any]) -> None:
         self._converter = converter
         self._nested_types = nested_types
         self._new: dict = {}  # by the id of the old one
         self._pairs: list = []  # (old, new, what fills the new one)
 
     @property
-    def pairs(self):
+    def pairs(self) -> list[tuple[Any, Any]]:
         """`(old, new)` for every layer and model, what is inside before what it is in."""
         return [(old, new) for old, new, _ in self._pairs]
 
-    def of(self, model, model_types):
+    def of(self, model: keras.Model, model_types: dict[Any, Any]) -> keras.Model:
         """The copy of a model, its state and flags included; not compiled.
 
         Args:
@@ -53,7 +54,7 @@ class Clone:
             fill(old, layer)
         return new
 
-    def _layer(self, layer, own=None, inside=False):
+    def _layer(self, layer: Any, own: Any = None, inside: bool = False) -> Any:
         """The new layer for an old one; `own` is what a user's class has made in its place."""
         if id(layer) in self._new:
             return self._new[id(layer)]
@@ -76,7 +77,7 @@ class Clone:
         self._new[id(layer)] = new
         return new
 
-    def _owner(self, owner, own):
+    def _owner(self, owner: Any, own: Any) -> Any:
         """A layer or model of a user's class: the layers in its attributes are replaced."""
         new = own or copied(owner)
         plain = description(owner)
@@ -96,7 +97,7 @@ class Clone:
         self._pairs.append((owner, new, copy_own_state))
         return new
 
-    def _whole(self, owner, new, theirs, ours):
+    def _whole(self, owner: Any, new: Any, theirs: Any, ours: Any) -> Any:
         """One that makes layers only when it is built cannot be converted from outside."""
         late = sorted(theirs.keys() ^ ours.keys())
         self._converter.leave(
@@ -107,7 +108,9 @@ class Clone:
         self._pairs.append((owner, new, copy_state))
         return new
 
-    def _copy_model(self, model, own, model_types, inside):
+    def _copy_model(
+        self, model: keras.Model, own: Any, model_types: dict[Any, Any], inside: bool
+    ) -> Any:
         cls = model_types.get(type(model), type(model))
         if isinstance(model, keras.Sequential):
             new = self._copy_sequential(model, cls, inside)
@@ -122,7 +125,7 @@ class Clone:
         self._pairs.append((model, new, lambda old, new: None))
         return new
 
-    def _copy_sequential(self, model, cls, inside):
+    def _copy_sequential(self, model: keras.Model, cls: Any, inside: bool) -> Any:
         layers = [self._layer(layer, inside=inside) for layer in model.layers]
         inputs = getattr(model, "inputs", None)  # none before it is built
         if inputs is not None:
@@ -138,7 +141,9 @@ class Clone:
             build_like(new, model)
         return new
 
-    def _copy_functional(self, model, cls, model_types, inside):
+    def _copy_functional(
+        self, model: keras.Model, cls: Any, model_types: dict[Any, Any], inside: bool
+    ) -> Any:
         inputs = keras.tree.map_structure(lambda x: _input_like(model, x), model.input)
         # The same graph without a compile state, which `clone_model` would copy in its own way.
         graph = keras.Model(model.input, model.output)
@@ -159,7 +164,7 @@ class Clone:
         return cls(copy.input, copy.output, name=model.name)
 
 
-def _call(layer, *args, **kwargs):
+def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """Call a new layer as the old one was in the graph, which names arguments that are `None`, too."""
     if isinstance(layer, keras.layers.Layer):
         known = inspect.signature(layer.call).parameters
@@ -169,14 +174,14 @@ def _call(layer, *args, **kwargs):
     return layer(*args, **kwargs)
 
 
-def _operation(operation):
+def _operation(operation: Any) -> Any:
     try:
         return type(operation).from_config(operation.get_config())
     except Exception:  # it holds what has no configuration; without state it can be shared
         return operation
 
 
-def _input_like(model, tensor):
+def _input_like(model: keras.Model, tensor: Any) -> Any:
     """A new `keras.Input` like that of a model."""
     for layer in sublayers(model):
         if isinstance(layer, keras.layers.InputLayer) and layer.output is tensor:
@@ -184,12 +189,12 @@ def _input_like(model, tensor):
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
-def functional_like_sequential(cls):
+def functional_like_sequential(cls: Any) -> bool:
     """Whether a subclass of keras.Sequential is made from its layers."""
     return cls.__init__ is keras.Sequential.__init__ or takes_inputs_and_outputs(cls)
 
 
-def overridden(cls):
+def overridden(cls: Any) -> list[str]:
     """What a class of functional models defines beyond what its graph says."""
     names: set[str] = set()
     for base in cls.__mro__:
@@ -201,17 +206,17 @@ def overridden(cls):
     return sorted(names - _REBUILT_FROM_GRAPH - {"__init_subclass__"})
 
 
-def same(layer, other):
+def same(layer: Any, other: Any) -> bool:
     """Whether two layers are made alike, but for their names and flags."""
     if type(layer) is not type(other):
         return False
     if isinstance(layer, keras.Sequential | Functional):
         pairs = list(zip(layer.layers, other.layers, strict=False))
         return len(layer.layers) == len(other.layers) and all(same(a, b) for a, b in pairs)
-    return _plain(layer.get_config()) == _plain(other.get_config())
+    return bool(_plain(layer.get_config()) == _plain(other.get_config()))
 
 
-def _plain(config):
+def _plain(config: Any) -> Any:
     if isinstance(config, dict):
         return {
             key: _plain(value)

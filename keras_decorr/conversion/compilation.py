@@ -1,6 +1,8 @@
 """Compiling a converted model as the original was."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -10,7 +12,7 @@ from keras_decorr.conversion.weight_decay import spare_like
 from keras_decorr.training.step import DecorrelationStep
 
 
-def compile_like(new, old, pairs):
+def compile_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
     """Compile a model with the loss, metrics and settings of another, and a fresh optimizer like its.
 
     The variables are others, so what the optimizer has gathered for them does not carry over.
@@ -41,7 +43,7 @@ def compile_like(new, old, pairs):
         )
 
 
-def fresh(part):
+def fresh(part: Any) -> Any:
     """A metric or optimizer like another, without its state; anything else as it is."""
     if isinstance(part, keras.metrics.Metric | keras.optimizers.Optimizer):
         return type(part).from_config(part.get_config())

@@ -7,6 +7,7 @@ whose configuration has that of the original and of every layer that took a plac
 
 import copy
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -22,7 +23,7 @@ class Converted:
 
     _conversion: tuple
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         plain, replaced = self._conversion
         first: dict = {}  # path of each layer, which may have several
         configs = {}
@@ -33,7 +34,7 @@ class Converted:
         return {"plain": plain, "replaced": configs}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
         """A layer or model of the user's class, its replaced layers in their places."""
         owner = keras.saving.deserialize_keras_object(config["plain"], custom_objects)
         for path, layer in config["replaced"].items():
@@ -44,12 +45,12 @@ class Converted:
         return mark(owner, config["plain"], config["replaced"])
 
 
-def description(owner):
+def description(owner: Any) -> Any:
     """What gives back a layer or model, not built, of a user's class."""
     return owner._conversion[0] if isinstance(owner, Converted) else _unbuilt(owner)
 
 
-def blueprint(layer):
+def blueprint(layer: Any) -> tuple[Any, dict[str, Any]]:
     """The class that a layer or model has unless converted, and the configuration of one like it.
 
     The class is at hand, so that a copy needs no registered one.
@@ -59,7 +60,7 @@ def blueprint(layer):
     return type(layer), layer.get_config()
 
 
-def mark(owner, plain, replaced):
+def mark(owner: Any, plain: Any, replaced: Iterable[str]) -> Any:
     """Make a layer or model say what was replaced in it.
 
     Args:
@@ -74,12 +75,12 @@ def mark(owner, plain, replaced):
 
 
 @functools.cache
-def _subclass(cls: Any):
+def _subclass(cls: Any) -> Any:
     # Registered under the name of `Converted`, by whose `from_config` it is loaded.
     return _register(type("Converted", (Converted, cls), {"__module__": Converted.__module__}))
 
 
-def _unbuilt(layer):
+def _unbuilt(layer: Any) -> Any:
     """The serialised form of a layer without what would build it: that is its owner's to do."""
     config = keras.saving.serialize_keras_object(layer)
     return {k: v for k, v in config.items() if k not in ("build_config", "compile_config")}

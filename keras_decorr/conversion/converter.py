@@ -1,10 +1,15 @@
 """What both directions of a conversion share: they go through the layers and write a report."""
 
+from typing import Any
+
+import keras
+
 from keras_decorr.backend.keras_internals import mark_called_like, sublayers
 from keras_decorr.conversion.clone import Clone
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.converted import Converted
 from keras_decorr.conversion.parts import holds_all_of_its_layers
+from keras_decorr.conversion.registry import Registry
 from keras_decorr.conversion.report import ConversionReport, Row
 from keras_decorr.layers.walk import walk
 
@@ -17,7 +22,7 @@ class Converter:
         registry: The `Registry` with the functions to use.
     """
 
-    def __init__(self, model, registry):
+    def __init__(self, model: keras.Model, registry: Registry) -> None:
         self.model = model
         self.registry = registry
         self.places = list(walk(model, self.descends))
@@ -27,11 +32,11 @@ class Converter:
         for place in self.places:
             self._paths.setdefault(id(place.layer), place.path)
 
-    def path(self, layer):
+    def path(self, layer: Any) -> str:
         """Where a layer is in the model."""
-        return self._paths.get(id(layer), layer.name)
+        return str(self._paths.get(id(layer), layer.name))
 
-    def descends(self, layer):
+    def descends(self, layer: Any) -> bool:
         """Whether the layers in the attributes of a layer are converted one by one."""
         package = type(layer).__module__.split(".")[0]
         known = package in ("keras", "keras_decorr") and not isinstance(layer, Converted)
@@ -39,7 +44,7 @@ class Converter:
             return False
         return holds_all_of_its_layers(layer)
 
-    def convert(self, layer, inside):
+    def convert(self, layer: Any, inside: bool) -> Any:
         """The layer that takes the place of another, or `None` to copy it.
 
         Args:
@@ -49,16 +54,16 @@ class Converter:
         """
         raise NotImplementedError
 
-    def load(self, old, new):
+    def load(self, old: Any, new: Any) -> None:
         """Fill a built layer that takes a place."""
         raise NotImplementedError
 
-    def leave(self, layer, reason):
+    def leave(self, layer: Any, reason: str) -> None:
         """Write down why a layer is copied."""
         if layer.weights:
             self.rows.append(Row(self.path(layer), type(layer).__name__, False, reason=reason))
 
-    def clone(self, model_types, nested_types):
+    def clone(self, model_types: dict[Any, Any], nested_types: dict[Any, Any]) -> keras.Model:
         """The converted model, not compiled yet.
 
         Args:
@@ -71,12 +76,12 @@ class Converter:
         return new
 
     @property
-    def report(self):
+    def report(self) -> ConversionReport:
         """The `ConversionReport`, once the model was cloned."""
         order = {path: index for index, path in enumerate(self._paths.values())}
         return ConversionReport(sorted(self.rows, key=lambda row: order[row.path]))
 
-    def finish(self, new):
+    def finish(self, new: Any) -> keras.Model:
         """The new model, compiled if the original is, with its report."""
         compile_like(new, self.model, self.pairs)
         mark_called_like(new, self.model)  # so that Keras exports a copy of a model that it exports

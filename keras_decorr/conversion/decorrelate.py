@@ -1,6 +1,7 @@
 """A decorrelating model from a plain one."""
 
 import warnings
+from typing import Any
 
 import keras
 
@@ -15,6 +16,7 @@ from keras_decorr.conversion.registry import decorrelating
 from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.layers.call import takes_training
 from keras_decorr.training import Model, Sequential
@@ -29,13 +31,13 @@ _MODEL_TYPES = {
 
 
 def decorrelate(
-    model,
-    decorrelator="norm_preserving",
-    layers=None,
-    exclude=None,
-    max_features=None,
-    above="monarch",
-):
+    model: keras.Model,
+    decorrelator: Decorrelator | str = "norm_preserving",
+    layers: Any = None,
+    exclude: Any = None,
+    max_features: int | None = None,
+    above: str | None = "monarch",
+) -> keras.Model:
     """A copy of a model whose linear maps see decorrelated inputs.
 
     The weights are copied, and M starts as the identity: until it is trained, the new model does in
@@ -84,12 +86,12 @@ def decorrelate(
             "Argument `model` of decorrelate has decorrelating layers already. Call "
             f"`keras_decorr.fold` first for a plain model. Received: {model!r}"
         )
-    decorrelator = decorrelators.get(decorrelator)
-    if decorrelator is None:
+    chosen = decorrelators.get(decorrelator)
+    if chosen is None:
         raise ValueError(
             "Argument `decorrelator` of decorrelate must name a rule. Received: decorrelator=None"
         )
-    converter = _Decorrelating(model, decorrelator, max_features, above)
+    converter = _Decorrelating(model, chosen, max_features, above)
     converter.selection = Selection(converter.places, layers, exclude)
     new = converter.clone(_MODEL_TYPES, nested_types={})
     if not converter.report.converted:
@@ -111,7 +113,13 @@ def decorrelate(
 class _Decorrelating(Converter):
     selection: Selection
 
-    def __init__(self, model, decorrelator, max_features, above):
+    def __init__(
+        self,
+        model: keras.Model,
+        decorrelator: Decorrelator,
+        max_features: int | None,
+        above: str | None,
+    ) -> None:
         super().__init__(model, decorrelating)
         self._decorrelator = decorrelator
         self._max_features = max_features
@@ -120,7 +128,7 @@ class _Decorrelating(Converter):
         if max_features is not None and above is not None:
             self._larger = _changed(decorrelator, structure=above)
 
-    def convert(self, layer, inside):
+    def convert(self, layer: Any, inside: bool) -> Any:
         new = self._convert(layer, inside)
         if isinstance(new, str):
             self.leave(layer, new)
@@ -129,19 +137,20 @@ class _Decorrelating(Converter):
         self.rows.append(Row(self.path(layer), type(layer).__name__, True, *into))
         return type(new).from_config(new.get_config()) if inside else new
 
-    def load(self, old, new):
+    def load(self, old: Any, new: Any) -> None:
         new.load_plain(old)
 
-    def _convert(self, layer, inside):
+    def _convert(self, layer: Any, inside: bool) -> Any:
         """A new built layer, or the reason why there is none."""
         against = self.selection.reason_against(layer) or refusal(layer)
         if against:
             return against
         decorrelator = self._decorrelator
-        n = None if self._max_features is None else features(layer, decorrelator.rows)
-        if n is not None and n > self._max_features:
+        limit = self._max_features
+        n = None if limit is None else features(layer, decorrelator.rows)
+        if limit is not None and n is not None and n > limit:
             if self._larger is None:
-                return f"{n} features, more than max_features={self._max_features}"
+                return f"{n} features, more than max_features={limit}"
             decorrelator = self._larger
         try:
             new = self._built(layer, decorrelator)
@@ -152,7 +161,7 @@ class _Decorrelating(Converter):
             new = self._built(layer, _changed(decorrelator, center=False))
         return new
 
-    def _reason(self, layer, error):
+    def _reason(self, layer: Any, error: ValueError) -> str:
         """What an error says about the layer; if it is about the decorrelator, it is raised."""
         try:  # with the usual settings every layer that has a linear map of features will do
             self._built(layer, decorrelators.get("norm_preserving"))
@@ -163,7 +172,7 @@ class _Decorrelating(Converter):
             "with `exclude`, or give the others in `layers`."
         ) from error
 
-    def _built(self, layer, decorrelator):
+    def _built(self, layer: Any, decorrelator: Decorrelator) -> Any:
         new = self.registry.convert(layer, decorrelator)
         if not isinstance(new, str):
             new.supports_masking = layer.supports_masking  # a mask goes no further than before
@@ -171,7 +180,7 @@ class _Decorrelating(Converter):
         return new
 
 
-def _check_above(decorrelator, max_features, above):
+def _check_above(decorrelator: Decorrelator, max_features: int | None, above: str | None) -> None:
     """Raise unless layers with more than `max_features` become something else by `above`."""
     own, limited = decorrelator.structure.name, max_features is not None
     if limited:
@@ -198,5 +207,8 @@ def _check_above(decorrelator, max_features, above):
         )
 
 
-def _changed(decorrelator, **arguments):
-    return type(decorrelator).from_config({**decorrelator.get_config(), **arguments})
+def _changed(decorrelator: Decorrelator, **arguments: Any) -> Decorrelator:
+    changed: Decorrelator = type(decorrelator).from_config(
+        {**decorrelator.get_config(), **arguments}
+    )
+    return changed

@@ -1,5 +1,7 @@
 """A plain Keras model from a decorrelating one."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.backend.keras_internals import Functional
@@ -16,7 +18,7 @@ from keras_decorr.training.model import FunctionalModel
 _MODEL_TYPES = {Model: keras.Model, FunctionalModel: Functional, Sequential: keras.Sequential}
 
 
-def fold(model):
+def fold(model: keras.Model) -> keras.Model:
     """A copy of a model in which mean, M and kernel are merged into plain Keras layers.
 
     In inference the outputs are the same, at the cost of the plain layers; nothing of `keras_decorr` is
@@ -63,7 +65,7 @@ def fold(model):
 
 
 class _Folding(Converter):
-    def convert(self, layer, inside):
+    def convert(self, layer: Any, inside: bool) -> Any:
         if not self.registry.has(layer):
             reason = self.registry.convert(layer)
             self.leave(layer, reason if has_decorrelation(layer) else "does not decorrelate")
@@ -78,10 +80,10 @@ class _Folding(Converter):
         self.rows.append(Row(self.path(layer), type(layer).__name__, True, *into))
         return new
 
-    def load(self, old, new):
+    def load(self, old: Any, new: Any) -> None:
         new.set_weights(old.folded_weights())
 
-    def check_own_classes(self):
+    def check_own_classes(self) -> None:
         """Raise if code of the user's has another outcome with the folded layers."""
         for old, new in self.pairs:
             if self.descends(old) and has_decorrelation(old) and not agree(old, new):
@@ -92,7 +94,7 @@ class _Folding(Converter):
                     f"`keras_decorr.decorrelate(model, exclude=...)`. Received: {old!r}"
                 )
 
-    def leave(self, layer, reason):
+    def leave(self, layer: Any, reason: str) -> None:
         if has_decorrelation(layer):
             raise ValueError(
                 f"Layer {self.path(layer)!r} cannot be folded: {reason}. Received: {layer!r}"

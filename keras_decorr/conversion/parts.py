@@ -1,5 +1,8 @@
 """The layers that a layer or model of the user's own class holds in its attributes."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import keras
 
 from keras_decorr.backend.keras_internals import attribute_names, replace_layer, sublayers
@@ -7,7 +10,7 @@ from keras_decorr.training import Model
 from keras_decorr.training.step import DecorrelationStep
 
 
-def parts(owner):
+def parts(owner: Any) -> Iterator[tuple[str, Any]]:
     """Yield `(path, layer)` for every layer in an attribute, or in a list, tuple or dict of one.
 
     A path is the name of the attribute and the indices or keys that follow, joined by `/`.
@@ -16,12 +19,12 @@ def parts(owner):
         yield from _inside(name, getattr(owner, name))
 
 
-def part(owner, path):
+def part(owner: Any, path: str) -> Any:
     """The layer at a path, or `None`."""
     return dict(parts(owner)).get(path)
 
 
-def put(owner, path, layer):
+def put(owner: Any, path: str, layer: Any) -> None:
     """Put a layer where another is."""
     name, *steps = path.split("/")
     old = part(owner, path)
@@ -34,13 +37,13 @@ def put(owner, path, layer):
             setattr(owner, name, changed)
 
 
-def holds_all_of_its_layers(owner):
+def holds_all_of_its_layers(owner: Any) -> bool:
     """Whether every layer that Keras tracks for a layer is at some path."""
     found = {id(layer) for _, layer in parts(owner)}
     return all(id(layer) in found for layer in sublayers(owner))
 
 
-def _names(owner):
+def _names(owner: Any) -> list[str]:
     """Names of the attributes that are not Keras's own."""
     if isinstance(owner, DecorrelationStep):
         reference: keras.layers.Layer = Model()
@@ -52,7 +55,7 @@ def _names(owner):
     return [name for name in attribute_names(owner) if name not in known]
 
 
-def _inside(path, value):
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, keras.layers.Layer):
         yield path, value
     elif isinstance(value, list | tuple):
@@ -63,7 +66,7 @@ def _inside(path, value):
             yield from _inside(f"{path}/{key}", item)
 
 
-def _with(value, steps, layer):
+def _with(value: Any, steps: Sequence[str], layer: Any) -> Any:
     """A container with a layer at a place: the same one, unless it is a tuple."""
     if not steps:
         return layer

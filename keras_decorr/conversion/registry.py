@@ -1,5 +1,6 @@
 """Which function converts a layer: one for each type, open to a user's own layers."""
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -14,29 +15,29 @@ class Registry:
         example: How a user adds one, for messages.
     """
 
-    def __init__(self, purpose, example):
+    def __init__(self, purpose: str, example: str) -> None:
         self.purpose = purpose
         self.example = example
         self._functions: dict[type, Any] = {}
 
-    def register(self, *types):
+    def register(self, *types: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator that enters a function for one or more layer types."""
         for cls in types:
             if not isinstance(cls, type):
                 raise ValueError(f"A conversion is registered for layer types. Received: {cls!r}")
 
-        def enter(function):
+        def enter(function: Callable[..., Any]) -> Callable[..., Any]:
             for cls in types:
                 self._functions[cls] = function
             return function
 
         return enter
 
-    def has(self, layer):
+    def has(self, layer: Any) -> bool:
         """Whether there is a function for exactly this type."""
         return type(layer) in self._functions
 
-    def convert(self, layer, *arguments):
+    def convert(self, layer: Any, *arguments: Any) -> Any:
         """The new layer that the function of this type makes, or the reason why there is none."""
         function = self._functions.get(type(layer))
         if function is not None:
@@ -55,7 +56,7 @@ decorrelating = Registry("decorrelates", "keras_decorr.conversion.register")
 folding = Registry("folds", "keras_decorr.conversion.register_fold")
 
 
-def register(*types):
+def register(*types: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: say how `decorrelate` converts a layer type of yours.
 
     The function takes a built layer and a `Decorrelator` and gives a new layer, or a string that says
@@ -85,7 +86,7 @@ def register(*types):
     return decorrelating.register(*types)
 
 
-def register_fold(*types):
+def register_fold(*types: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: say how `fold` converts a decorrelating layer type of yours.
 
     The function takes the built layer and gives a new plain layer, or a string that says why not.

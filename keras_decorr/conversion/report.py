@@ -1,8 +1,11 @@
 """What a conversion did with every layer."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 from rich.console import Console
 from rich.table import Table
 
@@ -48,25 +51,25 @@ class ConversionReport:
     [('head', 'DecorDense')]
     """
 
-    def __init__(self, rows):
+    def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = list(rows)
 
     @property
-    def converted(self):
+    def converted(self) -> list[Row]:
         """The rows of the layers that were converted."""
         return [row for row in self.rows if row.converted]
 
     @property
-    def left(self):
+    def left(self) -> list[Row]:
         """The rows of the layers that were not."""
         return [row for row in self.rows if not row.converted]
 
-    def attach(self, model):
+    def attach(self, model: keras.Model) -> keras.Model:
         """Make this the `conversion_report` of a model, past Keras's tracking."""
         object.__setattr__(model, "conversion_report", self)
         return model
 
-    def __str__(self):
+    def __str__(self) -> str:
         table = Table(title=f"{len(self.converted)} of {len(self.rows)} layers converted")
         for column in ("layer", "type", "into", "structure", "features"):
             table.add_column(column, no_wrap=True)
@@ -78,22 +81,22 @@ class ConversionReport:
         Console(file=text, width=140).print(table)
         return text.getvalue().rstrip()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<ConversionReport: {len(self.converted)} of {len(self.rows)} layers converted>"
 
 
-def structure_of(layer):
+def structure_of(layer: Any) -> str | None:
     """The structures of M in a built decorrelating layer, `None` if there is none."""
     names = dict.fromkeys(part.operator.name for part in _decorrelations(layer))
     return " + ".join(names) or None
 
 
-def features_of(layer):
+def features_of(layer: Any) -> int | None:
     """Features of the largest M in a built decorrelating layer, `None` if there is none."""
     return max((part.operator.n for part in _decorrelations(layer)), default=None)
 
 
-def _decorrelations(layer):
+def _decorrelations(layer: Any) -> list[Any]:
     return [
         part
         for part in flatten_layers(layer)

@@ -2,8 +2,12 @@
 
 import difflib
 import fnmatch
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+
+from keras_decorr.layers.walk import Place
 
 
 class Selection:
@@ -22,12 +26,12 @@ class Selection:
         TypeError: If one of them is something else.
     """
 
-    def __init__(self, places, layers=None, exclude=None):
+    def __init__(self, places: Sequence[Place], layers: Any = None, exclude: Any = None) -> None:
         included = None if layers is None else self._found("layers", layers, places)
         excluded = set() if exclude is None else self._found("exclude", exclude, places)
         self._included, self._excluded = included, excluded
 
-    def reason_against(self, layer):
+    def reason_against(self, layer: Any) -> str | None:
         """Why a layer is not selected, or `None` if it is."""
         if id(layer) in self._excluded:
             return "excluded"
@@ -36,7 +40,7 @@ class Selection:
         return None
 
     @staticmethod
-    def _found(argument, selectors, places):
+    def _found(argument: str, selectors: Any, places: Sequence[Place]) -> set[int]:
         """The ids of all layers that selectors match."""
         several = isinstance(selectors, list | tuple | set)
         found: set[int] = set()
@@ -52,7 +56,7 @@ class Selection:
         return found
 
 
-def _matches(argument, selector, path, layer):
+def _matches(argument: str, selector: Any, path: str, layer: Any) -> bool:
     if isinstance(selector, str):
         return fnmatch.fnmatchcase(layer.name, selector) or fnmatch.fnmatchcase(path, selector)
     if isinstance(selector, type):
@@ -65,7 +69,7 @@ def _matches(argument, selector, path, layer):
     )
 
 
-def _unmatched(argument, selector, places):
+def _unmatched(argument: str, selector: Any, places: Sequence[Place]) -> str:
     if isinstance(selector, str):
         names = dict.fromkeys(name for place in places for name in (place.layer.name, place.path))
         close = difflib.get_close_matches(selector, names, n=5, cutoff=0.5)

@@ -1,6 +1,7 @@
 """Taking the state of a layer over to a copy of it."""
 
 import tempfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from keras_decorr.backend.keras_internals import flatten_layers, seed_generators
 from keras_decorr.conversion.converted import blueprint
 
 
-def copied(layer):
+def copied(layer: Any) -> Any:
     """A layer with the configuration of another. It is not built and has no weights.
 
     Raises:
@@ -32,7 +33,7 @@ def copied(layer):
         ) from error
 
 
-def build_like(new, old):
+def build_like(new: Any, old: Any) -> None:
     """Build a layer for the inputs for which another was built, where those are known."""
     config = old.get_build_config()
     if new.built or not config:
@@ -55,11 +56,11 @@ def build_like(new, old):
         new.build(next(iter(shapes.values())))
 
 
-def _unbuilt(model):
+def _unbuilt(model: keras.Model) -> int:
     return sum(not layer.built for layer in flatten_layers(model, include_self=False))
 
 
-def copy_state(old, new):
+def copy_state(old: Any, new: Any) -> None:
     """Give a built copy of a layer all that the layer has: variables, vocabularies, seeds, flags."""
     for theirs, ours in zip(flatten_layers(old), flatten_layers(new), strict=True):
         copy_flag(theirs, ours)
@@ -68,7 +69,7 @@ def copy_state(old, new):
         variable.assign(_apart(value))  # as they are: LoRA's are merged when saved
 
 
-def copy_own_state(old, new):
+def copy_own_state(old: Any, new: Any) -> None:
     """Give a built copy of a layer what the layer has beside the layers inside it."""
     store: dict = {}
     # What a layer derives from its variables, or keeps beside them, comes along only this way.
@@ -82,14 +83,14 @@ def copy_own_state(old, new):
         ours.state.assign(_apart(theirs.state))
 
 
-def _apart(value):
+def _apart(value: Any) -> Any:
     """A copy of a variable: on JAX a training step deletes the arrays that it has used up."""
     if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
         return np.array(keras.ops.convert_to_numpy(value))
     return value
 
 
-def copy_flag(old, new):
+def copy_flag(old: Any, new: Any) -> None:
     """Make a layer trainable or not, as another is."""
     if new.trainable != old.trainable:
         new.trainable = old.trainable

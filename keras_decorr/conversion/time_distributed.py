@@ -1,9 +1,12 @@
 """A decorrelating layer at every step of a sequence."""
 
-import math
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from keras_decorr.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -32,7 +35,7 @@ class DecorTimeDistributed(keras.layers.Layer):
     (3, 7, 5)
     """
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: keras.layers.Layer | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(layer, dict):
             layer = keras.saving.deserialize_keras_object(layer)
@@ -40,20 +43,20 @@ class DecorTimeDistributed(keras.layers.Layer):
         self.supports_masking = True
 
     @property
-    def decorrelator(self):
+    def decorrelator(self) -> Any:
         """The `Decorrelator` of the layer inside, or `None`."""
         return self.layer.decorrelator
 
     @property
-    def features(self):
+    def features(self) -> int:
         """The number of features of the layer inside."""
-        return self.layer.features
+        return int(self.layer.features)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if not self.layer.built:  # one that was loaded is
             self.layer.build(_of_a_step(input_shape))
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         shape = ops.shape(inputs)
         flat = ops.reshape(inputs, (-1, *shape[2:]))
         arguments = {"training": training}
@@ -62,38 +65,37 @@ class DecorTimeDistributed(keras.layers.Layer):
         outputs = self.layer(flat, **arguments)
         return ops.reshape(outputs, (-1, shape[1], *ops.shape(outputs)[1:]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, *rest = self.layer.compute_output_shape(_of_a_step(input_shape))
         return (batch, input_shape[1], *rest)
 
     # --- to and from the twin: see DecorLayer -------------------------------------------------
 
     @classmethod
-    def around(cls, layer, inner):
+    def around(cls, layer: Any, inner: Any) -> "DecorTimeDistributed":
         """A layer like a Keras `TimeDistributed`, with a decorrelating layer inside."""
         return cls(inner, name=layer.name, dtype=layer.dtype_policy, trainable=layer.trainable)
 
-    def load_plain(self, layer):
+    def load_plain(self, layer: Any) -> None:
         """Take the weights of a built Keras layer like this one. This layer must be built."""
         self.layer.load_plain(layer.layer)
 
-    def folded_layer(self):
+    def folded_layer(self) -> keras.layers.Layer:
         """A Keras layer that does in inference what this one does. It is not built yet."""
         config = super().get_config()
         return keras.layers.TimeDistributed(self.layer.folded_layer(), **config)
 
-    def folded_weights(self):
+    def folded_weights(self) -> list[np.ndarray]:
         """Arrays for the weights of `folded_layer()`, once that is built."""
-        return self.layer.folded_weights()
+        return list(self.layer.folded_weights())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "layer": keras.saving.serialize_keras_object(self.layer),
         }
 
 
-def _of_a_step(shape):
+def _of_a_step(shape: Shape) -> Shape:
     batch, steps, *rest = shape
-    known = batch is not None and steps is not None
-    return (math.prod((batch, steps)) if known else None, *rest)
+    return (None if batch is None or steps is None else batch * steps, *rest)

@@ -1,73 +1,76 @@
 """From Keras's layers to decorrelating ones: a function for each type."""
 
+from typing import Any
+
 from keras import layers as plain
 
 from keras_decorr import layers
 from keras_decorr.conversion.registry import decorrelating
 from keras_decorr.conversion.time_distributed import DecorTimeDistributed
+from keras_decorr.decorrelators import Decorrelator
 
 
 @decorrelating.register(plain.Dense)
-def dense(layer, decorrelator):
+def dense(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the last axis."""
     return layers.DecorDense.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.EinsumDense)
-def einsum_dense(layer, decorrelator):
+def einsum_dense(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the axes summed over."""
     return layers.DecorEinsumDense.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv1D)
-def conv1d(layer, decorrelator):
+def conv1d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: those of a patch."""
     return layers.DecorConv1D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv2D)
-def conv2d(layer, decorrelator):
+def conv2d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: those of a patch."""
     return layers.DecorConv2D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv3D)
-def conv3d(layer, decorrelator):
+def conv3d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: those of a patch."""
     return layers.DecorConv3D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv1DTranspose)
-def conv1d_transpose(layer, decorrelator):
+def conv1d_transpose(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the channels."""
     return layers.DecorConv1DTranspose.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv2DTranspose)
-def conv2d_transpose(layer, decorrelator):
+def conv2d_transpose(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the channels."""
     return layers.DecorConv2DTranspose.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.Conv3DTranspose)
-def conv3d_transpose(layer, decorrelator):
+def conv3d_transpose(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the channels."""
     return layers.DecorConv3DTranspose.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.DepthwiseConv1D)
-def depthwise_conv1d(layer, decorrelator):
+def depthwise_conv1d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the positions of the kernel, channel by channel."""
     return one_channel(decorrelator) or layers.DecorDepthwiseConv1D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.DepthwiseConv2D)
-def depthwise_conv2d(layer, decorrelator):
+def depthwise_conv2d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Features: the positions of the kernel, channel by channel."""
     return one_channel(decorrelator) or layers.DecorDepthwiseConv2D.from_layer(layer, decorrelator)
 
 
-def one_channel(decorrelator):
+def one_channel(decorrelator: Decorrelator) -> str | None:
     """Why an M over channels does not help a depthwise convolution, if it is one."""
     if decorrelator.rows == "pixels":
         return "rows='pixels': its filters see a single channel each"
@@ -75,37 +78,37 @@ def one_channel(decorrelator):
 
 
 @decorrelating.register(plain.SeparableConv1D)
-def separable_conv1d(layer, decorrelator):
+def separable_conv1d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Both of its convolutions."""
     return layers.DecorSeparableConv1D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.SeparableConv2D)
-def separable_conv2d(layer, decorrelator):
+def separable_conv2d(layer: Any, decorrelator: Decorrelator) -> Any:
     """Both of its convolutions."""
     return layers.DecorSeparableConv2D.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.MultiHeadAttention)
-def multi_head_attention(layer, decorrelator):
+def multi_head_attention(layer: Any, decorrelator: Decorrelator) -> Any:
     """Its projections."""
     return layers.DecorMultiHeadAttention.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.GroupQueryAttention)
-def group_query_attention(layer, decorrelator):
+def group_query_attention(layer: Any, decorrelator: Decorrelator) -> Any:
     """Its projections."""
     return layers.DecorGroupQueryAttention.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.LSTM, plain.GRU, plain.SimpleRNN)
-def recurrent(layer, decorrelator):
+def recurrent(layer: Any, decorrelator: Decorrelator) -> Any:
     """Its input kernels."""
     return layers.DecorRNN.from_layer(layer, decorrelator)
 
 
 @decorrelating.register(plain.TimeDistributed)
-def time_distributed(layer, decorrelator):
+def time_distributed(layer: Any, decorrelator: Decorrelator) -> Any:
     """The layer inside, with one M for all steps."""
     inner = decorrelating.convert(layer.layer, decorrelator)
     if isinstance(inner, str):
@@ -119,7 +122,7 @@ def time_distributed(layer, decorrelator):
 
 
 @decorrelating.register(plain.Embedding, plain.ReversibleEmbedding)
-def embedding(layer, decorrelator):
+def embedding(layer: Any, decorrelator: Decorrelator) -> Any:
     """A table of rows."""
     return "a lookup: its inputs are indices, not features"
 
@@ -133,19 +136,19 @@ def embedding(layer, decorrelator):
     plain.UnitNormalization,
     plain.PReLU,
 )
-def elementwise(layer, decorrelator):
+def elementwise(layer: Any, decorrelator: Decorrelator) -> Any:
     """A scale and a shift of each feature."""
     return "acts on each feature alone: there is no linear map of features"
 
 
 @decorrelating.register(plain.SpectralNormalization)
-def spectral_normalization(layer, decorrelator):
+def spectral_normalization(layer: Any, decorrelator: Decorrelator) -> Any:
     """A wrapper that divides a kernel by its norm."""
     return "replaces the kernel of the layer inside by another at every call"
 
 
 @decorrelating.register(plain.Bidirectional)
-def bidirectional(layer, decorrelator):
+def bidirectional(layer: Any, decorrelator: Decorrelator) -> Any:
     """Two recurrent layers."""
     return (
         "wraps two recurrent layers in Keras's own way: use an LSTM, GRU or SimpleRNN for each "
@@ -154,7 +157,7 @@ def bidirectional(layer, decorrelator):
 
 
 @decorrelating.register(plain.RNN)
-def recurrent_cell(layer, decorrelator):
+def recurrent_cell(layer: Any, decorrelator: Decorrelator) -> Any:
     """A loop over a cell."""
     return (
         f"runs the cell {type(layer.cell).__name__}, whose input kernel is not known: put a "
@@ -163,6 +166,6 @@ def recurrent_cell(layer, decorrelator):
 
 
 @decorrelating.register(plain.ConvLSTM1D, plain.ConvLSTM2D, plain.ConvLSTM3D)
-def conv_lstm(layer, decorrelator):
+def conv_lstm(layer: Any, decorrelator: Decorrelator) -> Any:
     """Convolutions of inputs and of a state."""
     return "convolutions inside a recurrent cell have no decorrelating twin"

@@ -1,5 +1,9 @@
 """A copy of a model in which learning rules and instruments reach every dense layer and convolution."""
 
+from typing import Any
+
+import keras
+
 from keras_decorr import layers
 from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.conversion.checks import refusal
@@ -15,7 +19,7 @@ _TWINS = {
 }
 
 
-def with_wiring(model):
+def with_wiring(model: keras.Model) -> keras.Model:
     """The model, its plain dense layers and convolutions replaced by twins that do not decorrelate.
 
     The twin of a Keras layer without a decorrelator computes what the layer does, by way of the
@@ -46,7 +50,7 @@ def with_wiring(model):
 
 
 class _WithWiring(Converter):
-    def convert(self, layer, inside):
+    def convert(self, layer: Any, inside: bool) -> Any:
         twin = _TWINS.get(type(layer))
         if twin is None or refusal(layer):
             return None
@@ -54,5 +58,5 @@ class _WithWiring(Converter):
         build_like(new, layer)
         return twin.from_config(new.get_config()) if inside else new
 
-    def load(self, old, new):
+    def load(self, old: Any, new: Any) -> None:
         new.load_plain(old)

@@ -1,12 +1,14 @@
-"""Crops and flips of a batch of images, as in N. Ahmad, arXiv 2407.10780.
+"""Crops and flips a batch of images, as in N. Ahmad, arXiv 2407.10780.
 
 For CIFAR the crop has the size of the image and is taken from the image padded with zeros. For Tiny
 ImageNet it is smaller than the image, which is not padded.
 """
 
+from typing import Any
 
-def crop_and_flip(images, seed, padding=4, margin=0):
-    """A crop of each image from anywhere in it, padded, and half of them mirrored.
+
+def crop_and_flip(images: Any, seed: Any, padding: int = 4, margin: int = 0) -> Any:
+    """Crops each padded image at a random place and mirrors half of the images.
 
     One gather along each axis does all.
 
@@ -33,8 +35,8 @@ def crop_and_flip(images, seed, padding=4, margin=0):
     return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def centre_crop(images, margin):
-    """The middle of each image, `margin` pixels smaller in height and in width."""
+def centre_crop(images: Any, margin: int) -> Any:
+    """Crops the middle of each image, `margin` pixels smaller in height and in width."""
     before, after = margin // 2, margin - margin // 2
     height, width = images.shape[1:3]
     return images[:, before : height - after, before : width - after]

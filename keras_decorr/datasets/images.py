@@ -1,8 +1,10 @@
-"""A set of labelled images, and the pipelines that feed it to a model."""
+"""Feeds a set of labelled images to a model."""
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ _PART = 1000
 
 @dataclass(frozen=True)
 class Images:
-    """Training and test images with their labels.
+    """Holds training and test images with their labels.
 
     Attributes:
         name: Name of the data set.
@@ -51,13 +53,13 @@ class Images:
     padding: int = 4
 
     @property
-    def input_shape(self):
-        """`(height, width, channels)` of what the model sees."""
+    def input_shape(self) -> tuple[int, int, int]:
+        """Returns the shape of the images that the model sees, `(height, width, channels)`."""
         height, width, channels = self.x_train.shape[1:]
         return (height - self.margin, width - self.margin, channels)
 
-    def first(self, train_size=None, test_size=None):
-        """The same with no more than so many training and test images, the first ones.
+    def first(self, train_size: int | None = None, test_size: int | None = None) -> "Images":
+        """Returns a set of the first `train_size` training and `test_size` test images.
 
         Args:
             train_size: Number of training images, or `None` for all.
@@ -78,8 +80,8 @@ class Images:
             y_test=self.y_test[:test_size],
         )
 
-    def train(self, batch_size=256, augment=True, seed=0):
-        """The training images as a `tf.data.Dataset`: shuffled anew every epoch.
+    def train(self, batch_size: int = 256, augment: bool = True, seed: int = 0) -> Any:
+        """Returns the training images as a `tf.data.Dataset`, shuffled anew every epoch.
 
         Args:
             batch_size: Samples a batch; the last batch may be smaller.
@@ -96,7 +98,7 @@ class Images:
         data = data.shuffle(len(self.x_train), seed=seed).batch(batch_size)
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
-        def prepare(batch, number):
+        def prepare(batch: Any, number: Any) -> tuple[Any, Any]:
             x, y = batch
             if augment and self.augmentable:
                 x = crop_and_flip(x, tf.stack([number, number + 7]), self.padding, self.margin)
@@ -106,23 +108,23 @@ class Images:
 
         return _fed(tf.data.Dataset.zip(data, seeds).map(prepare))
 
-    def test(self, batch_size=256):
-        """The test images as a `tf.data.Dataset`, in a fixed order, normalised like the others."""
+    def test(self, batch_size: int = 256) -> Any:
+        """Returns the test images as a `tf.data.Dataset`, in a fixed order and normalised."""
         check_installed("Images.test", data=("tensorflow",))
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices((self.x_test, self.y_test)).batch(batch_size)
         return _fed(data.map(lambda x, y: (self._normalised(centre_crop(x, self.margin)), y)))
 
-    def _normalised(self, x):
+    def _normalised(self, x: Any) -> Any:
         import tensorflow as tf
 
         mean, deviation = self._statistics
         return (tf.cast(x, tf.float32) - mean) / deviation
 
     @functools.cached_property
-    def _statistics(self):
-        """Mean and standard deviation of each channel of the training images."""
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Computes the mean and standard deviation of each channel of the training images."""
         axes = (0, 1, 2)
         number = self.x_train[..., 0].size
         total = square = np.float64(0)
@@ -135,8 +137,8 @@ class Images:
         return mean.astype("float32"), np.maximum(deviation, 1e-6).astype("float32")
 
 
-def _fed(data):
-    """Prepare batches while the model trains, without tf.data's tuner.
+def _fed(data: Any) -> Any:
+    """Prepares batches while the model trains, without tf.data's tuner.
 
     There is nothing to tune here, and at the end of an epoch the tuner can hold an iterator back
     until its next round, which comes 10, 20, 40, ... ms later: up to half of the epoch.
@@ -148,8 +150,8 @@ def _fed(data):
     return data.prefetch(2).with_options(options)
 
 
-def check_sizes(name, sizes, wanted):
-    """Refuse to take more images of a data set than there are.
+def check_sizes(name: str, sizes: Sequence[int], wanted: Sequence[int | None]) -> None:
+    """Raises an error if more images are asked for than a data set has.
 
     Args:
         name: Name of the data set.

@@ -1,4 +1,4 @@
-"""Finding the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
+"""Loads the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_decorr.datasets.images import Images
 from keras_decorr.extras import check_installed
+from keras_decorr.typing import FilePath
 
 # Of `Images`; and the name of the test images, where they are called otherwise.
 _DATASETS: dict[str, dict[str, Any]] = {
@@ -22,8 +23,8 @@ _DIGITS = ("sklearn",)
 _TFDS = ("tensorflow", "tensorflow_datasets", "importlib_resources")
 
 
-def packages(name):
-    """The modules of the extra `data` that a data set needs, to be read and to be fed to a model.
+def packages(name: str) -> tuple[str, ...]:
+    """Returns the modules of the extra `data` that a data set needs.
 
     Args:
         name: As for `load`.
@@ -41,8 +42,8 @@ def packages(name):
     return (*_DIGITS, "tensorflow") if name == "digits" else _TFDS
 
 
-def load(name, data_dir=None):
-    """A data set of small images.
+def load(name: str, data_dir: FilePath | None = None) -> Images:
+    """Loads a data set of small images.
 
     Args:
         name: `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no network),
@@ -90,8 +91,8 @@ def load(name, data_dir=None):
     return Images(name, x_train, labels[0], x_test, labels[1], classes, **options)
 
 
-def prepare(name, data_dir=None):
-    """Make sure that a data set is there, without reading it; download it if it is not.
+def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
+    """Downloads a data set unless it is there, without reading it.
 
     Args:
         name: As for `load`.
@@ -119,17 +120,17 @@ def prepare(name, data_dir=None):
     return tuple(splits[split].num_examples for split in _splits(name))
 
 
-def _splits(name):
-    """The names of the training and the test images."""
+def _splits(name: str) -> tuple[str, str]:
+    """Returns the names of the training and the test split."""
     return "train", _DATASETS[name].get("test", "test")
 
 
-def _check(name):
+def _check(name: str) -> None:
     if name not in _DATASETS:
         raise ValueError(f"Argument `name` must be one of {list(NAMES)}. Received: {name!r}")
 
 
-def _digits():
+def _digits() -> Images:
     check_installed("The data set 'digits'", data=_DIGITS)
     from sklearn.datasets import load_digits
 
@@ -139,8 +140,8 @@ def _digits():
     return Images("digits", x[:1437], y[:1437], x[1437:], y[1437:], 10, False)
 
 
-def _prepared(name, data_dir):
-    """The builder of a data set that is on the disk."""
+def _prepared(name: str, data_dir: FilePath | None) -> Any:
+    """Returns the builder of a data set, downloaded if it is not on the disk."""
     check_installed(f"The data set {name!r}", data=_TFDS)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
@@ -160,7 +161,7 @@ def _prepared(name, data_dir):
     return builder
 
 
-def _builder(name, data_dir):
+def _builder(name: str, data_dir: FilePath | None) -> Any:
     import tensorflow_datasets as tfds
 
     if name == "tiny_imagenet":

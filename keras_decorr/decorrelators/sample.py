@@ -67,8 +67,8 @@ def pool(samples: list[Sample]) -> Pool:
     if mean is not None and len(samples) > 1:
         means = ops.stack([sample.mean for sample in samples])
         mean = ops.matmul(counts, means) / ops.maximum(count, 1.0)
-    rows = [sample.expected_rows for sample in samples]
-    expected = None if None in rows else sum(rows) * replica_count()
+    known = [s.expected_rows for s in samples if s.expected_rows is not None]
+    expected = sum(known) * replica_count() if len(known) == len(samples) else None
     if len(samples) == 1 and samples[0].kept is None and replica_count() == 1:
         return Pool(samples[0].X, count, mean, None, expected)
     X = ops.concatenate([sample.X for sample in samples])

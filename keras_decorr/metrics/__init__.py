@@ -1,4 +1,4 @@
-"""Numbers that show how a network learns."""
+"""Metrics of decorrelation and of the updates of a learning rule."""
 
 from keras_decorr.metrics.alignment_angle import AlignmentAngle, angle
 from keras_decorr.metrics.condition_number import condition_number

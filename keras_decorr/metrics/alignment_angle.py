@@ -1,18 +1,21 @@
-"""The angle between two updates, such as a learning rule's and the gradient's.
+"""Computes the angle between two updates, such as a learning rule's and the gradient.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016): below 90 degrees an update lowers the loss.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
 
-def angle(a, b):
-    """The angle between two arrays, taken as vectors, in degrees.
+
+def angle(a: Tensor, b: Tensor) -> float:
+    """Computes the angle between two arrays, taken as vectors, in degrees.
 
     Computed as `2 atan2(|u - v|, |u + v|)` of the unit vectors (W. Kahan), which is exact to rounding
     at small angles, too, where the arc cosine is not.
@@ -47,7 +50,7 @@ def angle(a, b):
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class AlignmentAngle(keras.metrics.Mean):
-    """Mean angle between the rows of two batches of vectors or tensors, in degrees.
+    """Computes the mean angle between the rows of two batches of tensors, in degrees.
 
     Rows of which one is zero have no angle, and are left out; with no others the result is 0.
 
@@ -67,11 +70,11 @@ class AlignmentAngle(keras.metrics.Mean):
     45.0
     """
 
-    def __init__(self, name="alignment_angle", dtype=None):
+    def __init__(self, name: str = "alignment_angle", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, a, b, sample_weight=None):
-        """Take in a pair of batches.
+    def update_state(self, a: Tensor, b: Tensor, sample_weight: Tensor = None) -> Any:
+        """Adds a pair of batches to the mean.
 
         Args:
             a: `(batch, ...)` tensor.
@@ -92,19 +95,19 @@ class AlignmentAngle(keras.metrics.Mean):
             weights = weights * ops.cast(ops.convert_to_tensor(sample_weight), "float32")
         return super().update_state(angles, weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
-def _norm(x):
+def _norm(x: Tensor) -> Tensor:
     return ops.sqrt(ops.sum(ops.square(x), axis=-1))
 
 
-def _nonzero(x):
+def _nonzero(x: Tensor) -> Tensor:
     return ops.any(ops.not_equal(x, 0.0), axis=-1)
 
 
-def _unit(x):
+def _unit(x: Tensor) -> Tensor:
     # Scaled before, so that no square of a small gradient is lost.
     x = x / ops.maximum(ops.max(ops.abs(x), axis=-1, keepdims=True), 1e-37)
     return x / ops.maximum(ops.expand_dims(_norm(x), -1), 1e-37)

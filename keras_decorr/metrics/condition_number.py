@@ -1,13 +1,15 @@
-"""The condition number of a matrix, such as M: how near to singular it is."""
+"""Computes the condition number of a matrix, such as M: how near to singular it is."""
 
 import math
 
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
 
-def condition_number(matrix):
-    """`sigma_max / sigma_min`: the largest singular value over the smallest.
+
+def condition_number(matrix: Tensor) -> float:
+    """Computes the largest singular value of a matrix over the smallest, `sigma_max / sigma_min`.
 
     Args:
         matrix: `(..., m, m)` array or tensor; `...` are the blocks of a block-diagonal matrix.
@@ -35,6 +37,6 @@ def condition_number(matrix):
     return ratio(values.max(), values.min())
 
 
-def ratio(largest, smallest):
-    """The condition number of these singular values."""
+def ratio(largest: float, smallest: float) -> float:
+    """Returns the condition number for the largest and smallest singular value."""
     return float(largest / smallest) if smallest > 0.0 else math.inf

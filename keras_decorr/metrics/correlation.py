@@ -1,4 +1,4 @@
-"""How correlated rows of activations are: NumPy or tensors in, floats out.
+"""Measures how correlated rows of activations are: NumPy or tensors in, floats out.
 
 With `C = X^T X / k` for rows `X` of `(k, n)`, centred by whoever hands them over. All of these are
 functions of `C`, computed from the smaller of `C` and the Gram matrix `X X^T / k`, which has the same
@@ -11,12 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
+
 # Below these shares, of the strongest direction and of the raw norm, a float32 value is rounding error.
 _DIRECTION, _NORM = 1e-5, 1e-6
 
 
 class Figures(NamedTuple):
-    """All of a batch of rows that hangs on its `C` alone; each is a function of this file."""
+    """Holds what depends on the `C` of a batch of rows alone; each is a function of this file."""
 
     energy: float
     whiteness: float
@@ -24,8 +26,8 @@ class Figures(NamedTuple):
     rank: float
 
 
-def off_diagonal_energy(x):
-    """Mean squared off-diagonal element of the correlation `C`: `sum_{i != j} C_ij^2 / (n (n - 1))`.
+def off_diagonal_energy(x: Tensor) -> float:
+    """Computes the mean squared off-diagonal element of `C`: `sum_{i != j} C_ij^2 / (n (n - 1))`.
 
     It is what `fit` logs as `decorrelation_loss` of the decorrelated inputs. It has the fourth power of
     the unit of `x`.
@@ -50,8 +52,8 @@ def off_diagonal_energy(x):
     return _energy(x, _gram(x))
 
 
-def whiteness(x):
-    """How far `C` is from a multiple of the identity: `||C / c - I||_F^2 / n` with `c = tr(C) / n`.
+def whiteness(x: Tensor) -> float:
+    """Computes the distance of `C` from white: `||C / c - I||_F^2 / n` with `c = tr(C) / n`.
 
     It is the statistic `U` of S. John (1971), which does not depend on the scale of `x`. Unlike the
     off-diagonal energy it counts unequal variances, too.
@@ -81,8 +83,8 @@ def whiteness(x):
     return _whiteness(x, _gram(x))
 
 
-def correlation_eigenvalues(x):
-    """The `min(k, n)` largest eigenvalues of `C`, from the largest; the others are 0.
+def correlation_eigenvalues(x: Tensor) -> np.ndarray:
+    """Computes the `min(k, n)` largest eigenvalues of `C` in descending order; the others are 0.
 
     Args:
         x: `(k, n)` rows, an array or tensor.
@@ -102,8 +104,8 @@ def correlation_eigenvalues(x):
     return _spectrum(_gram(_rows("correlation_eigenvalues", x)))
 
 
-def correlation_condition(x):
-    """Condition number of `C` on its range: its largest eigenvalue over the smallest that is not 0.
+def correlation_condition(x: Tensor) -> float:
+    """Computes the largest eigenvalue of `C` over its smallest one that is not 0.
 
     With fewer rows than features, or with a feature that is constant, `C` has no inverse and its plain
     condition number would be infinite; `effective_rank` tells how much of the space the range fills.
@@ -129,8 +131,8 @@ def correlation_condition(x):
     return float(positive[0] / positive[-1]) if positive.size else math.nan
 
 
-def effective_rank(x):
-    """How many directions the rows fill: `exp(-sum_i p_i log p_i)`, `p_i = lambda_i / tr(C)`.
+def effective_rank(x: Tensor) -> float:
+    """Computes how many directions the rows fill: `exp(-sum_i p_i log p_i)`, `p_i = lambda_i / tr(C)`.
 
     Args:
         x: `(k, n)` rows, an array or tensor, or the eigenvalues `(m,)` of `correlation_eigenvalues`.
@@ -158,8 +160,8 @@ def effective_rank(x):
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def gain(x, u):
-    """`g = mean_k(||x_k|| / ||u_k||)`: the factor by which M would have to grow to keep the norm.
+def gain(x: Tensor, u: Tensor) -> float:
+    """Computes the factor by which M must grow to keep the norm: `g = mean_k(||x_k|| / ||u_k||)`.
 
     Rows with `u_k = 0` have no ratio and are left out.
 
@@ -193,8 +195,8 @@ def gain(x, u):
     return float(np.mean(before[kept] / after[kept])) if kept.any() else 1.0
 
 
-def figures(x):
-    """The `Figures` of rows `(k, n)`, for the price of one of them."""
+def figures(x: Tensor) -> Figures:
+    """Computes the `Figures` of rows `(k, n)` at the cost of one of them."""
     x = _rows("figures", x)
     gram = _gram(x)
     values = _spectrum(gram)
@@ -203,22 +205,22 @@ def figures(x):
     )
 
 
-def _rows(owner, x):
-    x = ops.convert_to_numpy(x).astype("float64")
-    if x.ndim != 2 or x.size == 0:
+def _rows(owner: str, x: Tensor) -> np.ndarray:
+    rows = np.asarray(ops.convert_to_numpy(x), "float64")
+    if rows.ndim != 2 or rows.size == 0:
         raise ValueError(
             f"`{owner}` needs rows of features, (samples, features), not empty. Flatten what stands "
-            f"before the last axis. Received: shape {x.shape}"
+            f"before the last axis. Received: shape {rows.shape}"
         )
-    return x
+    return rows
 
 
-def _gram(x):
+def _gram(x: np.ndarray) -> np.ndarray:
     k, n = x.shape
-    return (x @ x.T if k < n else x.T @ x) / k
+    return np.asarray((x @ x.T if k < n else x.T @ x) / k)
 
 
-def _energy(x, gram):
+def _energy(x: np.ndarray, gram: np.ndarray) -> float:
     n = x.shape[1]
     # Where a value is so large that its square overflows, infinity is the answer.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -227,20 +229,20 @@ def _energy(x, gram):
         return float(np.maximum(total - diagonal, 0.0) / max(n * (n - 1), 1))
 
 
-def _whiteness(x, gram):
+def _whiteness(x: np.ndarray, gram: np.ndarray) -> float:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         # ||C / c - I||^2 / n = n tr(C^2) / tr(C)^2 - 1
         value = x.shape[1] * np.sum(np.square(gram / np.trace(gram))) - 1.0
     return float(np.maximum(value, 0.0))
 
 
-def _spectrum(gram):
+def _spectrum(gram: np.ndarray) -> np.ndarray:
     if not np.isfinite(gram).all():
         return np.full(len(gram), np.nan)
     return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
 
 
-def _eigenvalues(x):
+def _eigenvalues(x: Tensor) -> np.ndarray:
     if isinstance(x, np.ndarray) and x.ndim == 1 and x.size:
         return x
     return correlation_eigenvalues(x)

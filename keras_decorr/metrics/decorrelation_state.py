@@ -1,4 +1,4 @@
-"""How far each decorrelation of a model has come.
+"""Measures the state of each decorrelation of a model.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
@@ -6,16 +6,19 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.layers import Decorrelation
 from keras_decorr.metrics import correlation
 from keras_decorr.metrics.condition_number import ratio
-from keras_decorr.metrics.sampled_inputs import sampled_inputs
+from keras_decorr.metrics.sampled_inputs import SampledInputs, sampled_inputs
+from keras_decorr.typing import Tensors
 
 
 class DecorrelationState(NamedTuple):
-    """Figures of one `Decorrelation`; see `decorrelation_state`.
+    """Holds the figures of one `Decorrelation`; see `decorrelation_state`.
 
     "Before" is of the centred raw inputs `z`, "after" of the decorrelated ones `u = M z`.
 
@@ -66,12 +69,14 @@ class DecorrelationState(NamedTuple):
     rank_after: float
 
 
-def decorrelation_state(model, x, max_rows=1024):
-    """How correlated the inputs of every layer are before and after M, and what M looks like.
+def decorrelation_state(
+    model: keras.Model, x: Tensors, max_rows: int = 1024
+) -> list[DecorrelationState]:
+    """Measures the correlation of the inputs of every layer before and after M, and M itself.
 
-    The model runs on `x` as in training, but nothing moves. With few rows everything looks correlated:
-    give at least as many samples as the widest dense layer has features, if you want the figures of one
-    net by themselves; to compare nets or epochs, any fixed batch will do.
+    The model runs on `x` as in training, but nothing is changed. With few rows everything looks
+    correlated: give at least as many samples as the widest dense layer has features, if you want the
+    figures of one net by themselves; to compare nets or epochs, any fixed batch will do.
 
     The features of a grouped or depthwise convolution meet in their own part only: energy and whiteness
     are then means over the parts, the condition is that of the worst part, and ranks are summed.
@@ -101,8 +106,8 @@ def decorrelation_state(model, x, max_rows=1024):
     return [state_of(seen) for seen in sampled_inputs(model, x, max_rows)]
 
 
-def matrix_condition(layer):
-    """Condition number of the M of a `Decorrelation`.
+def matrix_condition(layer: Decorrelation) -> float:
+    """Computes the condition number of the M of a `Decorrelation`.
 
     Exact up to 256 features and for a low-rank M, else and for a Monarch M to about one in a hundred.
 
@@ -118,8 +123,8 @@ def matrix_condition(layer):
     return ratio(*layer.operator.singular_range(matrices))
 
 
-def state_of(seen):
-    """The `DecorrelationState` of one of the `SampledInputs`."""
+def state_of(seen: SampledInputs) -> DecorrelationState:
+    """Computes the `DecorrelationState` of one of the `SampledInputs`."""
     layer, d = seen.layer, seen.layer.decorrelator
     parts = layer.work.parts
     before, after = (_figures(rows, parts) for rows in (seen.centred, seen.decorrelated))
@@ -144,7 +149,7 @@ def state_of(seen):
     )
 
 
-def _gain(seen):
+def _gain(seen: SampledInputs) -> float:
     if seen.raw is None:
         return math.nan
     raw = getattr(seen.layer.decorrelator, "preserve", None) == "raw"
@@ -152,7 +157,7 @@ def _gain(seen):
     return correlation.gain(kept, seen.decorrelated)
 
 
-def _figures(rows, parts):
+def _figures(rows: np.ndarray | None, parts: int) -> correlation.Figures:
     if rows is None:
         return correlation.Figures(*[math.nan] * 4)
     found = [correlation.figures(piece) for piece in np.split(rows, parts, axis=1)]

@@ -1,22 +1,27 @@
-"""The rows that each decorrelation of a model sees of a batch, before and after M. Nothing moves."""
+"""Collects the rows that each decorrelation of a model sees, before and after M."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr.backend.inference import without_side_effects
 from keras_decorr.backend.keras_internals import sync_state
 from keras_decorr.context import collection
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.sample import pool
+from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.training.step import name_within, required_decorrelation_layers
+from keras_decorr.typing import Tensors
 
 
 class SampledInputs(NamedTuple):
-    """The rows that one `Decorrelation` saw: samples, steps of a sequence, or patches.
+    """Holds the rows that one `Decorrelation` saw: samples, steps of a sequence, or patches.
 
     Attributes:
         name: Path of the layer within the model.
@@ -39,11 +44,11 @@ class SampledInputs(NamedTuple):
     decorrelated: Any
 
 
-def sampled_inputs(model, x, max_rows=1024):
-    """Run a model on a batch as in training, and keep the rows that each decorrelation sees.
+def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list[SampledInputs]:
+    """Runs a model on a batch as in training and returns the rows that each decorrelation sees.
 
-    No weight, M, moving mean or seed moves. All samples of `x` count, not the fraction of them that a
-    decorrelator takes in training.
+    No weight, M, moving mean or seed is changed. All samples of `x` count, not the fraction of them
+    that a decorrelator takes in training.
 
     Args:
         model: A built Keras model with decorrelating layers.
@@ -86,7 +91,7 @@ def sampled_inputs(model, x, max_rows=1024):
     ]
 
 
-def _before_and_after(layer, sample):
+def _before_and_after(layer: Decorrelation, sample: Any) -> tuple[np.ndarray, ...]:
     X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
@@ -95,8 +100,8 @@ def _before_and_after(layer, sample):
     return tuple(ops.convert_to_numpy(rows)[kept] for rows in (X, Z, U))
 
 
-def names_of(layers, model):
-    """A name for each, of its own even where a user's class gives two parts one name."""
+def names_of(layers: Sequence[Decorrelation], model: keras.Model) -> list[str]:
+    """Returns a unique name for each layer, even if a user's class gives two layers one name."""
     names: list[str] = []
     for layer in layers:
         name = name_within(layer, model)
@@ -106,7 +111,7 @@ def names_of(layers, model):
 
 
 @contextmanager
-def _sampling_all(decorrelator, max_rows):
+def _sampling_all(decorrelator: Decorrelator, max_rows: int) -> Iterator[None]:
     was = decorrelator.sample_fraction, decorrelator.max_samples
     decorrelator.sample_fraction, decorrelator.max_samples = 1.0, max_rows
     try:

@@ -1,23 +1,27 @@
-"""The convolutional net of N. Ahmad, arXiv 2407.10780: 32-32-pool-64-64-pool-1000."""
+"""Builds the convolutional net of N. Ahmad, arXiv 2407.10780: 32-32-pool-64-64-pool-1000."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.models.nets import Parts
 
 
 def conv_net(
-    input_shape,
-    classes,
-    decorrelator="norm_preserving",
-    filters=((32, 32), (64, 64)),
-    hidden=1000,
-    batch_normalization=False,
-    classifier_activation="softmax",
-    for_any_rule=False,
-    kernel_initializer="glorot_uniform",
-    name="conv_net",
-):
-    """A convolutional classifier: 3x3 convolutions, pooling, one dense layer; leaky ReLU (0.01).
+    input_shape: Sequence[int],
+    classes: int,
+    decorrelator: Decorrelator | str | None = "norm_preserving",
+    filters: Sequence[Sequence[int]] = ((32, 32), (64, 64)),
+    hidden: int = 1000,
+    batch_normalization: bool = False,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    for_any_rule: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    name: str = "conv_net",
+) -> keras.Model:
+    """Builds a convolutional classifier: 3x3 convolutions, pooling, one dense layer; leaky ReLU (0.01).
 
     Args:
         input_shape: Shape of one image, `(height, width, channels)`.

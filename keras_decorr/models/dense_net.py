@@ -1,22 +1,26 @@
-"""The fully connected net of N. Ahmad, arXiv 2407.10780: four hidden layers of 1000."""
+"""Builds the fully connected net of N. Ahmad, arXiv 2407.10780: four hidden layers of 1000."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.models.nets import Parts
 
 
 def dense_net(
-    input_shape,
-    classes,
-    decorrelator="norm_preserving",
-    hidden=(1000, 1000, 1000, 1000),
-    batch_normalization=False,
-    classifier_activation="softmax",
-    for_any_rule=False,
-    kernel_initializer="glorot_uniform",
-    name="dense_net",
-):
-    """A fully connected classifier with leaky ReLU (slope 0.01).
+    input_shape: Sequence[int],
+    classes: int,
+    decorrelator: Decorrelator | str | None = "norm_preserving",
+    hidden: Sequence[int] = (1000, 1000, 1000, 1000),
+    batch_normalization: bool = False,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    for_any_rule: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    name: str = "dense_net",
+) -> keras.Model:
+    """Builds a fully connected classifier with leaky ReLU (slope 0.01).
 
     Args:
         input_shape: Shape of one input, such as `(32, 32, 3)`. It is flattened.

@@ -1,25 +1,33 @@
-"""ResNet-18: K. He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385 (2015)."""
+"""Builds ResNet-18.
+
+K. He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385 (2015).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.models.nets import Parts
+from keras_decorr.typing import Tensor
 
 STEMS = ("cifar", "imagenet")
 _BLOCKS = (2, 2, 2, 2)
 
 
 def resnet18(
-    input_shape,
-    classes,
-    decorrelator="norm_preserving",
-    stem=None,
-    width=64,
-    classifier_activation="softmax",
-    for_any_rule=False,
-    kernel_initializer="he_normal",
-    name="resnet18",
-):
-    """ResNet-18: four groups of two basic blocks, with BatchNormalization and ReLU.
+    input_shape: Sequence[int],
+    classes: int,
+    decorrelator: Decorrelator | str | None = "norm_preserving",
+    stem: str | None = None,
+    width: int = 64,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    for_any_rule: bool = False,
+    kernel_initializer: Any = "he_normal",
+    name: str = "resnet18",
+) -> keras.Model:
+    """Builds a ResNet-18: four groups of two basic blocks, with BatchNormalization and ReLU.
 
     Args:
         input_shape: Shape of one image, `(height, width, channels)`.
@@ -69,7 +77,7 @@ def resnet18(
     return parts.functional(inputs, outputs, name)
 
 
-def _block(parts, x, filters, strides):
+def _block(parts: Parts, x: Tensor, filters: int, strides: int) -> Tensor:
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = _normalised(parts, x, filters, 1, strides)
@@ -78,6 +86,6 @@ def _block(parts, x, filters, strides):
     return keras.layers.ReLU()(x)
 
 
-def _normalised(parts, x, filters, size, strides):
+def _normalised(parts: Parts, x: Tensor, filters: int, size: int, strides: int) -> Tensor:
     x = parts.conv2d(filters, size, strides=strides, padding="same", use_bias=False)(x)
     return keras.layers.BatchNormalization()(x)

@@ -1,31 +1,35 @@
-"""A small vision transformer.
+"""Builds a small vision transformer.
 
 A. Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929 (2020); with decorrelation
 M. Carrigg et al., "Decorrelation Speeds Up Vision Transformers", arXiv 2510.14657 (2025).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.models.nets import Parts
 from keras_decorr.models.position_embedding import PositionEmbedding
 
 
 def vit(
-    input_shape,
-    classes,
-    decorrelator="norm_preserving",
-    patch_size=4,
-    width=192,
-    depth=6,
-    heads=3,
-    mlp_ratio=2,
-    dropout=0.0,
-    classifier_activation="softmax",
-    for_any_rule=False,
-    kernel_initializer="glorot_uniform",
-    name="vit",
-):
-    """A vision transformer: patches, learned positions, pre-normalised blocks, GELU.
+    input_shape: Sequence[int],
+    classes: int,
+    decorrelator: Decorrelator | str | None = "norm_preserving",
+    patch_size: int = 4,
+    width: int = 192,
+    depth: int = 6,
+    heads: int = 3,
+    mlp_ratio: int = 2,
+    dropout: float = 0.0,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    for_any_rule: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    name: str = "vit",
+) -> keras.Model:
+    """Builds a vision transformer: patches, learned positions, pre-normalised blocks, GELU.
 
     There is no class token: the mean of the tokens is classified.
 

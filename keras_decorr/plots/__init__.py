@@ -1,4 +1,4 @@
-"""Plots of what decorrelation does: arrays in, a Matplotlib figure out. They need the extra `plots`."""
+"""Plots of decorrelation: arrays in, a Matplotlib figure out. They need the extra `plots`."""
 
 from keras_decorr.plots.alignment_angles import alignment_angles
 from keras_decorr.plots.learning_curves import learning_curves

@@ -1,14 +1,25 @@
-"""Angles between updates, layer by layer."""
+"""Draws angles between updates, layer by layer."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import GREYS, HATCHES, check_entries, finish, mean_and_spread, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def alignment_angles(
-    angles, path=None, title="", columns=3, ylabel="angle to the update (degrees)"
-):
-    """Draw angles as bars, a group for each layer and a bar in it for each net.
+    angles: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    path: FilePath | None = None,
+    title: str = "",
+    columns: int = 3,
+    ylabel: str = "angle to the update (degrees)",
+) -> "Figure":
+    """Draws angles as bars, a group for each layer and a bar in it for each net.
 
     Bars are means, with the standard deviation where there are several values. Below 90 degrees, the
     line across, an update lowers the loss. Nets that share no name of a layer, as two that were built
@@ -71,8 +82,8 @@ def alignment_angles(
     return finish(figure, path, title)
 
 
-def _matched(nets):
-    """The nets with numbers for names, if they share none and have as many layers."""
+def _matched(nets: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Numbers the layers if the nets share no name and have equally many layers."""
     together = {layer for of_net in nets.values() for layer in of_net}
     counts = [len(of_net) for of_net in nets.values()]
     if len(nets) == 1 or len(set(counts)) > 1 or len(together) < sum(counts):

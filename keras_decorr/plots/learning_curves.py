@@ -1,14 +1,28 @@
-"""Learning curves against epochs and against seconds."""
+"""Draws learning curves against epochs and against seconds."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import check_entries, curve_style, finish, mean_and_spread, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 _MARKS = 20  # at most, on one curve
 
 
-def learning_curves(curves, path=None, title="", styles=None, ylabel="test accuracy"):
-    """Draw accuracy against epochs and against seconds of training.
+def learning_curves(
+    curves: Mapping[str, tuple[float, Any]],
+    path: FilePath | None = None,
+    title: str = "",
+    styles: Mapping[str, dict[str, Any]] | None = None,
+    ylabel: str = "test accuracy",
+) -> "Figure":
+    """Draws accuracy against epochs and against seconds of training.
 
     Args:
         curves: `{label: (seconds_per_epoch, accuracies)}` with accuracies `(seeds, epochs)`. A line

@@ -1,12 +1,21 @@
-"""Pictures of matrices in grey: the correlations of a layer's inputs, and its M."""
+"""Draws matrices in grey: the correlations of a layer's inputs, and its M."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import check_entries, finish, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def correlation_matrices(matrices, path=None, title=""):
-    """Draw the correlation of a layer's inputs before and after M, a row for each layer.
+def correlation_matrices(
+    matrices: Mapping[str, tuple[Any, Any]], path: FilePath | None = None, title: str = ""
+) -> "Figure":
+    """Draws the correlation of a layer's inputs before and after M, a row for each layer.
 
     Shown is `|C_ij| / sqrt(C_ii C_jj)`, so that scales do not hide the structure: white is none, black
     is 1. A feature that is constant has no correlation.
@@ -46,8 +55,10 @@ def correlation_matrices(matrices, path=None, title=""):
     return finish(figure, path, title)
 
 
-def decorrelation_matrices(matrices, path=None, title="", columns=3):
-    """Draw M, one picture a layer: the magnitude of its elements on a logarithmic scale.
+def decorrelation_matrices(
+    matrices: Mapping[str, Any], path: FilePath | None = None, title: str = "", columns: int = 3
+) -> "Figure":
+    """Draws M, one picture for each layer: the magnitude of its elements on a logarithmic scale.
 
     Args:
         matrices: `{layer: M}` with arrays of `(n, n)`.
@@ -83,28 +94,28 @@ def decorrelation_matrices(matrices, path=None, title="", columns=3):
 
 
 class _Image:
-    """A matrix of any size as at most `most` pixels a side: of more, the largest of each cell."""
+    """Draws a matrix as at most `most` pixels a side: of a larger one, the maximum of each cell."""
 
     most = 400
 
-    def __init__(self, axes, values):
+    def __init__(self, axes: Any, values: Any) -> None:
         self.axes, self.n = axes, len(values)
         cell = -(-self.n // self.most)
         edges = np.arange(0, self.n, cell)
         values = np.maximum.reduceat(np.maximum.reduceat(values, edges, 0), edges, 1)
         self.values = values
 
-    def draw(self, cmap, **kwargs):
+    def draw(self, cmap: str, **kwargs: Any) -> None:
         extent = (0.5, self.n + 0.5, self.n + 0.5, 0.5)
         self.axes.imshow(self.values, cmap=cmap, extent=extent, interpolation="nearest", **kwargs)
         self.axes.tick_params(labelsize=7)
         self.axes.locator_params(integer=True, nbins=4)
 
 
-def _square(owner, layer, matrix):
-    matrix = np.asarray(matrix, "float64")
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+def _square(owner: str, layer: str, matrix: Any) -> np.ndarray:
+    array = np.asarray(matrix, "float64")
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
         raise ValueError(
-            f"{owner} needs square matrices. Received: shape {matrix.shape} for {layer!r}"
+            f"{owner} needs square matrices. Received: shape {array.shape} for {layer!r}"
         )
-    return matrix
+    return array

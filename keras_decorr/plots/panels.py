@@ -1,14 +1,28 @@
-"""A figure of several panels, one for each experiment, with error bars."""
+"""Draws a figure of several panels, one for each experiment, with error bars."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import empty_figure, finish, mean_and_spread
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 _BARS = 10  # at most, on one curve
 
 
-def panels(curves, path=None, title="", styles=None, seconds=False):
-    """Draw test accuracy against epochs, or against seconds of training, in rows and columns.
+def panels(
+    curves: Mapping[tuple[str, str], Mapping[str, tuple[float, Any]]],
+    path: FilePath | None = None,
+    title: str = "",
+    styles: Mapping[str, dict[str, Any]] | None = None,
+    seconds: bool = False,
+) -> "Figure":
+    """Draws test accuracy against epochs, or against seconds of training, in rows and columns.
 
     Args:
         curves: `{(row, column): {label: (seconds_per_epoch, accuracies)}}`, the names of the rows and
@@ -61,7 +75,7 @@ def panels(curves, path=None, title="", styles=None, seconds=False):
     return finish(figure, path, title)
 
 
-def _curve(axes, per_epoch, accuracies, style):
+def _curve(axes: Any, per_epoch: float | None, accuracies: Any, style: Any) -> Any:
     mean, deviation = mean_and_spread(accuracies)
     epochs = np.arange(1, len(mean) + 1)
     every = -(-len(mean) // _BARS)

@@ -1,25 +1,31 @@
-"""Accuracy against the forward rate and the decorrelation rate."""
+"""Draws accuracy against the forward rate and the decorrelation rate."""
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import empty_figure, finish
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 _MOST = 14  # cells along an axis; more rates than that are gathered
 _GAP = 0.35  # between the cells with and without decorrelation, in cells
 
 
 def rate_heat_map(
-    learning_rates,
-    decorrelation_rates,
-    accuracies,
-    path=None,
-    title="",
-    label="accuracy",
-    marked=None,
-):
-    """Draw the best accuracy of every pair of rates, on logarithmic axes.
+    learning_rates: Any,
+    decorrelation_rates: Any,
+    accuracies: Any,
+    path: FilePath | None = None,
+    title: str = "",
+    label: str = "accuracy",
+    marked: tuple[float, float] | None = None,
+) -> "Figure":
+    """Draws the best accuracy of every pair of rates, on logarithmic axes.
 
     A decorrelation rate of 0, the control, has a column of its own. The accuracy stands in every cell,
     so that the map reads in black and white, too. The best pair has a thick frame; pairs that only
@@ -65,9 +71,9 @@ def rate_heat_map(
 
 
 class _Axis:
-    """The cells of a logarithmic axis: 0 first, if there is one, then the rates in ascending order."""
+    """Lays out the cells of a logarithmic axis: 0 first, then the rates in ascending order."""
 
-    def __init__(self, rates):
+    def __init__(self, rates: np.ndarray) -> None:
         positive = np.unique(rates[rates > 0])
         if len(positive) > _MOST:
             edges = np.geomspace(positive[0], positive[-1], _MOST + 1)
@@ -85,8 +91,8 @@ class _Axis:
             start = edges[0] - 2 * half * (1 + _GAP)
             self.spans.insert(0, (start, start + 2 * half))
 
-    def cells_of(self, rates):
-        """The index of the cell of each rate."""
+    def cells_of(self, rates: np.ndarray) -> np.ndarray:
+        """Returns the index of the cell of each rate."""
         if not len(self.rates):
             return np.zeros(len(rates), int)
         with np.errstate(divide="ignore"):
@@ -94,18 +100,20 @@ class _Axis:
         return np.where(rates == 0, 0, distance.argmin(1) + self.zero)
 
     @property
-    def centres(self):
-        """Where the ticks go."""
+    def centres(self) -> list[float]:
+        """Returns the positions of the ticks."""
         return [(low + high) / 2 for low, high in self.spans]
 
     @property
-    def labels(self):
-        """What stands at the ticks."""
+    def labels(self) -> list[str]:
+        """Returns the labels of the ticks."""
         return ["0"] * self.zero + [f"{rate:.2g}" for rate in self.rates]
 
 
-def _best(rows, columns, accuracy):
-    """`{(row, column): best accuracy}`; NaN where all trials failed."""
+def _best(
+    rows: np.ndarray, columns: np.ndarray, accuracy: np.ndarray
+) -> dict[tuple[int, int], float]:
+    """Returns `{(row, column): best accuracy}`, NaN where all trials failed."""
     best: dict = {}
     for place in zip(rows.tolist(), columns.tolist(), accuracy, strict=True):
         cell, value = place[:2], place[2]
@@ -113,7 +121,13 @@ def _best(rows, columns, accuracy):
     return best
 
 
-def _draw(rows, columns, best, label, marked):
+def _draw(
+    rows: Any,
+    columns: Any,
+    best: dict[tuple[int, int], float],
+    label: str,
+    marked: tuple[float, float] | None,
+) -> "Figure":
     width, height = 2.2 + 0.85 * len(columns.spans), 1.6 + 0.55 * len(rows.spans)
     figure = empty_figure((max(width, 5), max(height, 3)))
     import matplotlib
@@ -124,7 +138,7 @@ def _draw(rows, columns, best, label, marked):
     known = [value for value in best.values() if np.isfinite(value)]
     # From light to dark grey: neither the paper's white nor the frames' black.
     greys = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.08, 0.7, 256)))
-    colors = ScalarMappable(Normalize(min(known, default=0.0), max(known, default=1.0)), greys)
+    colors: Any = ScalarMappable(Normalize(min(known, default=0.0), max(known, default=1.0)), greys)
     cells = _Cells(axes, rows, columns)
     notes = _notes(rows, columns, best, marked)
     for cell in itertools.product(range(len(rows.spans)), range(len(columns.spans))):
@@ -153,8 +167,10 @@ def _draw(rows, columns, best, label, marked):
     return figure
 
 
-def _notes(rows, columns, best, marked):
-    """`{(row, column): what stands in the cell below the accuracy}`."""
+def _notes(
+    rows: Any, columns: Any, best: dict[tuple[int, int], float], marked: tuple[float, float] | None
+) -> dict[tuple[int, int], str]:
+    """Returns `{(row, column): text below the accuracy}`."""
     notes: dict = {}
     if any(np.isfinite(value) for value in best.values()):
         top = max(best, key=lambda cell: np.nan_to_num(best[cell], nan=-np.inf))
@@ -172,23 +188,25 @@ def _notes(rows, columns, best, marked):
 class _Cells:
     """Draws the cells of two axes."""
 
-    def __init__(self, axes, rows, columns):
+    def __init__(self, axes: Any, rows: Any, columns: Any) -> None:
         self._axes, self._rows, self._columns = axes, rows, columns
 
-    def _add(self, cell, **style):
+    def _add(self, cell: tuple[int, int], **style: Any) -> None:
         from matplotlib.patches import Rectangle
 
         (bottom, top), (left, right) = self._rows.spans[cell[0]], self._columns.spans[cell[1]]
         patch = Rectangle((left, bottom), right - left, top - bottom, clip_on=False, **style)
         self._axes.add_patch(patch)
 
-    def fill(self, cell, color, **style):
+    def fill(self, cell: tuple[int, int], color: Any, **style: Any) -> None:
         self._add(cell, facecolor=color, linewidth=0.6, **style)
 
-    def frame(self, cell, width):
+    def frame(self, cell: tuple[int, int], width: float) -> None:
         self._add(cell, fill=False, edgecolor="black", linewidth=width, zorder=4)
 
-    def write(self, cell, text, color, background=None):
+    def write(
+        self, cell: tuple[int, int], text: str, color: Any, background: str | None = None
+    ) -> None:
         box = background and {"facecolor": background, "edgecolor": "none", "pad": 1}
         x, y = self._columns.centres[cell[1]], self._rows.centres[cell[0]]
         self._axes.text(x, y, text, color=color, bbox=box, ha="center", va="center", fontsize=8.5)

@@ -1,12 +1,24 @@
-"""Accuracy against the decorrelation rate."""
+"""Draws accuracy against the decorrelation rate."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_decorr.plots.style import check_entries, curve_style, finish, mean_and_spread, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def rate_sensitivity(
-    accuracies, path=None, title="", baseline=None, ylabel="test accuracy", xlabel=None
-):
-    """Draw accuracy against decorrelation rate, mean and standard deviation over seeds.
+    accuracies: Mapping[str, Mapping[float, Any]],
+    path: FilePath | None = None,
+    title: str = "",
+    baseline: Any = None,
+    ylabel: str = "test accuracy",
+    xlabel: str | None = None,
+) -> "Figure":
+    """Draws accuracy against decorrelation rate, mean and standard deviation over seeds.
 
     Args:
         accuracies: `{label: {rate: values}}` with the accuracy of every seed at each positive rate.

@@ -1,12 +1,24 @@
-"""The eigenvalues of the correlation of a layer's inputs, before and after M."""
+"""Draws the eigenvalues of the correlation of a layer's inputs, before and after M."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.plots.style import check_entries, finish, panels
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def correlation_spectra(spectra, path=None, title="", columns=3):
-    """Draw eigenvalues from the largest to the smallest, relative to their mean, one panel a layer.
+def correlation_spectra(
+    spectra: Mapping[str, tuple[Any, Any]],
+    path: FilePath | None = None,
+    title: str = "",
+    columns: int = 3,
+) -> "Figure":
+    """Draws eigenvalues from the largest to the smallest, relative to their mean, one panel a layer.
 
     White inputs have a flat line at 1.
 

@@ -1,12 +1,18 @@
-"""What the plots share. Every curve and bar is told apart without colour, too."""
+"""Styles and helpers that the plots share. Curves and bars differ without colour, too."""
 
 import functools
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_decorr.extras import check_installed
+from keras_decorr.typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 # M. Okabe and K. Ito's colours, which the colour-blind can tell apart, and a grey.
 COLORS = (
@@ -20,8 +26,10 @@ HATCHES = ("", "//", "..", "xx", "\\\\", "")
 DPI = 120
 
 
-def panels(count, columns, size, **kwargs):
-    """A figure with a grid of axes, those that are too many taken away.
+def panels(
+    count: int, columns: int, size: tuple[float, float], **kwargs: Any
+) -> tuple["Figure", list[Any]]:
+    """Makes a figure with a grid of `count` axes.
 
     Args:
         count: Number of axes.
@@ -41,31 +49,32 @@ def panels(count, columns, size, **kwargs):
     return figure, list(axes[:count])
 
 
-def empty_figure(size):
-    """A figure of `(width, height)` inches that no window waits for.
+def empty_figure(size: tuple[float, float]) -> "Figure":
+    """Makes a figure of `(width, height)` inches without a window.
 
     It asks for Matplotlib: plots make their figure before they import anything of it.
 
     Raises:
         ImportError: If Matplotlib is not installed; the message names the extra.
     """
-    return _figure_class()(figsize=size, layout="constrained")
+    figure: Figure = _figure_class()(figsize=size, layout="constrained")
+    return figure
 
 
 @functools.cache
-def _figure_class():
+def _figure_class() -> Any:
     check_installed("keras_decorr.plots", plots=("matplotlib",))
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):
-        """A figure that a notebook shows, even one that has never imported pyplot."""
+        """Shows itself in a notebook, even one that has not imported pyplot."""
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             FigureCanvasAgg(self)
 
-        def _repr_png_(self):
+        def _repr_png_(self) -> bytes:
             image = io.BytesIO()
             self.savefig(image, format="png", dpi=DPI)
             return image.getvalue()
@@ -73,8 +82,8 @@ def _figure_class():
     return ShownFigure
 
 
-def finish(figure, path, title):
-    """Give a figure its title, save it if there is a path, and return it."""
+def finish(figure: "Figure", path: FilePath | None, title: str) -> "Figure":
+    """Gives a figure its title, saves it if there is a path, and returns it."""
     if title:
         figure.suptitle(title)
     if path is not None:
@@ -82,8 +91,8 @@ def finish(figure, path, title):
     return figure
 
 
-def curve_style(i):
-    """Arguments of Matplotlib's `Line2D` for the curve of number `i` of a figure."""
+def curve_style(i: int) -> dict[str, Any]:
+    """Returns arguments of Matplotlib's `Line2D` for curve number `i` of a figure."""
     return {
         "color": COLORS[i % len(COLORS)],
         "marker": MARKERS[i % len(MARKERS)],
@@ -92,15 +101,15 @@ def curve_style(i):
     }
 
 
-def mean_and_spread(values):
-    """`(mean, standard deviation of the sample)` over the first axis; 0 for a sample of one."""
+def mean_and_spread(values: Any) -> tuple[Any, Any]:
+    """Computes mean and standard deviation of the sample over the first axis; 0 for one value."""
     values = np.asarray(values, "float64")
     mean = values.mean(0)
     return mean, values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
 
 
-def check_entries(owner, name, entries):
-    """Raise unless there is something to draw.
+def check_entries(owner: str, name: str, entries: Any) -> Any:
+    """Raises an error unless there is something to draw.
 
     Raises:
         ValueError: If `entries` is no dictionary, or empty.

@@ -1,4 +1,6 @@
-"""Learning rules: how a model's weights follow the loss."""
+"""Learning rules: how the updates of the weights are computed from the loss."""
+
+from typing import Any
 
 import keras
 
@@ -16,8 +18,8 @@ RULES: dict[str, type[LearningRule]] = {
 }
 
 
-def get(identifier):
-    """A learning rule from its name, its configuration or itself.
+def get(identifier: LearningRule | str | dict[str, Any]) -> LearningRule:
+    """Returns a learning rule for a name, a configuration or a rule.
 
     Raises:
         ValueError: If the identifier is none of these.

@@ -1,13 +1,16 @@
-"""Backpropagation: the gradient of the loss."""
+"""Backpropagation: updates along the gradient of the loss."""
+
+from collections.abc import Callable
 
 import keras
 
 from keras_decorr.rules.learning_rule import LearningRule
+from keras_decorr.typing import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class Backprop(LearningRule):
-    """The gradient of the loss itself. It decorrelates as every rule does, through its layers.
+    """Uses the gradient of the loss itself. Layers decorrelate as with every rule.
 
     Example:
 
@@ -16,5 +19,13 @@ class Backprop(LearningRule):
     >>> model.compile("adam", "sparse_categorical_crossentropy", learning_rule="backprop")
     """
 
-    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    def compute_loss(
+        self,
+        model: keras.Model,
+        loss_of: Callable[[Tensors], Tensor],
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensors,
+        sample_weight: Tensors,
+    ) -> Tensor:
         return loss_of(y_pred)

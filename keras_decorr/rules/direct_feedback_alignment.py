@@ -1,10 +1,12 @@
-"""Direct feedback alignment: the output error goes straight to every hidden layer.
+"""Direct feedback alignment: sends the output error straight to every hidden layer.
 
 A. Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", arXiv 1609.01596
 (2016).
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -18,11 +20,12 @@ from keras_decorr.rules import graph
 from keras_decorr.rules.feedback import FeedbackWeights
 from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.rules.state import RuleState
+from keras_decorr.typing import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class DirectFeedbackAlignment(LearningRule):
-    """The output error `e` reaches the inputs `x` of every linear map as `dx = e B^T`.
+    """Sends the output error `e` to the inputs `x` of every linear map: `dx = e B^T`.
 
     `e = dL/da` at the pre-activation `a` of the output, and each linear map but the first has a `B` of
     its own. So what lies between two linear maps (activation, pooling, flattening, normalisation,
@@ -51,12 +54,17 @@ class DirectFeedbackAlignment(LearningRule):
     ...               learning_rule="direct_feedback_alignment")
     """
 
-    def __init__(self, feedback_initializer="he_uniform", feedback_scale=1.0, seed=None):
+    def __init__(
+        self,
+        feedback_initializer: Any = "he_uniform",
+        feedback_scale: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
         self.weights = FeedbackWeights(
             "DirectFeedbackAlignment", feedback_initializer, feedback_scale, seed
         )
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         graph.check_layers(model, "direct_feedback_alignment")
         waits = isinstance(model, keras.Sequential) and not model.built
         if graph.operations(model) is None and not waits:
@@ -66,7 +74,7 @@ class DirectFeedbackAlignment(LearningRule):
                 f"Received: {model.name!r} ({type(model).__name__})"
             )
 
-    def build(self, model):
+    def build(self, model: keras.Model) -> RuleState:
         self.check(model)
         state, first = RuleState(), graph.first_maps(model)
         initializers = self.weights.initializers()
@@ -84,10 +92,18 @@ class DirectFeedbackAlignment(LearningRule):
                 state.add(layer, i, (*n, m), next(initializers))
         return state
 
-    def wires(self, model):
+    def wires(self, model: keras.Model) -> Wiring:
         return _DirectWiring(model.learning_rule_state)
 
-    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    def compute_loss(
+        self,
+        model: keras.Model,
+        loss_of: Callable[[Tensors], Tensor],
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensors,
+        sample_weight: Tensors,
+    ) -> Tensor:
         wires = wiring.current()
         predicted = keras.tree.flatten(y_pred)
         sent = [
@@ -96,16 +112,17 @@ class DirectFeedbackAlignment(LearningRule):
         ]
         return loss_of(keras.tree.pack_sequence_as(y_pred, sent))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return self.weights.get_config()
 
 
 class _DirectWiring(Wiring):
-    def __init__(self, state):
+    def __init__(self, state: RuleState) -> None:
         self.state = state
-        self.received, self.made = [], {}
+        self.received: list[tuple[Any, Tensor]] = []
+        self.made: dict[int, Tensor] = {}
 
-    def inputs(self, layer, x):
+    def inputs(self, layer: Any, x: Tensor) -> Tensor:
         if self.state.of(layer, 0) is None:
             return x
         heard = x
@@ -121,15 +138,15 @@ class _DirectWiring(Wiring):
         self.received.append((layer, heard))
         return ops.stop_gradient(x)
 
-    def output(self, layer, a, y):
+    def output(self, layer: Any, a: Tensor, y: Tensors) -> None:
         self.made[id(layer)] = a
 
-    def with_error(self, i, chain, value):
-        """The output `i`, made again so that its error reaches all that was received."""
+    def with_error(self, i: int, chain: list[Any] | None, value: Any) -> Tensor:
+        """Recomputes output `i` so that its error reaches all inputs that were received."""
         layers = [layer for layer, _ in self.received]
         xs = [x for _, x in self.received]
 
-        def sent(a):
+        def sent(a: Tensor) -> Tensor:
             Bs = [ops.cast(self.state.of(layer, i), x.dtype) for layer, x in self.received]
             return send_error(a, xs, Bs) if layers else a
 
@@ -142,11 +159,11 @@ class _DirectWiring(Wiring):
         return y
 
 
-def _inputs(layer):
+def _inputs(layer: Any) -> list[Any]:
     return [tensor for node in nodes(layer) for tensor in node.input_tensors]
 
 
-def _size(tensor, name):
+def _size(tensor: Any, name: str) -> int:
     if None in tensor.shape[1:]:
         raise ValueError(
             "The learning rule 'direct_feedback_alignment' must know the sizes of all layers. "

@@ -1,8 +1,11 @@
-"""Feedback alignment: the error travels back through fixed random weights.
+"""Feedback alignment: sends the error back through fixed random weights.
 
 T. P. Lillicrap, D. Cownden, D. B. Tweed, C. J. Akerman, "Random synaptic feedback weights support error
 backpropagation for deep learning", Nature Communications 7, 13276 (2016).
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,13 +16,14 @@ from keras_decorr.rules import graph
 from keras_decorr.rules.feedback import FeedbackWeights
 from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.rules.state import RuleState
+from keras_decorr.typing import Tensor, Tensors
 
 KINDS = ("fixed", "sign_concordant", "kolen_pollack")
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class FeedbackAlignment(LearningRule):
-    """Backpropagation with feedback weights `B` in place of the transposed weights `W`.
+    """Backpropagates errors with feedback weights `B` in place of the transposed weights `W`.
 
     For `a = u W + b` with the gradient `d = dL/da`: `dW = u^T d` and `db = sum d` as ever, but
     `du = d B^T`. Everything else of the chain (activations, M, pooling, normalisation) keeps its own
@@ -50,8 +54,12 @@ class FeedbackAlignment(LearningRule):
     """
 
     def __init__(
-        self, feedback="fixed", feedback_initializer="he_uniform", feedback_scale=1.0, seed=None
-    ):
+        self,
+        feedback: str = "fixed",
+        feedback_initializer: Any = "he_uniform",
+        feedback_scale: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
         if feedback not in KINDS:
             raise ValueError(
                 f"Argument `feedback` of FeedbackAlignment must be one of {list(KINDS)}. "
@@ -62,10 +70,10 @@ class FeedbackAlignment(LearningRule):
             "FeedbackAlignment", feedback_initializer, feedback_scale, seed
         )
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         graph.check_layers(model, "feedback_alignment")
 
-    def build(self, model):
+    def build(self, model: keras.Model) -> RuleState:
         self.check(model)
         state, first = RuleState(), graph.first_maps(model)
         for layer, initializer in zip(
@@ -76,23 +84,38 @@ class FeedbackAlignment(LearningRule):
                 state.add(layer, "feedback", layer.kernel.shape, initializer, trainable=learns)
         return state
 
-    def wires(self, model):
+    def wires(self, model: keras.Model) -> Wiring:
         return FeedbackWiring(self.feedback, model.learning_rule_state)
 
-    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    def compute_loss(
+        self,
+        model: keras.Model,
+        loss_of: Callable[[Tensors], Tensor],
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensors,
+        sample_weight: Tensors,
+    ) -> Tensor:
         return loss_of(y_pred)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"feedback": self.feedback, **self.weights.get_config()}
 
 
 class FeedbackWiring(Wiring):
     """Sends errors back through the feedback weights of a `RuleState`."""
 
-    def __init__(self, kind, state):
+    def __init__(self, kind: str, state: RuleState) -> None:
         self.kind, self.state = kind, state
 
-    def linear(self, layer, op, x, kernel, fold):
+    def linear(
+        self,
+        layer: Any,
+        op: Callable[[Tensor, Tensor], Tensor],
+        x: Tensors,
+        kernel: Tensor,
+        fold: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         variable = self.state.of(layer)
         if variable is None:
             return op(x, kernel)

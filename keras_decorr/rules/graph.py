@@ -1,6 +1,7 @@
-"""The linear maps of a model, and the layers around them, as the rules see them."""
+"""Finds the linear maps of a model and checks the layers around them."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -29,13 +30,13 @@ _LOCAL = (
 )
 
 
-def linear_maps(model):
-    """The layers of a model with a linear map that a rule can serve, those inside others included."""
+def linear_maps(model: keras.Model) -> list[DecorLayer]:
+    """Returns the layers with a linear map that a rule can train, those inside others included."""
     return [x for x in flatten_layers(model, include_self=False) if isinstance(x, DecorLayer)]
 
 
-def check_layers(model, rule, local=_LOCAL):
-    """Refuse a model with weights that a rule cannot train.
+def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL) -> None:
+    """Raises an error if a model has weights that a rule cannot train.
 
     Args:
         model: The model, built or not.
@@ -72,21 +73,21 @@ def check_layers(model, rule, local=_LOCAL):
         )
 
 
-def operations(model):
+def operations(model: keras.Model) -> Any:
     """Returns the operations of a Functional or built Sequential model; of another model `None`."""
     if isinstance(model, keras.Sequential):
         return model.layers if hasattr(model, "outputs") else None
     return model.operations if isinstance(model, Functional) else None
 
 
-def first_maps(model):
-    """The ids of linear maps that no trainable layer comes before: none needs their inputs' gradient.
+def first_maps(model: keras.Model) -> set[int]:
+    """Returns the ids of linear maps with no trainable layer before them.
 
     Only of those it can be told that stand in the graph of a Functional or Sequential model.
     """
     known = {id(operation) for operation in operations(model) or ()}
 
-    def learns_before(operation):
+    def learns_before(operation: Any) -> bool:
         for node in nodes(operation):
             for tensor in node.input_tensors:
                 before = producer(tensor)
@@ -102,8 +103,8 @@ def first_maps(model):
     }
 
 
-def widest_map(model):
-    """The most outputs a sample that a linear map of a model has, or `None` if that is not known."""
+def widest_map(model: keras.Model) -> int | None:
+    """Returns the outputs per sample of the widest linear map, or `None` if they are not known."""
     shapes = [
         tensor.shape[1:]
         for layer in linear_maps(model)
@@ -112,11 +113,11 @@ def widest_map(model):
     ]
     if not shapes or any(None in shape for shape in shapes):
         return None
-    return max(math.prod(shape) for shape in shapes)
+    return max(int(math.prod(shape)) for shape in shapes)
 
 
-def output_chain(output):
-    """What made an output of a model: a linear map and the weightless layers behind it, or `None`."""
+def output_chain(output: Any) -> list[Any] | None:
+    """Returns the linear map that made an output and the layers after it, or `None`."""
     after: list = []
     operation = producer(output)
     while not isinstance(operation, DecorLayer):
@@ -130,8 +131,8 @@ def output_chain(output):
     return None if len(nodes(operation)) != 1 else [operation, *after]
 
 
-def check_every_pass_is_the_same(model, rule):
-    """Refuse layers whose second forward pass of a step differs from the first.
+def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
+    """Raises an error for layers whose second forward pass in a step differs from the first.
 
     Raises:
         ValueError: Names the first such layer and what to do.
@@ -148,8 +149,8 @@ def check_every_pass_is_the_same(model, rule):
         )
 
 
-def _draws(layer):
-    """Whether a layer draws at random: a recurrent cell has a generator even without dropout."""
+def _draws(layer: Any) -> bool:
+    """Returns whether a layer draws at random. A recurrent cell always has a seed generator."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
     return bool(seed_generators(layer)) and (not rates or any(rates))

@@ -1,10 +1,12 @@
-"""Node perturbation: learning from what noise does to the loss, without a backward pass.
+"""Node perturbation: estimates the gradient from the effect of noise on the loss.
 
 S. Dalm, M. van Gerven, N. Ahmad, "Effective Learning with Node Perturbation in Multi-Layer Neural
 Networks", arXiv 2310.00965 (2023); decorrelated in N. Ahmad, arXiv 2407.10780 (2024).
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -20,6 +22,8 @@ from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.rules.noise import Noise, NoiseState
 from keras_decorr.rules.per_sample import check_loss, contributions
 from keras_decorr.rules.seeds import check_seed
+from keras_decorr.rules.state import RuleState
+from keras_decorr.typing import Tensor, Tensors
 
 SIGMA, SIGMA_IN_HALF_PRECISION = 1e-4, 3e-3
 ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
@@ -27,7 +31,7 @@ ESTIMATORS = ("finite_difference", "directional_derivative", "activity")
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class NodePerturbation(LearningRule):
-    """Adds noise to the pre-activations `a` of every linear map and keeps what lowered the loss.
+    """Adds noise to the pre-activations `a` of every linear map and learns from the change of the loss.
 
     With noise `xi ~ N(0, sigma^2)` and the loss `L` of a sample, its estimate of `dL/da` is
 
@@ -70,7 +74,13 @@ class NodePerturbation(LearningRule):
 
     name = "node_perturbation"
 
-    def __init__(self, sigma=None, n_samples=1, estimator="finite_difference", seed=None):
+    def __init__(
+        self,
+        sigma: float | None = None,
+        n_samples: int = 1,
+        estimator: str = "finite_difference",
+        seed: int | None = None,
+    ) -> None:
         if sigma is not None:
             check_number("NodePerturbation", "sigma", sigma, 0.0, open_low=True)
         self.sigma = sigma
@@ -83,24 +93,32 @@ class NodePerturbation(LearningRule):
         self.estimator = estimator
         self.seed = check_seed("NodePerturbation", seed)
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         graph.check_layers(model, self.name, local=())
         graph.check_every_pass_is_the_same(model, self.name)
         check_loss(model, self.name)
 
-    def build(self, model):
+    def build(self, model: keras.Model) -> RuleState:
         self.check(model)
         return NoiseState(self.seed, graph.widest_map(model))
 
-    def wires(self, model):
+    def wires(self, model: keras.Model) -> Wiring:
         return CleanWiring()
 
-    def compute_loss(self, model, loss_of, x, y, y_pred, sample_weight):
+    def compute_loss(
+        self,
+        model: keras.Model,
+        loss_of: Callable[[Tensors], Tensor],
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensors,
+        sample_weight: Tensors,
+    ) -> Tensor:
         clean, state = wiring.current(), model.learning_rule_state
         loss = ops.stop_gradient(loss_of(y_pred))
         local = sum(model.losses, ops.zeros(()))  # regularisers keep their gradient
 
-        def loss_with(wires):
+        def loss_with(wires: Wiring) -> Tensor:
             with wiring.opened(wires):
                 outputs = call_in_training(model, x)
             return contributions(model, y, outputs, sample_weight, self.name)
@@ -114,13 +132,20 @@ class NodePerturbation(LearningRule):
         estimate = estimate / self.n_samples
         return loss + estimate + local - ops.stop_gradient(local)
 
-    def sigma_of(self, model):
-        """The standard deviation of the noise for a model."""
+    def sigma_of(self, model: keras.Model) -> float:
+        """Returns the standard deviation of the noise for a model."""
         half = any("16" in layer.compute_dtype for layer in graph.linear_maps(model))
         return self.sigma or (SIGMA_IN_HALF_PRECISION if half else SIGMA)
 
-    def _estimate(self, clean, noise, sigma, before, loss_with):
-        """A scalar 0 whose gradient with respect to the clean pre-activations is the estimate."""
+    def _estimate(
+        self,
+        clean: "CleanWiring",
+        noise: Noise,
+        sigma: float,
+        before: Tensor,
+        loss_with: Callable[["NoisyWiring"], Tensor],
+    ) -> Tensor:
+        """Returns a scalar 0 whose gradient by the clean pre-activations is the estimate."""
         if self.estimator == "directional_derivative":
             _, slope = derivative(lambda size: loss_with(NoisyWiring(clean, noise, size)))
             changes, factor = noise.drawn, slope
@@ -139,7 +164,7 @@ class NodePerturbation(LearningRule):
             for a, change in zip(clean.a, changes, strict=True)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "sigma": self.sigma,
             "n_samples": self.n_samples,
@@ -151,17 +176,18 @@ class NodePerturbation(LearningRule):
 class CleanWiring(Wiring):
     """Cuts the gradient before every linear map, and keeps what the noisy passes need."""
 
-    def __init__(self):
-        self.a, self.means = [], []
+    def __init__(self) -> None:
+        self.a: list[Tensor] = []
+        self.means: list[Tensor] = []
 
-    def inputs(self, layer, x):
+    def inputs(self, layer: Any, x: Tensors) -> Tensor:
         return ops.stop_gradient(x)
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: Any, batch_mean: Callable[[], Tensor]) -> Tensor:
         self.means.append(batch_mean())
         return self.means[-1]
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: Any, a: Tensor) -> Tensor:
         self.a.append(a)
         return a
 
@@ -169,25 +195,26 @@ class CleanWiring(Wiring):
 class NoisyWiring(Wiring):
     """Adds noise, and centres as the clean pass did."""
 
-    def __init__(self, clean, noise, size):
-        self.a, self._means = [], iter(clean.means)
+    def __init__(self, clean: "CleanWiring", noise: Noise, size: Any) -> None:
+        self.a: list[Tensor] = []
+        self._means = iter(clean.means)
         self._noise, self._size = noise, size
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: Any, batch_mean: Callable[[], Tensor]) -> Tensor:
         return next(self._means)
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: Any, a: Tensor) -> Tensor:
         xi = self._noise.of(len(self.a), a)
         self.a.append(a + ops.cast(self._size, a.dtype) * xi)
         return self.a[-1]
 
 
-def per_row(factor, a):
-    """`(batch,)` factors, to multiply a tensor `(batch, ...)` like `a` by."""
+def per_row(factor: Tensor, a: Tensor) -> Tensor:
+    """Reshapes factors `(batch,)` to multiply a tensor `(batch, ...)` like `a` by."""
     return ops.reshape(factor, (-1, *[1] * (len(a.shape) - 1)))
 
 
-def dot(a, b):
-    """`(batch,)`: inner products of two tensors, sample by sample, in float32."""
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Computes the inner products of two tensors for each sample, `(batch,)`, in float32."""
     product = ops.cast(a, "float32") * ops.cast(b, "float32")
     return ops.sum(product, axis=tuple(range(1, len(a.shape))))

@@ -1,16 +1,19 @@
-"""The compiled loss, sample by sample."""
+"""Computes the compiled loss for each sample."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_decorr.backend.keras_internals import compiled_losses, sample_weights
 from keras_decorr.backend.replicas import replica_count
+from keras_decorr.typing import Tensor, Tensors
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 
 
-def check_loss(model, rule):
-    """Refuse a compiled loss that has no value for each sample.
+def check_loss(model: keras.Model, rule: str) -> None:
+    """Raises an error for a compiled loss that has no value for each sample.
 
     Raises:
         ValueError: Names the loss.
@@ -33,7 +36,7 @@ def check_loss(model, rule):
             _check_shape(loss, outputs[0], rule)
 
 
-def _check_shape(loss, output, rule):
+def _check_shape(loss: Any, output: Any, rule: str) -> None:
     batch = 3
     shape = (batch, *(size or 1 for size in output.shape[1:]))
     predicted = keras.KerasTensor(shape, output.dtype)
@@ -57,12 +60,12 @@ def _check_shape(loss, output, rule):
 class _Function(keras.Operation):
     """A function of tensors as a Keras operation, which tells the shape of its result."""
 
-    def __init__(self, function):
+    def __init__(self, function: Any) -> None:
         super().__init__()
         self.call = function
 
 
-def _scalar(loss, shape, rule):
+def _scalar(loss: Any, shape: Any, rule: str) -> ValueError:
     return ValueError(
         f"The learning rule {rule!r} needs a loss with a value for every sample, of shape "
         "(batch, ...). Return the values, and leave their mean to Keras. "
@@ -70,8 +73,10 @@ def _scalar(loss, shape, rule):
     )
 
 
-def contributions(model, y, y_pred, sample_weight, rule):
-    """What each sample adds to the compiled loss: `(batch,)`, float32; their sum is the loss.
+def contributions(
+    model: keras.Model, y: Tensors, y_pred: Tensors, sample_weight: Tensors, rule: str
+) -> Tensor:
+    """Computes what each sample adds to the compiled loss: `(batch,)`, float32; their sum is the loss.
 
     Args:
         model: A compiled model whose loss was computed before.
@@ -89,13 +94,13 @@ def contributions(model, y, y_pred, sample_weight, rule):
     return total
 
 
-def _at(path, value):
+def _at(path: tuple[Any, ...], value: Any) -> Any:
     for key in path:
         value = value[key] if keras.tree.is_nested(value) else value
     return value
 
 
-def _weighted(loss, target, predicted, weights, rule):
+def _weighted(loss: Any, target: Any, predicted: Any, weights: Any, rule: str) -> Tensor:
     outputs = ops.convert_to_tensor(predicted, dtype=loss.dtype)
     values = loss.call(ops.convert_to_tensor(target, dtype=loss.dtype), outputs)
     if len(values.shape) == 0:

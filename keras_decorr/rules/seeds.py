@@ -1,11 +1,13 @@
-"""The seeds of what a rule draws."""
+"""Checks and draws the seeds of learning rules."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def check_seed(owner, seed):
-    """Return `seed` if it is an integer or `None`.
+def check_seed(owner: str, seed: Any) -> int | None:
+    """Returns `seed` if it is an integer or `None`.
 
     Raises:
         ValueError: If it is not; the message names the argument.
@@ -17,8 +19,8 @@ def check_seed(owner, seed):
     return seed
 
 
-def drawn_seed(seed):
-    """The seed as an integer; one from Keras's global seed if it is `None`."""
+def drawn_seed(seed: Any) -> int:
+    """Returns the seed as an integer; one drawn from Keras's global seed if it is `None`."""
     if seed is None:
         seed = keras.random.randint((), 0, 2**30)
     return int(ops.convert_to_numpy(seed))

@@ -1,21 +1,25 @@
-"""What a rule keeps for one model: saved, restored and traced with it."""
+"""Holds the variables of a learning rule for one model."""
+
+from typing import Any
 
 import keras
 
 
 class RuleState(keras.layers.Layer):
-    """Variables of a learning rule.
+    """Holds variables of a learning rule, saved with the model.
 
     A layer, since that is what Keras saves; it is none of the model's layers and is never called.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name="learning_rule_state", dtype="float32")
-        self._of_layer = {}
+        self._of_layer: dict[tuple[int, Any], keras.Variable] = {}
         self.built = True
 
-    def add(self, layer, key, shape, initializer, trainable=False):
-        """Add a float32 variable for a layer of the model."""
+    def add(
+        self, layer: Any, key: Any, shape: Any, initializer: Any, trainable: bool = False
+    ) -> None:
+        """Adds a float32 variable for a layer of the model."""
         self._of_layer[id(layer), key] = self.add_weight(
             name=f"{layer.path}/{key}".replace("/", "_"),
             shape=shape,
@@ -25,11 +29,11 @@ class RuleState(keras.layers.Layer):
             aggregation="mean",
         )
 
-    def of(self, layer, key="feedback"):
-        """The variable of a layer, or `None`."""
+    def of(self, layer: Any, key: Any = "feedback") -> Any:
+        """Returns the variable of a layer, or `None`."""
         return self._of_layer.get((id(layer), key))
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if not len(store):  # weights of a model that learned by another rule
             return
         super().load_own_variables(store)

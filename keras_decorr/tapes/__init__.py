@@ -1,4 +1,4 @@
-"""Learning rules in a TensorFlow training loop of one's own, used as `tf.GradientTape` is."""
+"""Tapes for custom TensorFlow training loops, used as `tf.GradientTape` is."""
 
 from keras_decorr.tapes.feedback_alignment_tape import FeedbackAlignmentTape
 from keras_decorr.tapes.node_perturbation_tape import NodePerturbationTape

@@ -1,16 +1,20 @@
-"""Feedback alignment in a TensorFlow training loop of one's own.
+"""Provides feedback alignment for custom TensorFlow training loops.
 
 T. P. Lillicrap et al., "Random synaptic feedback weights support error backpropagation for deep
 learning", Nature Communications 7, 13276 (2016).
 """
 
+from typing import Any
+
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.rules.feedback_alignment import FeedbackAlignment, FeedbackWiring
 from keras_decorr.tapes.state import state_for
 from keras_decorr.tapes.tape import Tape
+from keras_decorr.typing import Tensors
 
 
 class FeedbackAlignmentTape(Tape):
-    """A `tf.GradientTape` whose gradients are those of feedback alignment.
+    """Records operations and computes the gradients of feedback alignment.
 
     In the block the linear maps of `DecorDense`, `DecorConv2D` and the like send errors back through
     fixed random weights instead of their own; all else is differentiated as ever. At the end of the
@@ -53,15 +57,21 @@ class FeedbackAlignmentTape(Tape):
 
     kind = FeedbackAlignment
 
-    def _state(self):
+    def _state(self) -> Any:
         rule = self.rule
         return state_for(self.model, rule, lambda: rule.build(self.model), rule.get_config())
 
-    def _wiring(self):
+    def _wiring(self) -> Wiring:
         return FeedbackWiring(self.rule.feedback, self.state)
 
-    def gradient(self, target, sources, output_gradients=None, unconnected_gradients="none"):
-        """The updates of feedback alignment, as `tf.GradientTape.gradient` gives the gradients.
+    def gradient(
+        self,
+        target: Tensors,
+        sources: Tensors,
+        output_gradients: Tensors = None,
+        unconnected_gradients: str = "none",
+    ) -> Tensors:
+        """Computes the updates of feedback alignment, as `tf.GradientTape.gradient` does gradients.
 
         Args:
             target: The loss, or a structure of tensors.

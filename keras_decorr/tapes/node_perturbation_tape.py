@@ -1,23 +1,27 @@
-"""Node perturbation in a TensorFlow training loop of one's own.
+"""Provides node perturbation for custom TensorFlow training loops.
 
 S. Dalm, M. van Gerven, N. Ahmad, "Effective Learning with Node Perturbation in Multi-Layer Neural
 Networks", arXiv 2310.00965 (2023).
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_decorr.backend.keras_internals import flatten_layers
+from keras_decorr.context.wiring import Wiring
 from keras_decorr.rules import graph
 from keras_decorr.rules.node_perturbation import NodePerturbation
 from keras_decorr.rules.noise import Noise, NoiseState
 from keras_decorr.tapes.perturbation import Perturbation
 from keras_decorr.tapes.state import state_for
 from keras_decorr.tapes.tape import Tape
+from keras_decorr.typing import Tensor, Tensors
 
 
 class NodePerturbationTape(Tape):
-    """A tape, used as `tf.GradientTape`, whose gradients are node perturbation's estimates.
+    """Records operations and computes node perturbation's estimates of the gradients.
 
     The loss must have a value for every sample (`reduction=None`), as every sample has noise of its
     own. `gradient` estimates the gradient of its mean. What the loss depends on past the linear maps,
@@ -63,21 +67,27 @@ class NodePerturbationTape(Tape):
     kind = NodePerturbation
     defaults = {"estimator": "directional_derivative"}  # noqa: RUF012 - never changed
 
-    def __init__(self, model, rule=None, persistent=False, watch_accessed_variables=True):
+    def __init__(
+        self,
+        model: keras.Model,
+        rule: NodePerturbation | None = None,
+        persistent: bool = False,
+        watch_accessed_variables: bool = True,
+    ) -> None:
         super().__init__(model, rule, persistent, watch_accessed_variables)
         self._forward = self.rule.estimator == "directional_derivative"
         self._blocks = self.rule.n_samples + (not self._forward)
         self._rows = None
 
-    def _state(self):
-        def make():
+    def _state(self) -> Any:
+        def make() -> NoiseState:
             graph.check_layers(self.model, self.rule.name, local=())
             graph.check_every_pass_is_the_same(self.model, self.rule.name)
             return NoiseState(self.rule.seed, graph.widest_map(self.model))
 
         return state_for(self.model, self.rule, make, {"seed"})
 
-    def _wiring(self):
+    def _wiring(self) -> Wiring:
         import tensorflow as tf
 
         seed = self.state.next_seed()
@@ -90,7 +100,7 @@ class NodePerturbationTape(Tape):
         self._wires = Perturbation(layers, noises, size, self._blocks, self._tape.stop_recording)
         return self._wires
 
-    def tile(self, x):
+    def tile(self, x: Tensors) -> Tensors:
         """Repeats a batch as often as the estimator needs.
 
         Once for each perturbation, and with the clean pass as the first of them unless the estimator is
@@ -111,8 +121,10 @@ class NodePerturbationTape(Tape):
         self._rows = ops.shape(keras.tree.flatten(tiled)[0])[0]
         return tiled
 
-    def gradient(self, loss, sources, unconnected_gradients="none"):
-        """The estimate of the gradient of the mean loss.
+    def gradient(
+        self, loss: Tensor, sources: Tensors, unconnected_gradients: str = "none"
+    ) -> Tensors:
+        """Computes the estimate of the gradient of the mean loss.
 
         Args:
             loss: `(batch, ...)` tensor, of the tiled batch if there is one, made in the block.
@@ -141,7 +153,7 @@ class NodePerturbationTape(Tape):
         targets = [*self._wires.recorded, loss]
         return self._gradient(targets, sources, [*estimates, direct], unconnected_gradients)
 
-    def _check(self, loss):
+    def _check(self, loss: Tensor) -> None:
         import tensorflow as tf
 
         recorded = self._wires.recorded

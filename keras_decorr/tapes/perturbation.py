@@ -1,8 +1,15 @@
-"""The noise in a block of `NodePerturbationTape`, and what it says about the gradient."""
+"""Adds the noise of `NodePerturbationTape` and estimates the gradient from it."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
 from keras import ops
 
 from keras_decorr.context.wiring import Wiring
+from keras_decorr.rules.node_perturbation import NodePerturbation
+from keras_decorr.rules.noise import Noise
+from keras_decorr.typing import Tensor
 
 
 class Perturbation(Wiring):
@@ -19,19 +26,27 @@ class Perturbation(Wiring):
         paused: Context in which the gradient tape does not record.
     """
 
-    def __init__(self, layers, noises, size, blocks, paused):
+    def __init__(
+        self,
+        layers: Iterable[keras.layers.Layer],
+        noises: Sequence[Noise],
+        size: Tensor,
+        blocks: int,
+        paused: Callable[[], Any],
+    ) -> None:
         self._layers = {id(layer) for layer in layers}
         self._noises, self._size, self._blocks, self._paused = noises, size, blocks, paused
-        self.recorded, self._a = [], []
+        self.recorded: list[Tensor] = []
+        self._a: list[Tensor] = []
         self.tiled = False
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: keras.layers.Layer, batch_mean: Callable[[], Tensor]) -> Tensor:
         return ops.stop_gradient(batch_mean())  # in both passes that of the clean one
 
-    def sampled(self, layer, x):
+    def sampled(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:
         return self._parts(x)[0] if id(layer) in self._layers else x
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: keras.layers.Layer, a: Tensor) -> Tensor:
         import tensorflow as tf
 
         if id(layer) not in self._layers:
@@ -46,8 +61,8 @@ class Perturbation(Wiring):
         self._a.append(a + ops.cast(self._size, a.dtype) * self._joined(xi))
         return self._a[-1]
 
-    def estimates(self, parts, rule):
-        """The estimated gradient of the loss with respect to each recorded pre-activation.
+    def estimates(self, parts: Sequence[Tensor], rule: NodePerturbation) -> list[Tensor]:
+        """Estimates the gradient of the loss with respect to each recorded pre-activation.
 
         Args:
             parts: `(batch,)` float32 contributions of the samples to the loss, for each block; for the
@@ -56,7 +71,7 @@ class Perturbation(Wiring):
         """
         batch = ops.shape(parts[0])[0]
 
-        def flat(a):
+        def flat(a: Tensor) -> Tensor:
             return ops.reshape(ops.cast(a, "float32"), (batch, -1))
 
         if rule.estimator == "activity":
@@ -81,16 +96,16 @@ class Perturbation(Wiring):
             for layer, a in zip(changes, self.recorded, strict=True)
         ]
 
-    def _on_clean(self, estimate, a):
-        """The estimate at the first block of `a`, and zeros at the others."""
+    def _on_clean(self, estimate: Tensor, a: Tensor) -> Tensor:
+        """Returns the estimate for the first block of `a`, and zeros for the others."""
         first, *rest = self._parts(a)
         estimate = ops.reshape(ops.cast(estimate, a.dtype), ops.shape(first))
         return self._joined([estimate, *(ops.zeros_like(part) for part in rest)])
 
-    def _joined(self, parts):
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
         return parts[0] if len(parts) == 1 else ops.concatenate(parts)
 
-    def _parts(self, x):
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
         if self._blocks == 1:
             return [x]
         if not self.tiled or (x.shape[0] or 0) % self._blocks:
@@ -100,4 +115,4 @@ class Perturbation(Wiring):
                 "`loss_fn(tape.tile(y), y_pred)`, or use the estimator 'directional_derivative' with "
                 f"n_samples=1. Received: a tensor of shape {tuple(x.shape)}"
             )
-        return ops.split(x, self._blocks)
+        return list(ops.split(x, self._blocks))

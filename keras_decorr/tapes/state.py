@@ -1,16 +1,27 @@
-"""What a tape keeps for a model: made once, saved with it, the same for every later tape."""
+"""Holds the variables of a tape: created once, saved with the model, shared by its tapes."""
 
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
+
+from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.training.step import DecorrelationStep
 
 
-def own_rule(model, kind):
-    """The learning rule of a `keras_decorr` model if it is of this kind, or `None`."""
+def own_rule(model: keras.Model, kind: type[LearningRule]) -> Any:
+    """Returns the learning rule of a `keras_decorr` model if it is of this kind, or `None`."""
     rule = model.learning_rule if isinstance(model, DecorrelationStep) else None
     return rule if isinstance(rule, kind) else None
 
 
-def state_for(model, rule, make, options):
-    """The `RuleState` of a model for a rule.
+def state_for(
+    model: keras.Model,
+    rule: LearningRule,
+    make: Callable[[], Any],
+    options: Collection[str],
+) -> Any:
+    """Returns the `RuleState` of a model for a rule.
 
     That of the model itself where it is compiled with such a rule. Else one that the first tape makes
     and the model holds as an attribute past Keras's tracking, as `DecorrelationStep` holds its own: it
@@ -33,7 +44,7 @@ def state_for(model, rule, make, options):
             f"the model once before, or `model.build(input_shape)`. Received: {model.name!r}"
         )
 
-    def chosen(rule):
+    def chosen(rule: LearningRule) -> dict[str, Any]:
         return {name: value for name, value in rule.get_config().items() if name in options}
 
     own = own_rule(model, type(rule))

@@ -1,18 +1,23 @@
-"""What the tapes have in common: a gradient tape, the wiring of a rule, one decorrelation step."""
+"""Base class of the tapes: a gradient tape, the wiring of a rule, one update of M."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import keras
 
 from keras_decorr import rules
 from keras_decorr.context import collection, wiring
+from keras_decorr.context.wiring import Wiring
+from keras_decorr.rules.learning_rule import LearningRule
 from keras_decorr.tapes.state import own_rule
 from keras_decorr.training.step import DecorrelationStep
+from keras_decorr.typing import Tensors
 
 
 class Tape:
-    """Records the forward passes of one training step in TensorFlow, and moves M at its end.
+    """Records the forward passes of one training step in TensorFlow and updates M at its end.
 
     A subclass names its `kind` of rule and gives `_state` and `_wiring`.
 
@@ -31,7 +36,13 @@ class Tape:
     kind: type[rules.LearningRule]
     defaults: dict = {}  # noqa: RUF012 - never changed
 
-    def __init__(self, model, rule=None, persistent=False, watch_accessed_variables=True):
+    def __init__(
+        self,
+        model: keras.Model,
+        rule: LearningRule | None = None,
+        persistent: bool = False,
+        watch_accessed_variables: bool = True,
+    ) -> None:
         name, backend = type(self).__name__, keras.backend.backend()
         if backend != "tensorflow":
             raise NotImplementedError(
@@ -57,20 +68,25 @@ class Tape:
         self._tape = tf.GradientTape(persistent, watch_accessed_variables)
         self._open = ExitStack()
 
-    def _state(self):
+    def _state(self) -> Any:
         raise NotImplementedError
 
-    def _wiring(self):
+    def _wiring(self) -> Wiring:
         raise NotImplementedError
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         wires = self._wiring()
         self._samples: Any = self._open.enter_context(collection.collect())
         self._open.enter_context(wiring.opened(wires))
         self._open.enter_context(self._tape)
         return self
 
-    def __exit__(self, kind, value, traceback):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._open.__exit__(kind, value, traceback)
         if kind is not None:
             return
@@ -80,19 +96,25 @@ class Tape:
         for layer, samples in self._samples.flush():
             layer.update(samples)
 
-    def watch(self, tensor):
-        """As in `tf.GradientTape`."""
+    def watch(self, tensor: Tensors) -> None:
+        """Watches a tensor, as in `tf.GradientTape`."""
         self._tape.watch(_values(tensor))
 
-    def stop_recording(self):
-        """As in `tf.GradientTape`."""
+    def stop_recording(self) -> Any:
+        """Stops recording for a block, as in `tf.GradientTape`."""
         return self._tape.stop_recording()
 
-    def watched_variables(self):
-        """As in `tf.GradientTape`."""
-        return self._tape.watched_variables()
+    def watched_variables(self) -> Sequence[Any]:
+        """Returns the watched variables, as in `tf.GradientTape`."""
+        return list(self._tape.watched_variables())
 
-    def _gradient(self, target, sources, output_gradients, unconnected_gradients):
+    def _gradient(
+        self,
+        target: Tensors,
+        sources: Tensors,
+        output_gradients: Tensors,
+        unconnected_gradients: str,
+    ) -> Tensors:
         import tensorflow as tf
 
         return self._tape.gradient(
@@ -103,6 +125,6 @@ class Tape:
         )
 
 
-def _values(tree):
-    """The tensors and TensorFlow variables in a structure of Keras variables and tensors."""
+def _values(tree: Tensors) -> Tensors:
+    """Replaces the Keras variables of a structure by TensorFlow variables."""
     return keras.tree.map_structure(lambda x: x.value if isinstance(x, keras.Variable) else x, tree)

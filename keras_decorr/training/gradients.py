@@ -1,16 +1,24 @@
-"""The update that a learning rule would make, without making it."""
+"""Computes the update of a learning rule without making it."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr import rules
 from keras_decorr.backend.autodiff import variable_gradients
 from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import call_in_training
+from keras_decorr.typing import Tensor, Tensors
 
 
-def gradients(model, x, y, learning_rule=None, sample_weight=None):
-    """The gradients that a training step would hand to the optimizer. Nothing moves.
+def gradients(
+    model: keras.Model,
+    x: Tensors,
+    y: Tensors,
+    learning_rule: rules.LearningRule | str | None = None,
+    sample_weight: Tensors = None,
+) -> list[np.ndarray]:
+    """Computes the gradients that a training step would pass to the optimizer; changes nothing.
 
     Args:
         model: A compiled and built `keras_decorr.Model` or `Sequential`.
@@ -45,7 +53,7 @@ def gradients(model, x, y, learning_rule=None, sample_weight=None):
     rule = model.learning_rule if learning_rule is None else rules.get(learning_rule)
     x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
 
-    def loss():
+    def loss() -> Tensor:
         with collection.collect() as samples, wiring.opened(rule.wires(model)):
             y_pred = call_in_training(model, x)
             with samples.paused():

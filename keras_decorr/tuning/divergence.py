@@ -13,7 +13,8 @@ class StopDivergence(keras.callbacks.Callback):
 
     It diverges if the loss of a batch is NaN or infinite, if the losses of `patience` batches in a row
     are above `factor` times that of the first batch, or if a validation metric is NaN or infinite.
-    `DecorHyperModel` adds this callback by itself.
+    `DecorHyperModel` adds this callback by itself. `keras.callbacks.TerminateOnNaN` will not do: it
+    stops a trial without a `FailedTrialError`, and none whose loss only grows.
 
     Args:
         factor: How many times the loss of the start is too much. Defaults to 10: with ten classes,

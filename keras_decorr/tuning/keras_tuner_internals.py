@@ -18,7 +18,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
-from keras_decorr.files.whole import write_text
+from keras_decorr.files import write_text
 
 
 def write_state(path, state):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras_tuner
 
-from keras_decorr.files.disk import check_room
+from keras_decorr.files import check_room
 from keras_decorr.tuning import keras_tuner_internals as internals
 
 ORACLES = {

@@ -214,11 +214,11 @@ class Counting(internals.BuiltBeforeOptimizer):
 
 def test_the_rule_is_built_after_the_layers_and_before_the_optimizer():
     model = Counting()
-    model.compile("sgd", "mse")
+    model.compile("adam", "mse")
     x, y = np.ones((2, 3), "float32"), np.ones((2, 1), "float32")
     internals.build_symbolically(model, (x, y))
     assert model.built_with == [True, None]
-    assert "extra" in [v.name for v in internals.optimizer_variables(model.optimizer)]
+    assert any("extra" in v.name for v in model.optimizer.variables)
     assert model.optimizer.built
 
 
@@ -271,35 +271,32 @@ def test_weights_and_mask_are_those_of_a_keras_loss(reduction, masked, weighted,
 
 
 class Reads(keras.callbacks.Callback):
-    """Compares the present values with the variables, which it brings up to date after that."""
+    """Brings the variables up to date after every batch, and records whether they have changed."""
 
     def __init__(self):
         super().__init__()
-        self.differences = []
+        self.changed = []
+
+    def on_train_begin(self, logs=None):
+        self.before = ops.convert_to_numpy(self.model.trainable_variables[0]).copy()
 
     def on_train_batch_end(self, batch, logs=None):
         model = internals.model_of(self)
-        present = internals.present_values(model, "trainable_variables")
-        present = [ops.convert_to_numpy(value) for value in present]
         internals.sync_state(model)
-        synced = [ops.convert_to_numpy(v) for v in model.trainable_variables]
-        self.differences += [np.abs(a - b).max() for a, b in zip(present, synced, strict=True)]
-        self.differences.append(1.0 - np.any(synced[0] != self.start))
-
-    def on_train_begin(self, logs=None):
-        self.start = ops.convert_to_numpy(self.model.trainable_variables[0]).copy()
+        after = ops.convert_to_numpy(model.trainable_variables[0]).copy()
+        self.changed.append(bool(np.any(after != self.before)))
+        self.before = after
 
 
-def test_the_values_in_the_midst_of_an_epoch():
+def test_a_callback_has_its_model_and_the_state_in_the_midst_of_an_epoch():
     model, reads = functional(), Reads()
     model.compile("sgd", "mse")
     x, y = np.ones((4, 4), "float32"), np.ones((4, 2), "float32")
     model.fit(x, y, batch_size=2, verbose=0, callbacks=[reads])
-    assert len(reads.differences) == 6
-    assert not any(reads.differences)
+    assert reads.changed == [True, True]
     assert internals.model_of(reads) is model
     state = internals.state_without_model(reads)
-    assert state["differences"] is reads.differences
+    assert state["changed"] is reads.changed
     copy = Reads.__new__(Reads)
     copy.__dict__.update(state)
     assert internals.model_of(copy) is None
@@ -315,7 +312,6 @@ def test_every_accumulated_step_is_counted():
     for _ in range(3):
         optimizer.apply_gradients([(ops.ones(2), variable)])
     assert internals.steps_of_optimizer(optimizer) == 3
-    assert internals.optimizer_variables(optimizer) == [variable]
 
 
 def test_what_an_optimizer_spares_from_weight_decay():

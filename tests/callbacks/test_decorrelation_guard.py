@@ -1,10 +1,9 @@
-"""Faults injected in mid-training: the run ends finite, says what happened, and loses nothing else."""
+"""Faults injected into a training: M is repaired, the run ends finite, and the guard says why."""
 
 import copy
 import pickle
 from itertools import chain
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -49,7 +48,7 @@ def guarded(compiled):
     """Both as if they were new."""
     model, guard, back = compiled
     back()
-    guard.__dict__ |= {"action": "restore", "every": 2, "max_restores": 10, "verbose": 0}
+    guard.__dict__ |= {"every": 2, "max_restores": 10, "verbose": 0}
     return model, guard
 
 
@@ -89,14 +88,14 @@ def assert_finite(model, history):
 
 
 @pytest.mark.parametrize(("cls", "jit_compile"), [(PLAIN, True), (OURS, False), (OURS, True)])
-def test_nothing_but_the_bad_batches_is_lost(cls, jit_compile, data, capsys, backend):
+def test_a_batch_that_is_not_finite(cls, jit_compile, data, capsys, backend):
+    """The copy before it is restored: what follows is as if the batch had not been there."""
     if backend == "torch" and jit_compile:
         pytest.skip("PyTorch compiles with a C++ compiler of its own")
     model = network(cls, norm=True, jit_compile=jit_compile)
-    guard = DecorrelationGuard(every=2)
+    guard = DecorrelationGuard(every=BAD)
     optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
-    start = [ops.convert_to_numpy(v).copy() for v in (*model.variables, *optimizer.variables)]
+    back = rewind(model)
     clean = [np.delete(array, np.s_[BAD * BATCH : (BAD + 1) * BATCH], 0) for array in data]
     expected_history = fit(model, clean, callbacks=[guard])
     assert guard.events == []
@@ -105,15 +104,19 @@ def test_nothing_but_the_bad_batches_is_lost(cls, jit_compile, data, capsys, bac
     one = data[0][:BATCH].copy()
     one[3, 2] = np.inf
     for bad in (spoiled(data, x=whole), spoiled(data, x=one), spoiled(data, y=np.nan)):
-        for variable, value in zip((*model.variables, *optimizer.variables), start, strict=True):
-            variable.assign(value)
+        back()
         history = fit(model, bad, callbacks=[guard])
         assert model.optimizer is optimizer
-        assert [(e.epoch, e.step, e.cause) for e in guard.events] == [(0, BAD, "batch")]
-        assert "epoch 1, step 5: the loss of a batch is not finite" in capsys.readouterr().out
-        if np.isnan(bad[1]).any():  # its inputs are good, and M learns from them
+        of_targets = np.isnan(bad[1]).any()
+        cause = "weights" if of_targets else "batch"
+        assert [(e.epoch, e.step, e.cause) for e in guard.events] == [(0, BAD, cause)]
+        assert "epoch 1, step 5: weights are not finite" in capsys.readouterr().out
+        rates = [float(ops.convert_to_numpy(v.rate)) for v in decorrelation_layers(model)]
+        if of_targets:  # M might be the cause
+            assert rates == pytest.approx([1e-3, 1e-3])
             assert_finite(model, history)
             continue
+        assert rates == pytest.approx([1e-2, 1e-2])
         for a, b in zip(state(model), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
         for name in ("loss", "mae"):
@@ -205,7 +208,8 @@ def test_a_gradient_that_is_accumulated_is_no_failure(data):
     assert guard.events == []
     x, _ = spoiled(data, x=np.nan)
     model.fit(x, data[1], batch_size=BATCH, verbose=0, shuffle=False, callbacks=[guard])
-    assert [event.cause for event in guard.events] == ["batch"]
+    assert {event.cause for event in guard.events} == {"batch"}
+    assert all(np.isfinite(value).all() for value in state(model))
 
 
 def test_m_does_not_go_back_to_one_that_nearly_failed(guarded, data):
@@ -267,17 +271,18 @@ def test_weights_that_are_not_finite_go_back(guarded, data):
     history = fit(model, data, callbacks=[BreakWeights(np.nan), guard])
     assert_finite(model, history)
     assert guard.events[0].cause == "weights"
-    assert "weights are not finite. Weights, optimizer and M go back" in guard.events[0].message
+    assert (
+        "weights are not finite. The last good weights, optimizer and M" in guard.events[0].message
+    )
     assert "rate now 1.0e-03" in guard.events[0].message
 
 
 def test_weights_that_are_finite_but_lost_go_back(guarded, data):
-    """Ten batches in a row without a finite loss."""
+    """The loss overflows, and with it the weights at the next step."""
     model, guard = guarded
-    guard.every = BATCHES
-    history = fit(model, data, epochs=3, callbacks=[BreakWeights(1e30), guard])
+    history = fit(model, data, epochs=2, callbacks=[BreakWeights(1e30), guard])
     assert all(np.isfinite(value).all() for value in state(model))
-    assert "weights" in {event.cause for event in guard.events}
+    assert {event.cause for event in guard.events} == {"weights"}
     assert np.isfinite(history["loss"][0])
 
 
@@ -298,50 +303,40 @@ def test_an_optimizer_that_was_never_built_goes_back_to_its_start(data):
     assert_finite(model, history)
 
 
-def test_stop(guarded, data):
-    model, guard = guarded
-    guard.action = "stop"
-    history = fit(model, spoiled(data, x=np.nan), epochs=3, callbacks=[guard])
-    assert_finite(model, history)
-    assert len(history["loss"]) == 1
-    (event,) = guard.events
-    assert event.message.endswith("Its step is left out. Training stops.")
-
-
 def test_it_gives_up_where_nothing_helps(guarded, data):
     model, guard = guarded
+    guard.every, guard.max_restores = 1, 3
     history = fit(model, [data[0] * np.nan, data[1]], epochs=5, callbacks=[guard])
     assert len(history["loss"]) == 1
-    assert guard.events[-1].cause == "limit"
-    assert "no batch of the epoch had a finite loss" in guard.events[-1].message
+    assert [event.cause for event in guard.events][:4] == ["batch"] * 3 + ["limit"]
+    assert "3 restorations without a good check" in guard.events[3].message
+    assert all(np.isfinite(value).all() for value in state(model))
 
     class AlwaysBreak(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             M = decorrelation_layers(self.model)[0].matrices[0]
             M.assign(np.zeros(M.shape))
 
-    guard.every, guard.max_restores = 1, 3
-    history = fit(model, data, epochs=5, callbacks=[AlwaysBreak(), guard])
-    assert [event.cause for event in guard.events][:4] == ["matrix"] * 3 + ["limit"]
-    assert "3 restorations did not help" in guard.events[3].message
-    assert len(history["loss"]) == 1
+    for guard.max_restores in (1, 3):
+        history = fit(model, data, epochs=5, callbacks=[AlwaysBreak(), guard])
+        expected = ["matrix"] * guard.max_restores + ["limit"]
+        assert [event.cause for event in guard.events][: len(expected)] == expected
+        assert guard.events[-1].message.endswith("Training stops.")
+        assert len(history["loss"]) == 1
 
 
-def test_a_gradient_that_is_not_finite(data):
-    """Of a loss that is: the square root at zero."""
+def test_an_optimizer_that_skips_steps_leaves_nothing_to_repair(data):
+    """As the docstring advises for data that hold NaN."""
     model = network()
-
-    def loss(y, p):
-        return ops.mean(ops.square(p)) + ops.mean(ops.sqrt(ops.square(p * ops.relu(10.0 - y))))
-
-    model.compile("adam", loss, jit_compile=keras.backend.backend() == "jax")
-    guard = DecorrelationGuard(every=1, verbose=0)
-    x, y = spoiled(data, y=11.0)
-    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[guard])
-    assert all(np.isfinite(value).all() for value in state(model))
-    assert [(event.step, event.cause) for event in guard.events] == [(BAD, "batch")]
-    assert "the gradient of a step is not finite" in guard.events[0].message
-    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == BATCHES - 1
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(1e-2), initial_scale=1.0, dynamic_growth_steps=2**31 - 2
+    )
+    model.compile(optimizer, "mse", metrics=["mae"])
+    guard = DecorrelationGuard(every=2, verbose=0)
+    history = fit(model, spoiled(data, x=np.nan), callbacks=[guard])
+    assert guard.events == []
+    assert_finite(model, history)
+    assert int(ops.convert_to_numpy(optimizer.inner_optimizer.iterations)) == BATCHES - 1
 
 
 def test_float16_overflow(data):
@@ -353,7 +348,7 @@ def test_float16_overflow(data):
     history = fit(model, spoiled(data, x=7e4), epochs=2, callbacks=[guard])
     assert_finite(model, history)
     assert model.optimizer is optimizer
-    assert [(e.step, e.cause) for e in guard.events] == [(BAD, "batch")] * 2
+    assert guard.events == []
     assert float(ops.convert_to_numpy(optimizer.dynamic_scale)) == 2.0
 
 
@@ -373,7 +368,8 @@ def test_validation_sees_no_nan_of_the_last_batch(data):
     model = network(PLAIN, norm=True)
     x, y = (array.copy() for array in data)
     x[-BATCH:] = np.nan
-    history = fit(model, (x, y), callbacks=[DecorrelationGuard(verbose=0)], validation_data=data)
+    guard = DecorrelationGuard(every=2, verbose=0)
+    history = fit(model, (x, y), callbacks=[guard], validation_data=data)
     assert_finite(model, history)
     assert np.isfinite(history["val_loss"]).all()
 
@@ -400,70 +396,46 @@ def test_again_copied_pickled_and_with_what_was_not_built(data):
 
 
 def test_a_first_batch_that_is_bad_and_builds_the_model(data):
-    """It creates metrics and a moving average, and so leaves them as they start."""
+    model = OURS([DecorDense(4), DecorDense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
     x, y = (array.copy() for array in data)
     x[:BATCH] = np.nan
-    runs = []
-    for part in ((x[BATCH:], y[BATCH:]), (x, y)):
-        keras.utils.set_random_seed(5)
-        d = NormPreserving(learning_rate=1e-2, structure="full", sample_fraction=1.0)
-        hidden, out = DecorDense(8, decorrelator=d), DecorDense(1, decorrelator=d)
-        model = OURS([hidden, keras.layers.BatchNormalization(), out])
-        model.compile("adam", "mse", metrics=["mae"])
-        guard = DecorrelationGuard(verbose=0)
-        runs.append((fit(model, part, epochs=2, callbacks=[guard]), state(model)))
-    assert [(event.step, event.cause) for event in guard.events] == [(0, "batch")] * 2
-    for name in ("loss", "mae"):
-        assert runs[1][0][name] == pytest.approx(runs[0][0][name], rel=1e-4)
-    for a, b in zip(runs[1][1], runs[0][1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    guard = DecorrelationGuard(verbose=0)
+    fit(model, (x, y), epochs=3, callbacks=[guard])
+    assert guard.events[0][:3] == (0, 0, "limit")
+    assert "there is no good state to restore" in guard.events[0].message
 
 
 def test_several_steps_per_execution(data, backend):
     if backend == "torch":
         pytest.skip("Keras executes one step at a time on PyTorch")
-    kept = []
-
-    class Look(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            values = map(ops.convert_to_numpy, self.model.metrics_variables)
-            kept.append([value.copy() for value in values])
-
-    model, guard = network(steps_per_execution=2), DecorrelationGuard(verbose=0)
-    assert_finite(model, fit(model, spoiled(data, x=np.nan), callbacks=[guard, Look()]))
+    model, guard = network(steps_per_execution=2), DecorrelationGuard(every=2, verbose=0)
+    assert_finite(model, fit(model, spoiled(data, x=np.nan), callbacks=[guard]))
     assert [(event.step, event.cause) for event in guard.events] == [(BAD + 1, "batch")]
-    np.testing.assert_equal(kept[BAD // 2], kept[BAD // 2 - 1])
 
 
-def test_checkpoints_hold_the_optimizer_of_the_model(data, tmp_path):
+def test_a_checkpoint_that_another_callback_loads_is_the_first_good_state(data, tmp_path):
+    weights = str(tmp_path / "model.weights.h5")
+
     class Load(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             self.model.load_weights(weights)
 
-    whole, weights = str(tmp_path / "model.keras"), str(tmp_path / "model.weights.h5")
     model, guard = network(), DecorrelationGuard(verbose=0)
-    save = [
-        keras.callbacks.ModelCheckpoint(whole),
-        keras.callbacks.ModelCheckpoint(weights, save_weights_only=True),
-    ]
-    fit(model, data, callbacks=[guard, *save])
-    expected = [ops.convert_to_numpy(v).copy() for v in model.optimizer.variables]
-    loaded = keras.saving.load_model(whole)
-    assert isinstance(loaded.optimizer, keras.optimizers.Adam)
-    for a, b in zip(loaded.optimizer.variables, expected, strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(a), b)
-    with h5py.File(weights) as file:  # once, and no more than without the guard
-        assert list(file["optimizer"]) == ["vars"]
-        assert len(file["optimizer/vars"]) == len(expected)
+    save = keras.callbacks.ModelCheckpoint(weights, save_weights_only=True)
+    fit(model, data, callbacks=[guard, save])
     model.optimizer.iterations.assign(100)
-    fit(model, data, callbacks=[guard, Load()])
-    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 2 * BATCHES
-    assert guard.events == []
+    x, y = (array.copy() for array in data)
+    x[:BATCH] = np.nan
+    fit(model, (x, y), callbacks=[guard, Load()])
+    assert [event.cause for event in guard.events] == ["batch"]
+    # The first step of the second fit was taken back.
+    assert int(ops.convert_to_numpy(model.optimizer.iterations)) == 2 * BATCHES - 1
 
 
 def test_errors(data):
     for name, value in (
-        ("action", "repair"), ("every", 0), ("factor", 0.0), ("factor", 1.0), ("factor", 2.0),
+        ("every", 0), ("factor", 0.0), ("factor", 1.0), ("factor", 2.0),
         ("max_condition", 1.0), ("max_gain", 0.5), ("max_restores", 0),
     ):  # fmt: skip
         with pytest.raises(
@@ -476,5 +448,5 @@ def test_errors(data):
         plain.fit(*data, verbose=0, callbacks=[DecorrelationGuard()])
     model = network()
     model.get_layer("out").kernel.assign(np.full((8, 1), np.nan))
-    with pytest.raises(ValueError, match=r"not finite before the training.*out.*kernel"):
+    with pytest.raises(ValueError, match=r"needs finite weights at the start.*out.*kernel"):
         fit(model, data, callbacks=[DecorrelationGuard()])

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Any split of rows over calls and masks gives what one batch gives."""
+=======
+"""Statistics are weighted by counts: any split of rows over calls and masks gives the same."""
+>>>>>>> integrate
 
 import keras
 import numpy as np

@@ -8,7 +8,7 @@ from keras import ops
 import keras_decorr
 from keras_decorr.layers import DecorDense
 from keras_decorr.rules.per_sample import contributions
-from tests.rules.nets import numpy
+from tests.rules.nets import compiled, dense_layers, numpy
 
 
 def two_outputs(**arguments):
@@ -115,3 +115,30 @@ def test_a_loss_that_shows_only_in_training_that_it_is_a_scalar(rng):
     model = one_output(scalar)
     with pytest.raises(ValueError, match="needs a loss with a value for every sample"):
         model.fit(rng.normal(size=(7, 4)), rng.normal(size=(7, 5)), verbose=0)
+
+
+def scalar(y, y_pred):
+    return ops.mean(ops.square(y_pred))
+
+
+class Scalar(keras.losses.Loss):
+    def call(self, y, y_pred):
+        return ops.mean(ops.square(y_pred))
+
+
+@pytest.mark.parametrize("loss", [scalar, Scalar()])
+def test_node_perturbation_needs_a_loss_for_every_sample(loss):
+    model = keras_decorr.Sequential(dense_layers())
+    with pytest.raises(
+        ValueError, match=r"'node_perturbation' needs a loss with a value for every"
+    ):
+        compiled(model, "node_perturbation", loss=loss)
+    compiled(model, "feedback_alignment", loss=loss)  # the others do not mind
+
+
+def test_node_perturbation_needs_a_loss_and_a_reduction():
+    model = keras_decorr.Sequential(dense_layers())
+    with pytest.raises(ValueError, match=r"'node_perturbation' needs a `loss` in `compile`"):
+        compiled(model, "node_perturbation", loss=None)
+    with pytest.raises(ValueError, match=r"one of the reductions.*Received: reduction=None"):
+        compiled(model, "node_perturbation", loss=keras.losses.MeanSquaredError(reduction=None))

@@ -1,21 +1,21 @@
-"""The same net by every rule, with and without decorrelation: what did it buy?"""
+"""Trains every net of a comparison and writes its results."""
 
 from contextlib import nullcontext
 from pathlib import Path
 
 from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.figure import draw
+from keras_decorr.cli.compare.folder import check_folder
 from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_images, train
-from keras_decorr.cli.folders.folder import checked_folder
-from keras_decorr.files.disk import full_disk_told
-from keras_decorr.files.whole import write_json
+from keras_decorr.cli.folders.disk import explain_full_disk
+from keras_decorr.files import write_json
 
 
 def compare(config, out, progress=None):
-    """Train every net of a comparison and write its results folder.
+    """Trains every net of a comparison and writes its results folder.
 
-    A comparison that was stopped goes on where it was when it is started again with the same
-    configuration and folder.
+    A comparison that was stopped resumes when it is started again with the same configuration and
+    folder.
 
     Args:
         config: The `Config`.
@@ -32,11 +32,11 @@ def compare(config, out, progress=None):
             done stays done.
         ValueError: If it holds a comparison with another configuration.
     """
-    out, description = Path(out), checked_folder(out, config)
+    out, description = Path(out), check_folder(out, config)
     images = load_images(config)
     write_json(*description)
-    goes_on = "it goes on after the last whole epoch of the run in hand"
-    with progress or nullcontext(), full_disk_told(out, goes_on):
+    resumes = "it resumes after the last whole epoch of the current run"
+    with progress or nullcontext(), explain_full_disk(out, resumes):
 
         def trained(*of):
             run = Run.of(config, *of)
@@ -58,7 +58,7 @@ def compare(config, out, progress=None):
 
 
 def _tuned(config, net, trained):
-    """The rates of a net with the best test accuracy, with the first seed."""
+    """Returns the rates with which a net reaches the best test accuracy, with the first seed."""
     choices = config.rates(net)
     if len(choices) == 1:
         return choices[0]

@@ -1,4 +1,4 @@
-"""Live progress of a comparison, and the table at its end."""
+"""The progress bar of a comparison, and the tables at its end."""
 
 import keras
 from rich import box
@@ -11,7 +11,7 @@ from keras_decorr.cli.compare.report import column, reference
 
 
 class Bar(keras.callbacks.Callback):
-    """The Keras callback that shows a run."""
+    """Shows the progress of a run: a Keras callback."""
 
     def __init__(self, progress, run, batches):
         super().__init__()
@@ -39,7 +39,7 @@ class Bar(keras.callbacks.Callback):
 
 
 class Progress(RichProgress):
-    """One bar for the run in hand: its name, its batches and its metrics."""
+    """Shows one bar for the current run: its name, its batches and its metrics."""
 
     bar = Bar
 
@@ -54,13 +54,13 @@ class Progress(RichProgress):
         )
 
     def of(self, run, config, images):
-        """The callback that shows a run."""
+        """Returns the callback that shows a run."""
         batches = -(-len(images.x_train) // config.batch_size)
         return self.bar(self, run, batches)
 
 
 def tables(summary, results, rates):
-    """Two tables: test accuracy after every epoch, and what it cost."""
+    """Returns two tables: the test accuracy after every epoch, and the cost of reaching it."""
     rules = list(dict.fromkeys(net.rule for net in summary))
     return _accuracy(results, rules), _costs(summary, rates, rules)
 
@@ -72,7 +72,7 @@ def _table(rules, **kwargs):
 
 
 def _short(net, rules):
-    """What a net is called in a table, which may be no wider than 80 columns."""
+    """Returns the name of a net in a table, which may be no wider than 80 columns."""
     variant = words(net.variant)
     return variant if len(rules) == 1 else f"{_initials(net.rule)} {variant}"
 

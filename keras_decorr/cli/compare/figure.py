@@ -1,4 +1,4 @@
-"""The figure of a comparison: every net in it, told apart in black and white, too."""
+"""The figure of a comparison, whose curves differ in black and white, too."""
 
 from keras_decorr import plots
 from keras_decorr.cli.compare.report import column
@@ -9,7 +9,7 @@ _DASHES = {"plain": "--", "batch_normalization": ":"}
 
 
 def draw(summary, results, path, title):
-    """Draw the learning curves of all nets to a PNG.
+    """Draws the learning curves of all nets to a PNG.
 
     Args:
         summary: Of `report.summarise`.
@@ -33,21 +33,22 @@ def draw(summary, results, path, title):
 
 
 def label(net, rules):
-    """What a net is called beside others that learn by these rules."""
+    """Returns the name of a net in the legend of a figure with these rules."""
     variant = words(net.variant)
     return variant if len(rules) == 1 else f"{words(net.rule)}, {variant}"
 
 
 def words(name):
-    """A name as one reads it."""
+    """Returns a name with spaces for underscores."""
     return name.replace("_", " ")
 
 
 def styles(nets):
-    """How to draw each net: solid if it decorrelates, else dashed.
+    """Returns how to draw each net: solid if it decorrelates, else dashed.
 
-    One rule: a colour and a marker for each variant, which is filled in another way where they begin
-    anew. Several: a colour and a marker for each rule, and a filling of the marker for each variant.
+    With one rule, each variant has a colour and a marker; when all colours are used, they repeat with
+    another filling of the marker. With several rules, each rule has a colour and a marker, and each
+    variant a filling of the marker.
     """
     rules = list(dict.fromkeys(net.rule for net in nets))
     variants = list(dict.fromkeys(net.variant for net in nets))

@@ -1,4 +1,4 @@
-"""What the runs say: best accuracies, and epochs and seconds to the plain net's."""
+"""Figures of a comparison: best accuracies, and epochs and seconds to the plain net's best."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from keras_decorr.plots.style import mean_and_spread
 
 
 def reference(nets):
-    """The net that the others are measured by: the plain one with backpropagation, if it is there.
+    """Returns the net that others are compared with: the plain one with backpropagation.
 
-    Otherwise that of the first rule that has one; `None` if none has.
+    Without that one, it is the plain net of the first rule that has one, or `None`.
     """
     plain = Net("backprop", "plain")
     return plain if plain in nets else next((net for net in nets if net.variant == "plain"), None)
 
 
 def summarise(results):
-    """One row per net over its seeds.
+    """Summarises the runs of each net over its seeds.
 
     Args:
         results: `{net: {seed: rows}}` with the rows of `run.train`, for every `Net`.
@@ -37,7 +37,7 @@ def summarise(results):
 
 
 def by_name(summary):
-    """What `summarise` gives, as a JSON file can hold it: `{name of the net: figures}`."""
+    """Returns the summary with names instead of nets, as a JSON file can hold it."""
     return {net.name: {**net._asdict(), **figures} for net, figures in summary.items()}
 
 
@@ -67,18 +67,18 @@ def _figures(seeds, target, plain):
 
 
 def epoch_seconds(rows):
-    """Median seconds per epoch; the first, which compiles, is left out if there are others."""
+    """Returns the median seconds per epoch, without the first, which compiles, if there are others."""
     seconds = column(rows, "seconds")
     return float(np.median(seconds[1:] if len(seconds) > 1 else seconds))
 
 
 def column(rows, name):
-    """One figure of every epoch."""
+    """Returns an array of one figure of every epoch."""
     return np.array([row[name] for row in rows])
 
 
 def spread(values):
-    """`(mean, standard deviation)` over the seeds; `None` if there are none, or one is not finite."""
+    """Returns `(mean, standard deviation)`, or `None` without values or if one is not finite."""
     if not values or not np.isfinite(values).all():
         return None
     mean, deviation = mean_and_spread(values)

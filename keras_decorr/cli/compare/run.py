@@ -1,8 +1,13 @@
-"""One training run, written down epoch by epoch, that goes on where it was killed."""
+"""One training run, which resumes exactly after its process was killed at any moment.
+
+After each epoch the weights and the table of epochs are written, each whole or not at all, weights
+first. `keras.callbacks.BackupAndRestore` writes weights and epoch in place: a kill between the two
+trains an epoch twice. `keras.callbacks.CSVLogger` appends: a kill leaves half a line, or the row of an
+epoch that is trained again.
+"""
 
 import csv
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +15,7 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.config import Net
-from keras_decorr.files.disk import check_room
-from keras_decorr.files.whole import written_whole
+from keras_decorr.files import atomic_write, check_room
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
@@ -28,7 +32,7 @@ FURTHER_FIELDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One net, trained once."""
+    """Describes one training of one net."""
 
     variant: str
     learning_rate: float
@@ -39,24 +43,24 @@ class Run:
 
     @classmethod
     def of(cls, config, net, rates, seed, epochs):
-        """The run of a `Net` with certain `Rates`."""
+        """Returns the run of a `Net` with certain `Rates`."""
         usual = rates.decorrelation is None or rates.decorrelation == config.usual_rate(net)
         rate = None if usual else rates.decorrelation
         return cls(net.variant, rates.learning, seed, epochs, net.rule, rate)
 
     @property
     def net(self):
-        """What it trains."""
+        """The `Net` that it trains."""
         return Net(self.rule, self.variant)
 
     @property
     def name(self):
-        """Name of its folder."""
+        """The name of its folder."""
         return f"{self.net.name}-{self._numbers}"
 
     @property
     def title(self):
-        """Its rule, variant and numbers, to show."""
+        """Its rule, variant, rates and seed, for a progress bar."""
         return f"{self.rule} {self.variant}-{self._numbers}"
 
     @property
@@ -67,13 +71,13 @@ class Run:
 
 
 def load_images(config):
-    """The `Images` that the runs of a configuration train and test with."""
+    """Loads the `Images` that the runs of a configuration train and test with."""
     images = datasets.load(config.dataset, config.data_dir)
     return images.first(config.train_size, config.test_size)
 
 
 def build(config, run, images):
-    """The compiled model of a run, with the weights its seed gives."""
+    """Builds and compiles the model of a run, with the weights of its seed."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
     decorrelator = None
@@ -82,7 +86,7 @@ def build(config, run, images):
         rate = config.usual_rate(run.net) if rate is None else rate
         decorrelator = config.new_decorrelator(run.variant, rate)
     chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
-    model = new_net(config, images, decorrelator, run.rule, **chosen)
+    model = config.make_net(images, decorrelator, run.rule, **chosen)
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -92,37 +96,14 @@ def build(config, run, images):
     return model
 
 
-def new_net(config, images, decorrelator, rule, **chosen):
-    """The net of a configuration for its images, not compiled.
-
-    Args:
-        config: A `Config`, or what has the same of a net.
-        images: The `Images`.
-        decorrelator: A `Decorrelator`, or `None`.
-        rule: Name of the learning rule.
-        **chosen: Further arguments of the net.
-    """
-    given = {"width": config.width, "kernel_initializer": config.kernel_initializer}
-    return config.kind.build(
-        images.input_shape,
-        images.classes,
-        decorrelator=decorrelator,
-        classifier_activation=None,
-        # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
-        for_any_rule=rule != "backprop",
-        **{name: value for name, value in given.items() if value is not None},
-        **chosen,
-    )
-
-
 def _top_5(images):
-    """With this many classes one looks at the five best, too."""
+    """Yields a metric of the five best classes if there are more than ten."""
     if images.classes > 10:
         yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
 
 
 def train(config, run, images, folder, callbacks=(), keep_model=False):
-    """Train a run to its last epoch, from where it stopped if it was begun before.
+    """Trains a run to its last epoch; one that was begun before resumes after its last whole epoch.
 
     Args:
         config: The `Config`.
@@ -134,7 +115,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
             in the run's folder.
 
     Returns:
-        One dictionary an epoch: `epoch` (from 1), `seconds` of training, and the metrics.
+        One dictionary per epoch: `epoch` (from 1), `seconds` of training, and the metrics.
     """
     folder = Path(folder) / "runs" / run.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +131,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         rows = []
     test = images.test(1024)
     for epoch in range(len(rows), run.epochs):
-        # An order of its own for each epoch, so that a run that goes on sees what it would have.
+        # Each epoch has a seed of its own, so that a resumed run sees the same batches.
         check_room(model, folder)
         data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
         start = time.perf_counter()
@@ -167,8 +148,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
         tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
         logs |= {f"test_{name}": value for name, value in tested.items()}
         rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
-        # First the weights, then the table that says that they are there, and only then are those of
-        # the epoch before not needed any more.
+        # First the weights, then the table that counts the epoch, then the old weights are deleted.
         _save(model, _checkpoint(folder, epoch + 1))
         write(table, rows)
         _checkpoint(folder, epoch).unlink(missing_ok=True)
@@ -178,7 +158,7 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
 
 
 def _save(model, checkpoint):
-    with written_whole(checkpoint, uuid.uuid4().hex) as partial:
+    with atomic_write(checkpoint) as partial:
         check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
 
@@ -188,20 +168,20 @@ def _checkpoint(folder, epochs):
 
 
 def delete_checkpoints(folder):
-    """Delete the weights in the folder of a run: it is finished, or not to go on."""
+    """Deletes the checkpoints in the folder of a run that will not resume."""
     for path in Path(folder).glob("*.weights.h5"):
         path.unlink(missing_ok=True)
 
 
 def save(model, path):
-    """Save a model without the state of its optimizer, whole or not at all."""
+    """Saves a model without the state of its optimizer, whole or not at all."""
     model.optimizer = None
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         model.save(partial)
 
 
 def read(table):
-    """The rows of a table of epochs; none if there is none.
+    """Reads the rows of a table of epochs; none if there is no table.
 
     Raises:
         ValueError: If it is damaged.
@@ -219,9 +199,9 @@ def read(table):
 
 
 def write(table, rows):
-    """Write a table of epochs, whole or not at all."""
+    """Writes a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
-    with written_whole(table) as partial, partial.open("w", newline="") as file:
+    with atomic_write(table) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

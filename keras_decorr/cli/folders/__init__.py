@@ -1,1 +1,1 @@
-"""Result folders: of one kind, and locked."""
+"""Results folders: checks, locks, and errors of a full disk."""

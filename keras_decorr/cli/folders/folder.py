@@ -1,10 +1,7 @@
-"""The folder of a comparison: what it holds is written whole or not at all, and is of one kind."""
+"""Checks of the folders and files that commands write, and of the versions that wrote them."""
 
 import contextlib
 import importlib.metadata
-import json
-import os
-import platform
 import tempfile
 from pathlib import Path
 
@@ -13,41 +10,11 @@ import keras
 _PACKAGES = ("keras-decorr", "keras", "numpy", "tensorflow", "jax", "torch")
 # What a run's numbers depend on, beside the backend; other packages are written down, but may differ.
 _NUMBERS_OF = ("keras-decorr", "keras")
-_MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
-_RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
-
-
-def checked_folder(out, config):
-    """Make the results folder, or fail before any work. What it says of itself is not written yet.
-
-    A comparison that is there may get more seeds and more structures of M.
-
-    Returns:
-        `(path, content)` of the JSON file that is to be written once all else is checked: a command
-        that is refused is not to leave its options behind.
-
-    Raises:
-        PermissionError: If the folder cannot be written to.
-        ValueError: If it holds a comparison with another configuration, or something else.
-    """
-    out = writable_folder(out)
-    path = out / "config.json"
-    mine = json.loads(json.dumps(_description(config)))
-    advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
-    if path.exists():
-        with held("a comparison", advice):
-            theirs = _of_now(json.loads(path.read_text()))
-            changed = _differences(mine, theirs)
-        if changed:
-            raise ValueError(f"The folder holds a comparison with another {changed}. {advice}")
-        for key in _RATES.values():  # those of nets that are left out this time
-            mine[key] = {**theirs[key], **mine[key]}
-    return path, mine
 
 
 @contextlib.contextmanager
-def held(kind, advice):
-    """Say that a folder holds something else, where what is read of it is not of a kind.
+def explain_other_content(kind, advice):
+    """Explains errors in the content of a folder: it is not of the kind that was expected.
 
     Args:
         kind: What it should hold.
@@ -63,7 +30,7 @@ def held(kind, advice):
 
 
 def writable_folder(out):
-    """Make a folder for results.
+    """Makes a folder for results.
 
     Raises:
         PermissionError: If it cannot be written to.
@@ -79,7 +46,7 @@ def writable_folder(out):
 
 
 def prepare_file(out):
-    """The path of a file to write, its folder made, or fail before any work.
+    """Makes the folder of a file that is to be written, and returns its path.
 
     Raises:
         PermissionError: If it cannot be written.
@@ -103,10 +70,10 @@ def _try_to_write(folder):
 
 
 def check_versions(theirs, advice):
-    """Refuse a folder whose numbers another version made, or another backend.
+    """Raises for a folder whose numbers another version or another backend made.
 
     Args:
-        theirs: What the folder says: `backend` and `versions`.
+        theirs: The description in the folder, with `backend` and `versions`.
         advice: What to do, and what was received.
 
     Raises:
@@ -124,65 +91,8 @@ def check_versions(theirs, advice):
             )
 
 
-def _description(config):
-    rates = {net: config.rates(net) for net in config.nets}
-    return {
-        "config": config.to_dict(),
-        "learning_rates": {
-            n.name: list(dict.fromkeys(r.learning for r in rates[n])) for n in rates
-        },
-        "decorrelation_rates": {
-            n.name: list(dict.fromkeys(r.decorrelation for r in rates[n]))
-            for n in rates
-            if n.variant in config.decorrelations
-        },
-        "seeds": list(range(config.seeds)),
-        "backend": keras.backend.backend(),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": versions(),
-    }
-
-
-def _of_now(saved):
-    """The description that a folder holds, as it would be written today."""
-    later = {"initializer": "", "width": None, "rank": None, "train_size": None, "test_size": None}
-    gain = {"preserve": "raw", "gain_rate": 1.0}  # the only one there was
-    config = {**later, **gain, **saved["config"]}
-    if isinstance(config["decorrelator"], str):
-        config["decorrelator"] = [config["decorrelator"]]
-    if "rule" in config:
-        return {**saved, "config": config}
-    # Before there were rules: one decorrelation rate for each structure, the same learning rates for
-    # every net, and no other rule than backpropagation.
-    structures = {s: [rate] for s, rate in saved["decorrelation_rates"].items()}
-    nets = ("plain", "batch_normalization", *structures)
-    return {
-        **saved,
-        "config": {**config, "rule": ["backprop"]},
-        "learning_rates": {net: config["learning_rate"] for net in nets},
-        "decorrelation_rates": structures,
-    }
-
-
-def _differences(mine, theirs):
-    """The options that differ. Of the rates it matters which they are, not who chose them."""
-    # The runs of a net go by its structure where there is one decorrelator.
-    fixed = () if len(theirs["config"]["decorrelator"]) == 1 else ("structure",)
-    may_differ = {*_MAY_DIFFER, *_RATES}.difference(fixed)
-    changed = {
-        option
-        for option in mine["config"].keys() | theirs["config"].keys()
-        if option not in may_differ and mine["config"].get(option) != theirs["config"].get(option)
-    }
-    for option, key in _RATES.items():
-        if any(theirs[key].get(net, values) != values for net, values in mine[key].items()):
-            changed.add(option)
-    return sorted(changed)
-
-
 def versions():
-    """The versions of the packages that decide a result; `None` for one that is not installed."""
+    """Returns the versions of the packages that decide a result; `None` for a missing one."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

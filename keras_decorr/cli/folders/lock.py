@@ -1,4 +1,4 @@
-"""One run, one process: locks by files, for processes that share nothing but a folder.
+"""Locks by files, for processes on any machines that share nothing but a folder.
 
 A lock is taken by creating its file, which one process alone can do (`O_EXCL`, on network file systems,
 too). A process that is killed cannot take its file away. So the holder of a lock touches its file every
@@ -20,11 +20,11 @@ STALE = 120.0  # seconds after which an untouched file is nobody's
 
 
 class LostLockError(Exception):
-    """The lock went to another process, because this one slept for too long."""
+    """Says that another process took the lock, because this one slept for too long."""
 
 
 class Lock:
-    """The right to work in a folder, held by at most one process.
+    """Gives the right to work in a folder to at most one process.
 
     Args:
         folder: Folder to be locked. It gets files `lock-1`, `lock-2`, ...
@@ -49,7 +49,7 @@ class Lock:
         self.number, self.held, self._released = 0, False, threading.Event()
 
     def __enter__(self):
-        """Take the lock if it is free; `held` says whether it was."""
+        """Takes the lock if it is free; `held` says whether it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         newest = _newest(self.folder)
         if newest and self._alive(_path(self.folder, newest)):
@@ -67,7 +67,7 @@ class Lock:
         return self
 
     def __exit__(self, *error):
-        """Leave it to the next."""
+        """Releases the lock."""
         if self.held:
             self._released.set()
             self._beating.join()  # or a last beat could come after the release
@@ -82,7 +82,7 @@ class Lock:
         return not self.held or _newest(self.folder) != self.number
 
     def check(self):
-        """Raise `LostLockError` if another process has taken the lock."""
+        """Raises `LostLockError` if another process has taken the lock."""
         if self.lost:
             raise LostLockError(f"Another process has taken over {self.folder}.")
 
@@ -108,14 +108,14 @@ class Lock:
 
 
 def held_by_others(folder, stale=STALE):
-    """Whether some process works in the folder just now."""
+    """Returns whether a process holds the lock of a folder."""
     folder = Path(folder)
     newest = _newest(folder)
     return bool(newest) and Lock(folder, stale=stale)._alive(_path(folder, newest))
 
 
 def delete_locks(folder):
-    """Delete the files of a lock that nobody needs any more."""
+    """Deletes the files of a lock that no process needs any more."""
     for path in Path(folder).glob("lock-*"):
         path.unlink(missing_ok=True)
 
@@ -125,7 +125,7 @@ def _path(folder, number):
 
 
 def _newest(folder):
-    """The highest number of a file of the lock, 0 if there is none."""
+    """Returns the highest number of a file of the lock, 0 if there is none."""
     return max((int(path.name.removeprefix("lock-")) for path in folder.glob("lock-*")), default=0)
 
 
@@ -134,7 +134,7 @@ def _who():
 
 
 def _machine():
-    """The place in which a process number means one process: a host, or a container on it."""
+    """Returns the scope of process numbers: a host, or a container on it."""
     try:
         space = os.readlink("/proc/self/ns/pid")
         space += Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -154,6 +154,6 @@ def _runs(pid):
 
 
 def _now(folder):
-    """The time of the file system: that at which it says a new file was written."""
+    """Returns the time of the file system, that of a new file."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as file:
         return os.stat(file.name).st_mtime

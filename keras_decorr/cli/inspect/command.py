@@ -1,4 +1,4 @@
-"""`keras-decorr inspect`: what decorrelation did in a saved model or a finished comparison."""
+"""`keras-decorr inspect`: shows decorrelation in a saved model or a finished comparison."""
 
 from typing import Annotated
 
@@ -6,7 +6,8 @@ import typer
 
 from keras_decorr import datasets
 from keras_decorr.cli import options
-from keras_decorr.cli.shared import console, errors_in_a_line, one_of, use_backend
+from keras_decorr.cli.allowed import one_of
+from keras_decorr.cli.shared import console, errors_in_a_line, use_backend
 from keras_decorr.extras import check_installed
 
 
@@ -45,7 +46,7 @@ def inspect(
     from keras_decorr.cli.folders.folder import prepare_file
     from keras_decorr.cli.inspect import inspection
     from keras_decorr.cli.inspect.report import angle_table, page, section, state_table
-    from keras_decorr.files.whole import write_text
+    from keras_decorr.files import write_text
 
     with errors_in_a_line():
         models, config = inspection.find(path)

@@ -1,4 +1,4 @@
-"""What a trained model shows when one looks into it: correlations, M, and natural-gradient angles."""
+"""Measures correlations, M and natural-gradient angles of a trained model."""
 
 import json
 import math
@@ -14,13 +14,13 @@ from keras import ops
 from keras_decorr import datasets, metrics
 from keras_decorr.analysis import natural_gradient_alignment
 from keras_decorr.cli.compare.run import MODEL, read
-from keras_decorr.cli.folders.folder import held
+from keras_decorr.cli.folders.folder import explain_other_content
 from keras_decorr.metrics.decorrelation_state import state_of
 from keras_decorr.training import decorrelation_layers
 
 
 class Batch:
-    """The samples to look at.
+    """Holds the samples to inspect a model with.
 
     Attributes:
         x: Inputs.
@@ -33,13 +33,13 @@ class Batch:
 
     @classmethod
     def of_dataset(cls, name, data_dir, samples):
-        """The first test images of a data set, as `compare` feeds them."""
+        """Loads the first test images of a data set, as `compare` feeds them."""
         x, y = next(iter(datasets.load(name, data_dir).test(samples)))
         return cls(np.asarray(x), np.asarray(y), f"{len(x)} test images of {name}")
 
     @classmethod
     def of_file(cls, path, samples):
-        """The first samples of an `.npz` file with an array `x`, and `y` for the angles.
+        """Loads the first samples of an `.npz` file with an array `x`, and `y` for the angles.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -76,7 +76,7 @@ def _first(name, array, samples):
 
 @dataclass
 class Seen:
-    """One decorrelation of a model, as arrays.
+    """Holds one decorrelation of a model, as arrays.
 
     Attributes:
         state: Its `metrics.DecorrelationState`.
@@ -94,7 +94,7 @@ class Seen:
 
 @dataclass
 class Inspection:
-    """What was found in one model.
+    """Holds all that was measured of one model.
 
     Attributes:
         name: What to call it.
@@ -111,13 +111,13 @@ class Inspection:
     curves: Any = None
 
     def forget_arrays(self):
-        """Keep the figures alone: those of wide layers take hundreds of megabytes."""
+        """Drops the arrays, which take hundreds of megabytes for wide layers, and keeps the figures."""
         for seen in self.seen:
             seen.M = seen.correlations = seen.spectra = None
 
 
 def find(path):
-    """The models of a path: a `.keras` file, the folder of a comparison, or that of one of its runs.
+    """Finds the models of a path: a `.keras` file, the folder of a comparison, or of one of its runs.
 
     Args:
         path: The path.
@@ -152,7 +152,7 @@ def find(path):
             f"`keras-decorr compare` writes them. Received: {str(path)!r}"
         )
     advice = f"Give the path of a .keras file in it. Received: {str(path)!r}"
-    with held("a comparison", advice):
+    with explain_other_content("a comparison", advice):
         config = dict(json.loads(described.read_text())["config"])
     models = {
         f.name: (f / MODEL if (f / MODEL).exists() else None, f / "epochs.csv") for f in folders
@@ -161,7 +161,7 @@ def find(path):
 
 
 def load(path):
-    """The model of a file.
+    """Loads the model of a file.
 
     Raises:
         ValueError: If Keras cannot load it.
@@ -176,13 +176,13 @@ def load(path):
 
 
 def usual_report(path):
-    """Where the report of a path goes if nobody says where: beside a model, into a folder."""
+    """Returns the default path of the report: beside a model file, or in a folder."""
     path = Path(path)
     return path / "inspect.html" if path.is_dir() else path.with_suffix(".html")
 
 
 def inspect_file(name, path, table, batch, angles=True):
-    """The `Inspection` of a model's file and the table of its epochs; either may be `None`."""
+    """Returns the `Inspection` of a model's file and the table of its epochs; either may be `None`."""
     if path is None:
         found = Inspection(name)
         found.notes.append("No model was kept, as `compare` keeps those of the first seed alone.")
@@ -193,7 +193,7 @@ def inspect_file(name, path, table, batch, angles=True):
 
 
 def curves(table):
-    """`(seconds_per_epoch, test accuracies)` of a table of epochs, or `None`."""
+    """Returns `(seconds_per_epoch, test accuracies)` of a table of epochs, or `None`."""
     rows = read(table) if table else []
     if not rows:
         return None
@@ -203,7 +203,7 @@ def curves(table):
 
 
 def inspect(name, model, batch, angles=True):
-    """Look into a model.
+    """Measures a model.
 
     Args:
         name: What to call it.
@@ -263,7 +263,7 @@ def _check_inputs(name, model, batch):
 
 
 def _check_labels(name, model, batch):
-    """Labels outside the classes of a softmax are an error on one backend, and NaN on another."""
+    """Raises for labels outside the classes, an error on one backend and NaN on another."""
     loss, classes = model.loss, getattr(model, "output_shape", (None,))[-1]
     kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     sparse = str(kind).replace("_", "").lower() == "sparsecategoricalcrossentropy"
@@ -294,7 +294,7 @@ def _correlations(seen):
 
 
 def shown(value, digits=3):
-    """A figure as one reads it; a dash for none."""
+    """Returns a figure as text; a dash for none."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -54,7 +54,7 @@ img { max-width: 100%; } figure { margin: 1rem 0; } figcaption, .note { color: #
 
 
 def state_table(found):
-    """How correlated the inputs of every layer are, as a `rich` table."""
+    """Returns a `rich` table of the correlations of every layer."""
     table = _table(f"{found.name}: correlations, before > after M")
     table.add_column("layer", overflow="fold", min_width=14)
     for name in ("n", "structure", "whiteness", "rank", "cond. M", "gain"):
@@ -77,7 +77,7 @@ def state_table(found):
 
 
 def angle_table(found):
-    """The natural-gradient angles of every layer, as a `rich` table."""
+    """Returns a `rich` table of the natural-gradient angles of every layer."""
     table = _table(f"{found.name}: degrees to the natural gradient")
     table.add_column("layer", overflow="fold", min_width=14)
     for name in ("A", "no M", "A, G", "no M", "exact", "left"):
@@ -114,7 +114,7 @@ def _table(title):
 
 
 def page(title, source, inspections, sections):
-    """The report of several inspections as one HTML page, figures inside.
+    """Returns the report of several inspections as one HTML page, figures included.
 
     Args:
         title: What was inspected.
@@ -141,7 +141,7 @@ def page(title, source, inspections, sections):
 
 
 def section(found):
-    """What the page says of one model."""
+    """Returns the section of the page on one model."""
     return "\n".join(_of_one(found))
 
 

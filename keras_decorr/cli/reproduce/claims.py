@@ -1,4 +1,4 @@
-"""What the paper claims of decorrelation, held against the runs of a grid.
+"""Tests the paper's claims on decorrelation with the runs of a grid.
 
 N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780: with decorrelated inputs
 a net learns in fewer epochs and to a better accuracy, by backpropagation and by rules that hardly
@@ -20,7 +20,7 @@ LEVEL = 0.05
 
 
 class Claim(NamedTuple):
-    """A claim about a net, and what the runs say to it.
+    """Holds a claim about a net, and its test by the runs.
 
     Attributes:
         text: What is claimed.
@@ -42,7 +42,7 @@ class Claim(NamedTuple):
 
     @property
     def verdict(self):
-        """Whether the claim holds."""
+        """The result of the test in words."""
         if self.mean <= 0:
             return "does not hold"
         if self.p is None:
@@ -51,7 +51,7 @@ class Claim(NamedTuple):
 
 
 def check_claims(results):
-    """Hold the claims against the runs of a panel.
+    """Tests the claims with the runs of a panel.
 
     Args:
         results: `{net: {seed: rows}}`, as for `report.summarise`; nets and seeds may be missing.
@@ -75,7 +75,7 @@ def check_claims(results):
 
 
 def p_value(differences):
-    """Probability of a mean as high as that of the differences, or higher, if the true one were 0.
+    """Returns the probability of a mean this high, or higher, if the true mean were 0.
 
     Where all differences are the same their variance says nothing, and the test is that of signs: n of
     them are all positive with a probability of 2^-n.
@@ -106,23 +106,23 @@ def _compared(text, unit, measure, results, net, other):
 
 
 def _accuracy(rows, plain):
-    """Points of a hundred between the best test accuracies."""
+    """Returns the points of a hundred between the best test accuracies."""
     return 100 * (_accuracies(rows).max() - _accuracies(plain).max())
 
 
 def _epochs(rows, plain):
-    """Epochs saved until the best test accuracy of the other net."""
+    """Returns the epochs saved until the best test accuracy of the other net."""
     return _epochs_to_best(plain, plain) - _epochs_to_best(rows, plain)
 
 
 def _seconds(rows, plain):
-    """Seconds saved until the best test accuracy of the other net."""
+    """Returns the seconds saved until the best test accuracy of the other net."""
     times = [_epochs_to_best(r, plain) * epoch_seconds(r) for r in (plain, rows)]
     return times[0] - times[1]
 
 
 def _epochs_to_best(rows, plain):
-    """Epochs until the best of the plain net; one more than there are if it was not reached in them."""
+    """Returns the epochs until the best of the plain net; one more than there are if never."""
     reached = np.flatnonzero(_accuracies(rows) >= _accuracies(plain).max())
     return reached[0] + 1 if len(reached) else len(rows) + 1
 

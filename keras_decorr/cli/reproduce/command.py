@@ -26,7 +26,7 @@ def reproduce(
 ):
     """Train every run of a grid of experiments; draw its figures and check the paper's claims.
 
-    A grid that was stopped goes on when the same command is given again. Several processes or machines
+    A grid that was stopped resumes when the same command is given again. Several processes or machines
     share the work if they are given the same folder. A run that fails does not stop the others; the
     command then ends with 1.
 

@@ -1,4 +1,4 @@
-"""Live progress of a grid, with an estimate of the time that is left, and the tables at its end."""
+"""The progress bar of a grid, with an estimate of the time left, and the tables at its end."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ _EVERY = 5.0  # seconds between two looks at the folder
 
 
 def time_left(runs, workers):
-    """Seconds until a grid is done, as far as its finished epochs tell.
+    """Estimates the seconds until a grid is done from its finished epochs.
 
     Args:
         runs: `(panel, curve, epochs to go, seconds of each finished epoch)` for every run. A run of
@@ -59,7 +59,7 @@ class _GridBar(Bar):
 
 
 class GridProgress(Progress):
-    """A bar for the whole grid above that of the run in hand."""
+    """Shows a bar for the whole grid above that of the current run."""
 
     bar = _GridBar
 
@@ -83,13 +83,13 @@ class GridProgress(Progress):
         )
 
     def of(self, run, config, images):
-        """The callback that shows a run."""
+        """Returns the callback that shows a run."""
         self._in_hand = super().of(run, config, images)
         self.refresh_grid()
         return self._in_hand
 
     def ended(self, job):
-        """Say what a run came to, and look at the grid again."""
+        """Prints the result of a run, and updates the bar of the grid."""
         rows = finished(self.out, job)
         if rows is None:
             error, *_ = (failure(self.out, job) or "").splitlines() or [""]
@@ -104,7 +104,7 @@ class GridProgress(Progress):
         self.refresh_grid(now=True)
 
     def refresh_grid(self, now=False):
-        """Read how far all processes are."""
+        """Updates the bar of the grid from its folder, to which all processes write."""
         if not now and time.monotonic() - self._looked < _EVERY:
             return
         self._looked = time.monotonic()
@@ -130,7 +130,7 @@ class GridProgress(Progress):
 
 
 class _Left(ProgressColumn):
-    """Our own estimate where there is one, else rich's."""
+    """Shows our own estimate where there is one, else rich's."""
 
     def __init__(self):
         super().__init__()
@@ -152,7 +152,7 @@ def _shown(seconds):
 
 
 def grid_tables(report):
-    """Two tables: what every net reached, and whether the claims hold."""
+    """Returns two tables: the accuracy of every net, and whether the claims hold."""
     reached = Table(title="best test accuracy", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in ("data set, net", "rule", "inputs", "seeds", "best accuracy", "gain", "epochs*"):
         reached.add_column(name)
@@ -186,7 +186,7 @@ def grid_tables(report):
 
 
 def grid_list(grids):
-    """A table of the grids there are."""
+    """Returns a table of grids."""
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in ("grid", "what it compares", "runs"):
         table.add_column(name)

@@ -15,7 +15,6 @@ several decorrelation rates are not tuned: each is a curve of its own.
 """
 
 import collections
-import dataclasses
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,21 +22,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_decorr.cli.allowed import Count, OneOf, check_option
 from keras_decorr.cli.compare.config import Config, Net
 from keras_decorr.cli.compare.run import Run
-from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.cli.options import fields
 
 SCALES = ("paper", "small")
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
 # Where the data are is the machine's to know, and there is nothing that a grid tunes.
-_KEYS = (*(name for name in _DEFAULTS if name not in ("data_dir", "tuning_epochs")), "title")
+_FIELDS = {f.name: f for f in fields(Config) if f.name not in ("data_dir", "tuning_epochs")}
+_KEYS = (*_FIELDS, "title")
 _PANELS = ("dataset", "net")
-_NUMBERS = ("learning_rate", "decorrelation_rate")
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 class Job(NamedTuple):
-    """A run of a grid: its panel, the curve that it adds to, and what to train."""
+    """Describes a run of a grid: its panel, the curve that it adds to, and what to train."""
 
     config: Config
     curve: Net
@@ -45,13 +45,13 @@ class Job(NamedTuple):
 
     @property
     def folder(self):
-        """Where it is written, in the folder of the grid."""
+        """Its folder, within that of the grid."""
         return Path(panel_name(self.config)) / "runs" / self.run.name
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid of runs.
+    """Describes a grid of runs.
 
     Attributes:
         name: Name of its file, without the ending.
@@ -78,7 +78,7 @@ class Grid:
 
 
 def curves(config) -> Iterator[tuple[Net, Net, Any]]:
-    """Every curve of a panel: what it is called, its `Net`, its `Rates`."""
+    """Yields the name, the `Net` and the `Rates` of every curve of a panel."""
     for net in config.nets:
         choices = config.rates(net)
         for rates in choices:
@@ -89,18 +89,18 @@ def curves(config) -> Iterator[tuple[Net, Net, Any]]:
 
 
 def panel_name(config):
-    """Name of a panel's folder."""
+    """Returns the name of a panel's folder."""
     return f"{config.dataset}-{config.net}"
 
 
 def names():
-    """The grids of the package."""
+    """Returns the names of the package's grids."""
     folder = resources.files(__package__) / "grids"
     return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
 
 
 def read_grid(grid, scale="paper", data_dir=None, seeds=None):
-    """Read a grid.
+    """Reads a grid.
 
     Args:
         grid: Name of a grid of the package, or the path of a TOML file.
@@ -115,10 +115,9 @@ def read_grid(grid, scale="paper", data_dir=None, seeds=None):
         FileNotFoundError: If there is no such grid.
         ValueError: If the file is not TOML, or has an unknown key or value in it.
     """
-    if scale not in SCALES:
-        raise ValueError(f"Option --scale must be one of {list(SCALES)}. Received: {scale!r}")
+    check_option("--scale", scale, OneOf(SCALES))
     if seeds is not None:
-        check_count("reproduce", "--seeds", seeds)
+        check_option("--seeds", seeds, Count())
     name, text = _text(str(grid))
     try:
         content = tomllib.loads(text)
@@ -164,7 +163,7 @@ def _text(grid):
 
 def _panels(grid, content, data_dir):
     content = {key: _typed(grid, key, value) for key, value in content.items()}
-    datasets, nets = (content.pop(key, (_DEFAULTS[key],)) for key in _PANELS)
+    datasets, nets = (content.pop(key, (_FIELDS[key].default,)) for key in _PANELS)
     panels = []
     for dataset in datasets:
         for net in nets:
@@ -181,28 +180,20 @@ def _panels(grid, content, data_dir):
 
 
 def _typed(grid, key, value):
-    """A value of the file as `Config` has it: several values as a tuple, and none but of its type."""
-    several = key in _PANELS or isinstance(_DEFAULTS[key], tuple)
-    if several:
-        values = tuple(value) if isinstance(value, list) else (value,)
-        wanted: Any = (int, float) if key in _NUMBERS else str
-        if not values or len(set(map(str, values))) < len(values):
-            raise ValueError(
-                f"Key `{key}` of the grid {grid} must have one or several different values. "
-                f"Received: {value!r}"
-            )
-    else:
-        values = (value,)
-        wanted = int if _DEFAULTS[key] is None else type(_DEFAULTS[key])
-        wanted = (int, float) if wanted is float else wanted
+    """Returns a value of the file as `Config` has it, a tuple for several, or raises ValueError."""
+    field = _FIELDS[key]
+    several = key in _PANELS or field.several
+    values = tuple(value) if several and isinstance(value, list) else (value,)
+    if not values or len(set(map(str, values))) < len(values):
+        raise ValueError(
+            f"Key `{key}` of the grid {grid} must have one or several different values. "
+            f"Received: {value!r}"
+        )
+    wanted = (int, float) if field.element is float else field.element
     for one in values:
         if not isinstance(one, wanted) or (isinstance(one, bool) and wanted is not bool):
             raise ValueError(
-                f"Key `{key}` of the grid {grid} must be of type {_type_name(wanted)}. "
+                f"Key `{key}` of the grid {grid} must be of type {_TYPES[field.element]}. "
                 f"Received: {one!r}"
             )
     return values if several else value
-
-
-def _type_name(wanted):
-    return {str: "string", bool: "boolean", int: "integer"}.get(wanted, "number")

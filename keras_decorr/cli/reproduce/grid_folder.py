@@ -1,4 +1,4 @@
-"""The folder of a grid: whose it is, and how far its runs are."""
+"""The folder of a grid: its description, and the state of its runs."""
 
 import json
 import traceback
@@ -6,19 +6,20 @@ from pathlib import Path
 
 import keras
 
+from keras_decorr.cli.compare.folder import check_folder
 from keras_decorr.cli.compare.run import TABLE, read
-from keras_decorr.cli.folders.folder import check_versions, checked_folder, versions
+from keras_decorr.cli.folders.folder import check_versions, versions
 from keras_decorr.cli.reproduce.grid import panel_name
-from keras_decorr.files.whole import write_text
+from keras_decorr.files import write_text
 
 _ERROR = "error.txt"
 
 
-def checked_grid_folder(out, grid):
-    """Make the folder of a grid, or fail before any work. What it says of itself is not written yet.
+def check_grid_folder(out, grid):
+    """Makes the folder of a grid and checks that this grid may use it.
 
     Returns:
-        `(path, content)` of the JSON files that are to be written once all else is checked.
+        `(path, content)` of the JSON files to write once all else is checked.
 
     Raises:
         PermissionError: If it cannot be written to.
@@ -35,7 +36,7 @@ def checked_grid_folder(out, grid):
             f"The folder holds a comparison, not a grid. Choose another --out. "
             f"Received: --out {str(out)!r}"
         )
-    panels = [checked_folder(out / panel_name(config), config) for config in grid.panels]
+    panels = [check_folder(out / panel_name(config), config) for config in grid.panels]
     return [*panels, (path, mine)]
 
 
@@ -66,19 +67,19 @@ def _description(grid):
 
 
 def finished(out, job):
-    """The rows of a run that is finished, or `None`."""
+    """Returns the rows of a finished run, or `None`."""
     rows = read(out / job.folder / TABLE)
     return rows[: job.run.epochs] if len(rows) >= job.run.epochs else None
 
 
 def failure(out, job):
-    """The error that a run ended with, or `None`."""
+    """Returns the error that a run ended with, or `None`."""
     path = out / job.folder / _ERROR
     return path.read_text() if path.exists() else None
 
 
 def record_failure(out, job, error):
-    """Write down the error of a run: in the first line what it says, then where it came from."""
+    """Writes the error of a run to its folder: the message in the first line, then the traceback."""
     (out / job.folder).mkdir(parents=True, exist_ok=True)
     summary = " ".join(f"{type(error).__name__}: {error}".split())
     text = "".join(traceback.format_exception(error))
@@ -86,13 +87,13 @@ def record_failure(out, job, error):
 
 
 def forget_failures(out, grid):
-    """Let the runs that failed be tried again."""
+    """Deletes the errors of the runs that failed, so that they are tried again."""
     for job in grid.jobs:
         (out / job.folder / _ERROR).unlink(missing_ok=True)
 
 
 def collect(out, grid):
-    """What there is to report.
+    """Reads the runs of a grid.
 
     Returns:
         `({panel: {curve: {seed: rows}}}, {folder: error})`, of the finished runs and of those that

@@ -1,4 +1,4 @@
-"""Working through a grid, alone or with others that share its folder."""
+"""Trains the runs of a grid, alone or beside other processes that share its folder."""
 
 import time
 from contextlib import nullcontext
@@ -8,9 +8,10 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.run import delete_checkpoints, load_images, train
+from keras_decorr.cli.folders.disk import explain_full_disk, is_disk_full
 from keras_decorr.cli.folders.lock import Lock, delete_locks
 from keras_decorr.cli.reproduce.grid_folder import (
-    checked_grid_folder,
+    check_grid_folder,
     failure,
     finished,
     forget_failures,
@@ -18,19 +19,18 @@ from keras_decorr.cli.reproduce.grid_folder import (
 )
 from keras_decorr.cli.reproduce.report import write_report
 from keras_decorr.datasets.images import check_sizes
-from keras_decorr.files.disk import full_disk_told, is_full
-from keras_decorr.files.whole import write_json
+from keras_decorr.files import write_json
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
 
 
 def reproduce(grid, out, progress=None, retry=False):
-    """Train every run of a grid, and write its tables and figures.
+    """Trains every run of a grid, and writes its tables and figures.
 
-    A grid that was stopped, by kill -9, too, goes on when it is started again with the same folder: at
-    the last whole epoch of the run in hand. Any number of processes, on any number of machines, may
-    work on one folder; every run is one process's at a time. A run that fails is written down with its
-    error and left behind.
+    A grid that was stopped, by kill -9, too, resumes when it is started again with the same folder:
+    after the last whole epoch of the run it was training. Any number of processes, on any number of
+    machines, may work on one folder; one process at a time trains a run. The error of a run that fails
+    is written to its folder, and the others are trained.
 
     Args:
         grid: The `Grid`.
@@ -49,7 +49,7 @@ def reproduce(grid, out, progress=None, retry=False):
         ValueError: If the folder holds something else, or the data sets have fewer images than the grid
             asks for.
     """
-    out, descriptions = Path(out), checked_grid_folder(out, grid)
+    out, descriptions = Path(out), check_grid_folder(out, grid)
     _prepare_data(grid, out)
     for description in descriptions:
         write_json(*description)
@@ -71,7 +71,7 @@ def _settled(out, job):
 
 
 def _work(out, job, images, progress):
-    """Train a run unless another process has it, or had it; whether it was trained."""
+    """Trains a run unless another process has it, or had it; returns whether it was trained."""
     folder = out / job.folder
     with Lock(folder) as lock:
         if not lock.held:
@@ -82,12 +82,12 @@ def _work(out, job, images, progress):
                 data = images.of(job.config)
                 if progress is not None:
                     callbacks.append(progress.of(job.run, job.config, data))
-                with full_disk_told(out, f"{job.folder} goes on after its last whole epoch"):
+                with explain_full_disk(out, f"{job.folder} resumes after its last whole epoch"):
                     train(job.config, job.run, data, folder.parent.parent, callbacks)
             except Exception as error:
                 if lock.lost:  # whatever it is that went wrong then: the run is another's
                     return False
-                if is_full(error):
+                if is_disk_full(error):
                     raise
                 record_failure(out, job, error)
             if progress is not None:
@@ -101,7 +101,7 @@ def _work(out, job, images, progress):
 
 
 def _prepare_data(grid, out):
-    """Fail now if a data set is missing or too small; download them, one process after the other."""
+    """Downloads the data sets, one process at a time, and raises if one is missing or too small."""
     for dataset, data_dir in dict.fromkeys((c.dataset, c.data_dir) for c in grid.panels):
         folder = out / ".locks" / dataset
         while True:
@@ -116,7 +116,7 @@ def _prepare_data(grid, out):
 
 
 class _Images:
-    """The images of the run in hand, kept for the next one if it has the same."""
+    """Keeps the images of the current run for the next one if it has the same."""
 
     def __init__(self):
         self._key, self._images = None, None

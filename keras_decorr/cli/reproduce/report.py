@@ -1,9 +1,8 @@
-"""What a grid says: its tables and figures, and whether the claims of the paper hold."""
+"""The report of a grid: tables, figures, and whether the claims of the paper hold."""
 
 import csv
 import io
 import json
-import uuid
 from typing import NamedTuple
 
 from keras_decorr import plots
@@ -12,11 +11,11 @@ from keras_decorr.cli.compare.report import column, spread, summarise
 from keras_decorr.cli.reproduce.claims import LEVEL, check_claims
 from keras_decorr.cli.reproduce.grid import curves
 from keras_decorr.cli.reproduce.grid_folder import collect
-from keras_decorr.files.whole import write_text, written_whole
+from keras_decorr.files import atomic_write, write_text
 
 
 class Report(NamedTuple):
-    """What a grid came to.
+    """Holds the results of a grid.
 
     Attributes:
         rows: A dictionary for every curve of every panel: what it is, and its figures.
@@ -32,7 +31,7 @@ class Report(NamedTuple):
 
 
 def write_report(out, grid):
-    """Write `table.csv`, `table.md`, `claims.csv`, `epochs.png` and `seconds.png`.
+    """Writes `table.csv`, `table.md`, `claims.csv`, `epochs.png` and `seconds.png`.
 
     Needs the extras `plots` and `data`.
 
@@ -116,7 +115,7 @@ def _csv(rows):
 
 
 def markdown(grid, report, description):
-    """The tables as Markdown."""
+    """Returns the tables as Markdown."""
     of = description["versions"]
     backend = description["backend"]
     config = grid.panels[0]
@@ -148,7 +147,7 @@ def markdown(grid, report, description):
 
 
 def table(header, rows):
-    """A Markdown table."""
+    """Returns a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -201,7 +200,7 @@ def _claim_cells(config, claim):
 
 
 def _draw(out, grid, results):
-    """The figures: a row of panels for every net, a column for every data set."""
+    """Draws the figures: a row of panels for every net, a column for every data set."""
     everything = list(dict.fromkeys(net for nets in results.values() for net in nets))
     rules = list(dict.fromkeys(net.rule for net in everything))
     if not everything:
@@ -219,11 +218,11 @@ def _draw(out, grid, results):
         for config, nets in results.items()
     }
     for name, seconds in (("epochs", False), ("seconds", True)):
-        with written_whole(out / f"{name}.png", uuid.uuid4().hex) as partial:
+        with atomic_write(out / f"{name}.png") as partial:
             plots.panels(drawn, partial, grid.title, look, seconds=seconds)
 
 
 def _sorted(nets):
-    """The plain nets first, whichever run was finished first."""
+    """Returns the nets with the plain ones first, whichever run was finished first."""
     order = list(dict.fromkeys(net.rule for net in nets))
     return sorted(nets, key=lambda net: (order.index(net.rule), net.variant != "plain"))

@@ -1,16 +1,14 @@
-"""What a search on a data set consists of, checked before any work is done."""
+"""The options of `keras-decorr tune`, checked before any work is done."""
 
-import dataclasses
-import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import keras
+from typer import Option
 
-from keras_decorr.cli.compare.config import Config, Net, highest_rate
-from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.decorrelator import STRUCTURE
-from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS
+from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
+from keras_decorr.cli.net_config import NetConfig, highest_rate
+from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.tuning.rates import log_values, written
 
 TUNERS = ("random", "bayesian", "hyperband", "grid")
@@ -19,106 +17,82 @@ _DECADE = 10  # a range reaches so far to either side of the default
 
 
 @dataclass(frozen=True)
-class TuningConfig:
-    """Everything that decides the result of a search, but for what several workers do to its order.
+class TuningConfig(NetConfig):
+    """Holds what decides the result of a search, but for what several workers do to its order.
 
     Ranges are (low, high). Without one, it reaches from a tenth of the net's default to ten times that.
     The net's default rates are always among those searched, and so is 0 for the decorrelation rate.
     """
 
-    dataset: str = "digits"
-    data_dir: str | None = None
-    net: str = "dense"
-    width: int | None = None
-    tuner: str = "bayesian"
-    trials: int | None = None
-    epochs: int = 5
-    batch_size: int = 64
-    learning_rates: tuple[float, float] | None = None
-    decorrelation_rates: tuple[float, float] | None = None
-    per_decade: int = 2
-    rule: tuple[str, ...] = ("backprop",)
-    optimizer: tuple[str, ...] = ("adam",)
-    decorrelator: str = "norm_preserving"
-    structure: tuple[str, ...] = (STRUCTURE,)
-    preserve: str = NORMS[0]
-    gain_rate: float = GAIN_RATE
-    groups: int = 32
-    rank: int | None = None
-    max_samples: tuple[int, ...] = ()
-    initializer: str = ""
-    augment: bool = True
-    validation: float = 0.1
-    train_size: int | None = None
-    seed: int = 0
+    decorrelator: Annotated[str, Option(help=one_of(DECORRELATORS)), OneOf(DECORRELATORS)] = (
+        "norm_preserving"
+    )
+    max_samples: Annotated[
+        tuple[int, ...],
+        Option(help="rows or patches per update; several to search them"),
+        Count(),
+    ] = ()
+    tuner: Annotated[str, Option(help=one_of(TUNERS)), OneOf(TUNERS)] = "bayesian"
+    trials: Annotated[
+        int | None,
+        Option(help="most trials; default: 20, all of a grid; hyperband decides for itself"),
+        Count(),
+    ] = None
+    epochs: Annotated[int, Option(help="epochs of a trial; of hyperband's longest"), Count()] = 5
+    learning_rates: Annotated[
+        tuple[float, float] | None,
+        Option(
+            help="lowest and highest forward rate; the net's default is searched, too; without them: "
+            "a tenth of that to ten times that"
+        ),
+    ] = None
+    decorrelation_rates: Annotated[
+        tuple[float, float] | None,
+        Option(
+            help="lowest and highest rate of M; 0 and the net's default are searched, too; without "
+            "them: in the same way"
+        ),
+    ] = None
+    per_decade: Annotated[
+        int, Option(help="rates in a factor of ten: 1, 2 (1, 3, 10) or 3 (1, 2, 5, 10)")
+    ] = 2
+    optimizer: Annotated[
+        tuple[str, ...],
+        Option(help=f"{one_of(OPTIMIZERS)}; several to search them"),
+        OneOf(OPTIMIZERS),
+    ] = ("adam",)
+    validation: Annotated[
+        float,
+        Option(help="share of the training images to tune on, in (0, 0.9]"),
+        Number(0.0, 0.9, open_low=True),
+    ] = 0.1
+    seed: Annotated[int, Option(help="of the proposals, the weights and the batches"), Count(0)] = 0
 
     def __post_init__(self):
-        if self.tuner not in TUNERS:
-            raise ValueError(
-                f"Option --tuner must be one of {list(TUNERS)}. Received: {self.tuner!r}"
-            )
-        for optimizer in self.optimizer:
-            if optimizer not in OPTIMIZERS:
-                raise ValueError(
-                    f"Option --optimizer must be one of {list(OPTIMIZERS)}. Received: {optimizer!r}"
-                )
-        self._experiment  # noqa: B018, it checks what it shares with `compare`
-        for name in ("trials", "train_size"):
-            if getattr(self, name) is not None:
-                check_count("tune", f"--{name.replace('_', '-')}", getattr(self, name))
+        super().__post_init__()
         if self.tuner == "hyperband" and self.trials is not None:
             raise ValueError(
                 "Option --trials is not for --tuner hyperband, which plans its trials from --epochs. "
                 f"Received: --trials {self.trials}"
             )
-        for count in self.max_samples:
-            check_count("tune", "--max-samples", count)
+        if self.tuner in ("random", "bayesian") and self.trials is None:
+            self._set("trials", 20)
+        allowed = Number(0.0, highest_rate(self.decorrelator), open_low=True)
         for rate in self.decorrelation_rates or ():
-            owner, highest = f"--decorrelator {self.decorrelator}", highest_rate(self.decorrelator)
-            check_number(owner, "--decorrelation-rates", rate, 0.0, highest, open_low=True)
-        check_count("tune", "--seed", self.seed, 0)
-        check_number("tune", "--validation", self.validation, 0.0, 0.9, open_low=True)
+            owner = f" of --decorrelator {self.decorrelator}"
+            check_option("--decorrelation-rates", rate, allowed, owner)
         self._values("learning-rates"), self._values("decorrelation-rates")
 
-    @functools.cached_property
-    def _experiment(self):
-        return Config(
-            dataset=self.dataset,
-            net=self.net,
-            width=self.width,
-            rule=self.rule,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            decorrelator=(self.decorrelator,),
-            structure=self.structure,
-            preserve=self.preserve,
-            gain_rate=self.gain_rate,
-            groups=self.groups,
-            rank=self.rank,
-            initializer=self.initializer,
-        )
-
-    @property
-    def kind(self):
-        """What is known of the net."""
-        return self._experiment.kind
-
     def new_decorrelator(self):
-        """The `Decorrelator` that the trials change the rate, the structure and the samples of."""
-        return self._experiment.new_decorrelator(self.structure[0])
-
-    @property
-    def kernel_initializer(self):
-        """The initializer of all kernels, or `None` for the net's own."""
-        return self._experiment.kernel_initializer
+        """Makes the `Decorrelator` whose rate, structure and samples the trials change."""
+        return self.make_decorrelator(self.decorrelator, self.structure[0])
 
     @property
     def defaults(self):
-        """The net's default rates, with the first rule and structure: `{hyperparameter: value}`."""
-        net = Net(self.rule[0], self.structure[0])
+        """The net's default rates with the first rule and structure: `{hyperparameter: value}`."""
         return {
-            "learning_rate": self.kind.learning_rates[net.rule][True],
-            "decorrelation_rate": self._experiment.usual_rate(net),
+            "learning_rate": self.kind.learning_rates[self.rule[0]][True],
+            "decorrelation_rate": self.default_rate(self.decorrelator, self.structure[0]),
         }
 
     @property
@@ -143,21 +117,8 @@ class TuningConfig:
                 f"Options --{option} and --per-decade must leave something to search: {error}"
             ) from None
 
-    def to_dict(self):
-        """The configuration as plain Python objects."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved):
-        """The configuration that `to_dict` gave, by way of a JSON file."""
-        arguments: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in saved.items()
-        }
-        return cls(**arguments)
-
     def description(self):
-        """What the results folder says of the search."""
+        """Returns what the results folder says of the search."""
         return {
             "config": self.to_dict(),
             "learning_rates": [written(rate) for rate in self.searched_learning_rates],

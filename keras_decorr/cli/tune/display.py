@@ -1,4 +1,4 @@
-"""Live table of a search."""
+"""The live table of a search."""
 
 from rich.live import Live
 from rich.table import Table
@@ -9,7 +9,7 @@ _NOT_SETTINGS = ("trial", "status", "accuracy", "loss", "epoch", "seconds", "mes
 
 
 class Display(Live):
-    """The trials of a search while it goes on, and the best of them so far.
+    """Shows the trials of a search while it runs, and the best of them so far.
 
     Args:
         console: A rich console.
@@ -21,11 +21,11 @@ class Display(Live):
         self._trials = trials
 
     def show(self, rows):
-        """Show the rows of `report.rows`; those of running trials may have figures, too."""
+        """Shows the rows of `report.rows`; those of running trials may have figures, too."""
         self.update(table(rows, self._trials, self.console.height - 8), refresh=True)
 
     def stop(self):
-        """End the live table, and its last line, which rich ends in a terminal alone."""
+        """Ends the live table and its last line, which rich ends only in a terminal."""
         shown = self.is_started
         super().stop()
         if shown and not self.console.is_terminal:
@@ -33,7 +33,7 @@ class Display(Live):
 
 
 def table(rows, trials=None, height=None):
-    """The table of trials.
+    """Returns the table of trials.
 
     Args:
         rows: Of `report.rows`.
@@ -59,7 +59,7 @@ def table(rows, trials=None, height=None):
 
 
 def comparison(summary):
-    """The best rates beside the net's default ones and those best for the plain net."""
+    """Returns a table of the best rates, the net's default rates and the best of the plain net."""
     shown = Table(title="best rates (accuracy on validation images)")
     for name in ("", "rate", "rate of M", "others", "accuracy", "epoch", "seconds"):
         shown.add_column(name)
@@ -85,7 +85,7 @@ def comparison(summary):
 
 
 def verdict(summary):
-    """What came of the defaults, in a sentence."""
+    """Returns a sentence that compares the best rates with the default ones."""
     best, default, gain = (summary[n] for n in ("best", "default", "gain_over_default"))
     if best is None:
         return "Every trial failed: choose lower rates."

@@ -1,4 +1,4 @@
-"""A search by several processes, in KerasTuner's own distributed mode.
+"""Runs a search by several processes, in KerasTuner's own distributed mode.
 
 One process is the chief: it keeps the trials and trains none. The others ask it for trials. Who is
 what, and where the chief listens, stands in the environment variables KERASTUNER_TUNER_ID ("chief", or
@@ -19,7 +19,7 @@ _SECONDS = 0.5  # between two looks at the workers
 
 
 def role():
-    """`"chief"`, `"worker"`, or `None` in a search by one process."""
+    """Returns `"chief"`, `"worker"`, or `None` in a search by one process."""
     if "KERASTUNER_ORACLE_IP" not in os.environ:
         return None
     missing = [name for name in _VARIABLES if name not in os.environ]
@@ -33,7 +33,7 @@ def role():
 
 @contextlib.contextmanager
 def chief(made, out, workers):
-    """Be the chief of a search.
+    """Runs the chief of a search, and its workers on this machine.
 
     Args:
         made: Function that makes the tuner.
@@ -85,7 +85,7 @@ def _still_runs(server, errors, processes, out):
         if code not in (None, 0):
             raise ChildProcessError(
                 f"Worker {number} ended with exit code {code}: {_last_line(_log(out, number))} "
-                f"(all of its output is in {_log(out, number)}). The same command goes on with the "
+                f"(all of its output is in {_log(out, number)}). The same command resumes the "
                 "search."
             )
     # A chief of KerasTuner's takes up to 20 seconds to see that its workers are done.

@@ -1,4 +1,4 @@
-"""The search space of a net on a data set of images, and its training without the test images."""
+"""The models of a search on images, trained without the test images."""
 
 import dataclasses
 import time
@@ -6,12 +6,11 @@ import time
 import keras
 import numpy as np
 
-from keras_decorr.cli.compare.run import new_net
 from keras_decorr.tuning.hyper_model import DecorHyperModel
 
 
 def held_out(images, config):
-    """The training images alone, with a part of them in the place of the test images.
+    """Splits the training images into those to train on and those for validation.
 
     Args:
         images: An `Images`.
@@ -45,7 +44,7 @@ def held_out(images, config):
 
 
 class ImagesHyperModel(DecorHyperModel):
-    """The nets of a `TuningConfig`, trained on images.
+    """Builds the nets of a `TuningConfig` and trains them on images.
 
     Every trial starts with the same weights and sees the same batches, whenever it is run.
 
@@ -72,11 +71,11 @@ class ImagesHyperModel(DecorHyperModel):
         )
 
     def _net(self, decorrelator, learning_rule):
-        return new_net(self.config, self.images, decorrelator, learning_rule)
+        return self.config.make_net(self.images, decorrelator, learning_rule)
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
-        """Train a trial's model on the training part, and validate it on the rest."""
-        # Hyperband goes on with a trial, which is not to see the same batches again.
+        """Trains a trial's model on the training part, and validates it on the rest."""
+        # Hyperband resumes a trial, which must not see the same batches again.
         seed = 1000 * self.config.seed + kwargs.get("initial_epoch", 0)
         return super().fit(
             hp,

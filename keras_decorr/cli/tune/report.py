@@ -1,17 +1,17 @@
-"""What the trials of a search say."""
+"""The results of a search: a table of trials, their summary and the heat map."""
 
 import csv
 
 import numpy as np
 
-from keras_decorr.files.whole import written_whole
+from keras_decorr.files import atomic_write
 
 _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
 
 
 def rows(oracle, hyper_model):
-    """One dictionary a trial, in the order in which they began.
+    """Returns one dictionary per trial, in the order in which they began.
 
     Args:
         oracle: The oracle of the search.
@@ -45,7 +45,7 @@ def rows(oracle, hyper_model):
 
 
 def summarise(rows, defaults):
-    """The best trial beside the one with the net's default rates.
+    """Compares the best trial with the one with the net's default rates.
 
     Args:
         rows: Of `rows`.
@@ -85,17 +85,17 @@ def _gain(best, other):
 
 
 def write_csv(path, rows):
-    """Write the trials to a CSV file, whole or not at all."""
+    """Writes the trials to a CSV file, whole or not at all."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.append(names.pop(names.index("message")))
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
 
 
 def heat_map(rows, path, title, marked=None):
-    """Draw the best accuracy of every pair of rates.
+    """Draws the best accuracy of every pair of rates.
 
     Args:
         rows: Of `rows`.

@@ -1,4 +1,4 @@
-"""A search on a data set: the trials, their table, the best rates and the heat map."""
+"""Searches the rates of a net on a data set, and writes the results folder."""
 
 import json
 import logging
@@ -7,21 +7,27 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
-from keras_decorr.cli.folders.folder import check_versions, held, versions, writable_folder
+from keras_decorr.cli.folders.disk import explain_full_disk
+from keras_decorr.cli.folders.folder import (
+    check_versions,
+    explain_other_content,
+    versions,
+    writable_folder,
+)
+from keras_decorr.cli.net_config import upgraded
 from keras_decorr.cli.tune import distributed, report
 from keras_decorr.cli.tune.on_images import ImagesHyperModel, held_out
-from keras_decorr.files.disk import full_disk_told
-from keras_decorr.files.whole import write_json
+from keras_decorr.files import write_json
 from keras_decorr.tuning.tuners import make_tuner
 
 _MAY_DIFFER = ("data_dir", "trials")
 
 
 def search(config, out, display=None, workers=1):
-    """Search the rates of a net on a data set, and write the results folder.
+    """Searches the rates of a net on a data set, and writes the results folder.
 
-    A search that was stopped, killed even, goes on where it was when it is started again with the same
-    configuration and folder; the trial that was running begins anew.
+    A search that was stopped, by kill -9, too, resumes when it is started again with the same
+    configuration and folder; the trial that was running starts again.
 
     Args:
         config: The `TuningConfig`.
@@ -56,14 +62,14 @@ def search(config, out, display=None, workers=1):
     def made():
         return _tuner(config, out, hyper_model)
 
-    goes_on = "the trial that was running begins anew"
+    resumes = "the trial that was running begins anew"
     if role == "worker":
-        with full_disk_told(out, goes_on), retracing_not_told():
+        with explain_full_disk(out, resumes), without_retracing_warnings():
             tuner = made()
             tuner.watcher = _WorkersWatcher(tuner, hyper_model, None, config)
             tuner.search(epochs=config.epochs, verbose=0)
         return None
-    with display or nullcontext(), full_disk_told(out, goes_on), retracing_not_told():
+    with display or nullcontext(), explain_full_disk(out, resumes), without_retracing_warnings():
         if role == "chief" or workers > 1:
             count = 0 if role == "chief" else workers
             with distributed.chief(made, out, count) as (tuner, still_runs):
@@ -82,8 +88,8 @@ def search(config, out, display=None, workers=1):
 
 
 @contextmanager
-def retracing_not_told():
-    """Leave out TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
+def without_retracing_warnings():
+    """Hides TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
 
     def told(record):
         return "triggered tf.function retracing" not in record.getMessage()
@@ -109,14 +115,15 @@ def _tuner(config, out, hyper_model):
 
 
 def _described(path, config):
-    """What is to be written of the search to its folder; `None` if that is there."""
+    """Returns the description of the search to write to its folder; `None` if it is there."""
     mine = json.loads(json.dumps(config.description()))
     if path.exists():
         advice = f"Choose another --out, or delete it. Received: --out {str(path.parent)!r}"
-        with held("a search", advice):
+        with explain_other_content("a search", advice):
             theirs = json.loads(path.read_text())
             if "tuner" not in theirs["config"] or "keras" not in theirs["versions"]:  # a comparison
                 raise KeyError("tuner")
+            theirs["config"] = upgraded(theirs["config"])
             changed = _differences(mine, theirs)
         if changed:
             raise ValueError(
@@ -183,7 +190,7 @@ class _Watcher:
 
 
 class _WorkersWatcher(_Watcher):
-    """Of a worker, whose chief shows the table: a line for every trial."""
+    """Prints a line for every trial of a worker, whose chief shows the table."""
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)

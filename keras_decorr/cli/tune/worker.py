@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(out, chief):
-    """Run the trials of a search until there are no more.
+    """Runs the trials of a search until there are no more.
 
     Args:
         out: Folder of the search, with its configuration.
@@ -24,7 +24,7 @@ def main(out, chief):
 
 
 def _end_with(chief):
-    """End this process when the chief is gone: KerasTuner's workers wait an hour for another."""
+    """Ends this process when the chief is gone; KerasTuner's workers wait an hour for another."""
     while os.getppid() == chief:
         time.sleep(1)
     os._exit(1)

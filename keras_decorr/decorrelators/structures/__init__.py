@@ -52,7 +52,8 @@ def serialize(structure: Structure):
     >>> structures.serialize(structures.Monarch())
     'monarch'
     """
-    if structure == STRUCTURES.get(structure.name, type(None))():
+    cls = STRUCTURES.get(structure.name)
+    if cls is not None and structure == cls():
         return structure.name
     return keras.saving.serialize_keras_object(structure)
 

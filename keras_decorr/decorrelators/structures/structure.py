@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.maths.correlation import squared_norms
@@ -69,7 +69,7 @@ class Structure(ABC):
     n: int
     product: Product
 
-    def for_features(self, n: int, product: Product | None = None) -> "Structure":
+    def for_features(self, n: int, product: Product | None = None) -> Self:
         """Returns the operator for `n` features.
 
         Args:

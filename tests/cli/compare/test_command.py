@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_decorr.cli.main import app
-from keras_decorr.cli.several import repeated
 
 
 def command(*arguments, **environment):
@@ -58,15 +57,6 @@ def test_an_option_takes_several_values_in_one_go(small, tmp_path):
     for shown in ("BP plain", "FA auto", "NP: node perturbation", "gain"):
         assert shown in done.output
     assert (tmp_path / "runs" / "node_perturbation-auto-lr0.0003-seed0").is_dir()
-
-
-def test_numbers_too_and_nothing_else_is_repeated():
-    lists = {"--rule", "--learning-rate"}
-    args = ["--learning-rate", "1e-3", "1e-4", "--net", "dense", "conv", "--rule=a", "b"]
-    assert list(repeated(args, lists)) == [
-        "--learning-rate", "1e-3", "--learning-rate", "1e-4", "--net", "dense", "conv",
-        "--rule=a", "--rule", "b",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from keras_decorr.cli.compare.config import Config, Net
-from keras_decorr.cli.compare.nets import NETS
-from keras_decorr.decorrelators import ZCA, Decorrelator
+from keras_decorr.cli.nets import NETS
+from keras_decorr.decorrelators import STRUCTURES, ZCA
 
 
 def test_every_rule_trains_every_variant():
@@ -44,7 +44,7 @@ def test_the_rate_of_a_running_mean_is_not_that_of_a_net():
     ("net", "rule"), [(net, rule) for net in NETS for rule in NETS[net].learning_rates]
 )
 def test_every_rule_has_rates_of_its_own(net, rule):
-    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=Decorrelator.structures)
+    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=tuple(STRUCTURES))
     plain, *decorrelated = config.nets
     (rates,) = config.rates(plain)
     assert 0 < rates.learning < 1
@@ -89,7 +89,7 @@ def test_a_rate_may_be_above_1_where_the_rule_allows_it():
         ({"max_samples": -3}, "--max-samples"),
         (
             {"decorrelation_rate": (0.1, 1.5), "decorrelator": ("norm_preserving", "zca")},
-            "--decorrelation-rate` of --decorrelator zca",
+            "--decorrelation-rate of --decorrelator zca",
         ),
         ({"preserve": "mean"}, "--preserve"),
         ({"preserve": "raw", "decorrelator": ("zca",)}, "--preserve"),

@@ -9,7 +9,8 @@ import pytest
 
 from keras_decorr.cli.compare import run as runs
 from keras_decorr.cli.compare.comparison import compare
-from keras_decorr.cli.compare.config import DIGITS_RATE, Config, Net
+from keras_decorr.cli.compare.config import Config, Net
+from keras_decorr.cli.net_config import DIGITS_RATE
 from keras_decorr.rules import RULES
 from tests.helpers import few_of
 

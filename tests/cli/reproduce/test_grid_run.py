@@ -14,10 +14,10 @@ from rich.console import Console
 from keras_decorr.cli.compare import run as runs
 from keras_decorr.cli.folders.lock import Lock, LostLockError
 from keras_decorr.cli.reproduce import grid_run as module
-from keras_decorr.cli.reproduce.display import GridProgress, time_left
+from keras_decorr.cli.reproduce.display import GridProgress
 from keras_decorr.cli.reproduce.grid import read_grid
 from keras_decorr.cli.reproduce.grid_run import reproduce
-from keras_decorr.files.whole import write_json
+from keras_decorr.files import write_json
 
 TEXT = """
 net = ["dense"]
@@ -37,7 +37,7 @@ def grid(small, tmp_path):
 
 
 def prepared(out, grid):
-    for description in module.checked_grid_folder(out, grid):
+    for description in module.check_grid_folder(out, grid):
         write_json(*description)
     return out
 
@@ -258,16 +258,3 @@ def test_other_options_a_comparison_and_missing_images_are_refused(grid, tmp_pat
     path.write_text('dataset = "mnist"\n' + TEXT)
     with pytest.raises(FileNotFoundError, match="`data_dir` must be an existing folder"):
         reproduce(read_grid(path, data_dir=str(tmp_path / "none")), tmp_path / "third")
-
-
-def test_the_time_left_is_estimated_from_the_most_alike_runs():
-    runs_ = [
-        ("a", "plain", 2, [1.0, 3.0]),
-        ("a", "plain", 4, []),
-        ("a", "full", 5, [10.0]),
-        ("a", "monarch", 1, []),  # as the rest of its panel: 14 / 3
-        ("b", "plain", 3, []),  # as everything: 14 / 3
-    ]
-    assert time_left(runs_, 1) == pytest.approx(6 * 2 + 5 * 10 + 14 / 3 + 14)
-    assert time_left(runs_, 2) == pytest.approx(time_left(runs_, 1) / 2)
-    assert time_left([("a", "plain", 3, [])], 1) is None

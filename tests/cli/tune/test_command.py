@@ -89,15 +89,18 @@ def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
             "of --decorrelator zca must",
         ),
         (["--preserve", "mean"], "Option --preserve must be one of ['centred', 'raw'"),
-        (["--gain-rate", "0"], "`--gain-rate` of the command must be a finite number in (0, 1]"),
+        (
+            ["--gain-rate", "0"],
+            "Option --gain-rate must be a finite number in (0, 1]. Received: 0.0",
+        ),
         (
             ["--gain-rate", "1", "--decorrelator", "zca"],
             "Option --gain-rate is for the decorrelators",
         ),
         (["--tuner", "hyperband", "--trials", "5"], "Option --trials is not for --tuner hyperband"),
-        (["--validation", "0"], "`--validation` of tune"),
-        (["--workers", "0"], "`--workers` of tune"),
-        (["--trials", "0"], "`--trials` of tune"),
+        (["--validation", "0"], "Option --validation must be a finite number in (0, 0.9]"),
+        (["--workers", "0"], "Option --workers must be an integer of at least 1"),
+        (["--trials", "0"], "Option --trials must be an integer of at least 1"),
         (["--train-size", "50"], "must leave a batch of training images"),
         (
             ["--train-size", "99999"],

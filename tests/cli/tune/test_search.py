@@ -2,7 +2,7 @@
 
 import logging
 
-from keras_decorr.cli.tune.search import retracing_not_told
+from keras_decorr.cli.tune.search import without_retracing_warnings
 
 
 def test_tensorflow_does_not_tell_of_retracing(caplog):
@@ -10,7 +10,7 @@ def test_tensorflow_does_not_tell_of_retracing(caplog):
     logger.addHandler(caplog.handler)
     text = "5 out of the last 13 calls to %s triggered tf.function retracing. Tracing is expensive"
     try:
-        with retracing_not_told():
+        with without_retracing_warnings():
             logger.warning(text, "<function one_step>")
             logger.warning("another")
         logger.warning(text, "<function two_steps>")

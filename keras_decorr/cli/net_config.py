@@ -1,0 +1,238 @@
+"""The options that `compare` and `tune` share: those of the data, the net and its decorrelator."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from typer import Option
+
+from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
+from keras_decorr.cli.nets import NETS
+from keras_decorr.cli.options import DataDir, check_fields, fields
+from keras_decorr.datasets import NAMES
+from keras_decorr.decorrelators import DECORRELATORS, STRUCTURES
+from keras_decorr.decorrelators.decorrelator import ROWS
+from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
+from keras_decorr.models import FAN_IN_UNIFORM
+from keras_decorr.rules import RULES
+
+# The rate of M for the digits: an epoch has at most a fourth of the steps that it has for the others.
+DIGITS_RATE = 2e-3
+
+# Of the kernels. Backpropagation alone starts as Keras does; a comparison with other rules as the paper
+# does, with weights that are small beside the feedback.
+INITIALIZERS = {"glorot_uniform": "glorot_uniform", "fan_in_uniform": FAN_IN_UNIFORM}
+
+# The options of the decorrelators that keep a norm.
+_OF_NORM = ("preserve", "gain_rate")
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """Holds and checks the options that decide how a net is trained, whatever the command.
+
+    With a `train_size` only the first so many images are used. A subclass adds the fields of its
+    command, `decorrelator` among them.
+    """
+
+    dataset: Annotated[str, Option(help=one_of(NAMES)), OneOf(NAMES)] = "digits"
+    data_dir: DataDir = None
+    net: Annotated[str, Option(help=one_of(NETS)), OneOf(NETS)] = "dense"
+    width: Annotated[
+        int | None,
+        Option(help="channels or features of resnet18 or vit; default: its own"),
+        Count(),
+    ] = None
+    rule: Annotated[
+        tuple[str, ...],
+        Option(help=f"learning rule: {one_of(RULES)}; give several to try each"),
+        OneOf(RULES),
+    ] = ("backprop",)
+    batch_size: Annotated[
+        int | None,
+        Option(help="samples per batch; default: 64 for the digits, 256 for the others"),
+        Count(),
+    ] = None
+    decorrelator: str | tuple[str, ...] = "norm_preserving"
+    structure: Annotated[
+        tuple[str, ...],
+        Option(help=f"structure of M: {one_of(STRUCTURES)}; give several to try each"),
+        OneOf(STRUCTURES),
+    ] = ("auto",)
+    rows: Annotated[
+        str,
+        Option(help="what M of a convolution decorrelates: patches, or pixels (their channels)"),
+        OneOf(ROWS),
+    ] = "patches"
+    preserve: Annotated[
+        str,
+        Option(help=f"the norm that M keeps: {one_of(NORMS)} (the paper's is raw)"),
+        OneOf(NORMS),
+    ] = NORMS[0]
+    gain_rate: Annotated[
+        float,
+        Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)"),
+        Number(0.0, 1.0, open_low=True),
+    ] = GAIN_RATE
+    groups: Annotated[int, Option(help="the most groups of a structured M"), Count()] = 32
+    rank: Annotated[
+        int | None, Option(help="rank of a low-rank M; default: the decorrelator's"), Count()
+    ] = None
+    initializer: Annotated[
+        str,
+        Option(
+            help="glorot_uniform or fan_in_uniform (the paper's); default: the first, or the second "
+            "with rules other than backprop"
+        ),
+        OneOf(("", *INITIALIZERS)),
+    ] = ""
+    augment: Annotated[bool, Option(help="random crops and flips (CIFAR, Tiny ImageNet)")] = True
+    train_size: Annotated[
+        int | None, Option(help="use so many of the training images; default: all"), Count()
+    ] = None
+
+    def __post_init__(self):
+        if self.batch_size is None:
+            self._set("batch_size", 64 if self.dataset == "digits" else 256)
+        check_fields(self)
+        self._check_rules()
+        self._check_decorrelators()
+        if self.width is not None and not self.kind.has_width:
+            raise ValueError(
+                f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
+                f"Received: --width {self.width} --net {self.net}"
+            )
+
+    def _set(self, name, value):
+        """Sets a field whose default depends on others, while the configuration is made."""
+        object.__setattr__(self, name, value)
+
+    def _check_rules(self):
+        known = self.kind.learning_rates
+        for rule in self.rule:
+            if rule not in known:
+                raise ValueError(
+                    f"Option --rule must be one of {list(known)} for this net. "
+                    f"Received: --rule {rule} --net {self.net}"
+                )
+
+    def _check_decorrelators(self):
+        for name in self.decorrelators:
+            allowed = OneOf(DECORRELATORS[name].structures)
+            for structure in self.structure:
+                check_option("--structure", structure, allowed, f" of --decorrelator {name}")
+        if any(map(keeps_norm, self.decorrelators)):
+            return
+        for field in fields(type(self)):
+            given = getattr(self, field.name)
+            if field.name in _OF_NORM and given != field.default:
+                raise ValueError(
+                    f"Option {field.option} is for the decorrelators "
+                    f"{[name for name in DECORRELATORS if keeps_norm(name)]}. "
+                    f"Received: {field.option} {given} --decorrelator {' '.join(self.decorrelators)}"
+                )
+
+    @property
+    def decorrelators(self):
+        """A tuple of the names of its decorrelators."""
+        return (self.decorrelator,) if isinstance(self.decorrelator, str) else self.decorrelator
+
+    @property
+    def kind(self):
+        """The `Kind` of the net."""
+        return NETS[self.net]
+
+    @property
+    def kernel_initializer(self):
+        """The initializer of all kernels of all nets, or `None` for the net's own."""
+        alone = all(rule == "backprop" for rule in self.rule)
+        if not self.initializer and alone:
+            return None
+        return INITIALIZERS[self.initializer or "fan_in_uniform"]
+
+    def default_rate(self, decorrelator, structure):
+        """Returns the decorrelation rate that a net with this data set is known to do well with.
+
+        Args:
+            decorrelator: Name of the decorrelator.
+            structure: Name of the structure of M.
+        """
+        if math.isfinite(highest_rate(decorrelator)):  # a running mean: its own rate
+            return DECORRELATORS[decorrelator]().learning_rate
+        return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
+
+    def make_decorrelator(self, decorrelator, structure, **arguments):
+        """Makes a `Decorrelator` with the options of this configuration.
+
+        Args:
+            decorrelator: Its name.
+            structure: Name of the structure of M.
+            **arguments: Further arguments; `None` stands for the decorrelator's default.
+        """
+        arguments |= {"structure": structure, "groups": self.groups, "rank": self.rank}
+        arguments["rows"] = self.rows
+        if keeps_norm(decorrelator):
+            arguments |= {name: getattr(self, name) for name in _OF_NORM}
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return DECORRELATORS[decorrelator](**given)
+
+    def make_net(self, images, decorrelator, rule, **chosen):
+        """Makes the net for images, not compiled.
+
+        Args:
+            images: The `Images`.
+            decorrelator: A `Decorrelator`, or `None`.
+            rule: Name of the learning rule.
+            **chosen: Further arguments of the net.
+
+        Returns:
+            A Keras model.
+        """
+        given = {"width": self.width, "kernel_initializer": self.kernel_initializer}
+        return self.kind.build(
+            images.input_shape,
+            images.classes,
+            decorrelator=decorrelator,
+            classifier_activation=None,
+            # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
+            for_any_rule=rule != "backprop",
+            **{name: value for name, value in given.items() if value is not None},
+            **chosen,
+        )
+
+    def to_dict(self):
+        """Returns the configuration as plain Python objects."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved):
+        """Returns the configuration that `to_dict` gave, by way of a JSON file."""
+        arguments: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in upgraded(saved).items()
+        }
+        return cls(**arguments)
+
+
+def upgraded(saved):
+    """Returns the options that a version saved with their names of today.
+
+    Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`. Beside other
+    structures, whose rows are patches, that one is left out.
+    """
+    if "rows" in saved:
+        return dict(saved)
+    structures = [name for name in saved["structure"] if name != "channel"]
+    rows = ROWS[0] if structures else ROWS[1]
+    return {**saved, "structure": structures or ["auto"], "rows": rows}
+
+
+def keeps_norm(decorrelator):
+    """Returns whether the decorrelator of that name keeps a norm."""
+    return issubclass(DECORRELATORS[decorrelator], Preserving)
+
+
+def highest_rate(decorrelator):
+    """Returns the highest decorrelation rate that the decorrelator of that name takes."""
+    return DECORRELATORS[decorrelator].highest_rate

@@ -1,0 +1,85 @@
+"""The options that compare and tune share."""
+
+import json
+
+import pytest
+
+from keras_decorr.cli.compare.config import Config
+from keras_decorr.cli.net_config import DIGITS_RATE, NetConfig, upgraded
+from keras_decorr.cli.nets import NETS
+from keras_decorr.cli.tune.config import TuningConfig
+from keras_decorr.decorrelators import DECORRELATORS, ZCA, NormPreserving
+from keras_decorr.models import FAN_IN_UNIFORM
+
+BOTH = pytest.mark.parametrize("config_type", [Config, TuningConfig])
+
+
+@BOTH
+def test_the_batch_size_goes_by_the_data_set(config_type):
+    assert issubclass(config_type, NetConfig)
+    assert config_type().batch_size == 64
+    assert config_type(dataset="cifar10").batch_size == 256
+    assert config_type(dataset="cifar10", batch_size=32).batch_size == 32
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"rows": "columns"}, r"Option --rows must be one of \['patches', 'pixels'\]"),
+        ({"structure": ("channel",)}, "Option --structure must be one of"),
+        ({"gain_rate": 2.0}, r"Option --gain-rate must be a finite number in \(0, 1\]"),
+        ({"net": "vit", "rule": ("node_perturbation",)}, "Option --rule .* for this net"),
+        ({"train_size": 0}, "Option --train-size must be an integer of at least 1"),
+    ],
+)
+def test_both_commands_refuse_the_same(config_type, arguments, said):
+    with pytest.raises(ValueError, match=f"{said}.*Received: "):
+        config_type(**arguments)
+
+
+@BOTH
+def test_a_configuration_is_read_back_from_json(config_type):
+    config = config_type(rows="pixels", structure=("full", "monarch"), rank=3)
+    assert config_type.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_the_structure_channel_of_version_0_1_0():
+    alone = {"structure": ["channel"], "net": "conv"}
+    assert upgraded(alone) == {"structure": ["auto"], "rows": "pixels", "net": "conv"}
+    assert upgraded({"structure": ["full", "channel"]}) == {
+        "structure": ["full"],
+        "rows": "patches",
+    }
+    now = {"structure": ["full"], "rows": "pixels"}
+    assert upgraded(now) == now
+
+
+def test_the_default_rate():
+    config = Config()
+    assert config.default_rate("norm_preserving", "full") == DIGITS_RATE
+    assert config.default_rate("zca", "full") == ZCA().learning_rate
+    conv = Config(dataset="cifar10", net="conv")
+    assert conv.default_rate("norm_preserving", "full") == NETS["conv"].decorrelation_rates["full"]
+
+
+def test_the_decorrelator_has_the_options(monkeypatch):
+    given = {}
+
+    class Recording(NormPreserving):
+        def __init__(self, **arguments):
+            given.update(arguments)
+
+    monkeypatch.setitem(DECORRELATORS, "norm_preserving", Recording)
+    Config(gain_rate=0.5, groups=8).make_decorrelator("norm_preserving", "full", max_samples=None)
+    common = {"structure": "full", "groups": 8, "preserve": "centred", "gain_rate": 0.5}
+    assert given == common
+    config = Config(rows="pixels", gain_rate=0.5, groups=8, rank=2)
+    config.make_decorrelator("norm_preserving", "full", learning_rate=1e-3)
+    assert given == {**common, "rows": "pixels", "rank": 2, "learning_rate": 1e-3}
+
+
+def test_other_rules_than_backprop_start_from_small_weights():
+    assert Config().kernel_initializer is None
+    assert Config(rule=("feedback_alignment",)).kernel_initializer == FAN_IN_UNIFORM
+    assert Config(initializer="glorot_uniform").kernel_initializer == "glorot_uniform"

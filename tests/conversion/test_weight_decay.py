@@ -1,0 +1,33 @@
+"""What an optimizer excludes from weight decay, in a converted model."""
+
+import keras
+import pytest
+
+from keras_decorr import decorrelate, fold
+from keras_decorr.decorrelators import NormPreserving
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("how", ["names", "variables"])
+def test_what_is_spared_from_weight_decay_stays_so(how, wrapped):
+    i = keras.Input((5, 6))
+    y = keras.layers.SeparableConv1D(6, 2, use_bias=False)(i)
+    y = keras.Sequential([keras.layers.Dense(6), keras.layers.LayerNormalization()])(y)
+    model = keras.Model(i, keras.layers.Dense(1)(y))
+    inner = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    if how == "names":
+        inner.exclude_from_weight_decay(var_names=["bias", "depthwise"])
+    else:
+        inner.exclude_from_weight_decay([model.layers[1].weights[0], *model.layers[2].weights])
+    model.compile(keras.optimizers.LossScaleOptimizer(inner) if wrapped else inner, "mse")
+
+    def spared(model):
+        optimizer = model.optimizer.inner_optimizer if wrapped else model.optimizer
+        weights = [v for v in model.trainable_weights if not optimizer._use_weight_decay(v)]
+        return sorted((v.name.removeprefix("depthwise_"), tuple(v.shape)) for v in weights)
+
+    decorrelated = decorrelate(model, NormPreserving(center=how == "names"))
+    assert spared(decorrelated) == spared(model)
+    folded = fold(decorrelated)
+    new = [("bias", (6,))] if how == "names" else []  # it takes the mean
+    assert spared(folded) == sorted(spared(model) + new)
