@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Any split of rows over calls and masks gives what one batch gives."""
-=======
-"""Statistics are weighted by counts: any split of rows over calls and masks gives the same."""
->>>>>>> integrate
 
 import keras
 import numpy as np
