@@ -96,7 +96,8 @@ class NetConfig:
 
     def __post_init__(self):
         if self.batch_size is None:
-            self._set("batch_size", 64 if self.dataset == "digits" else 256)
+            # The dataclass is frozen, but for itself.
+            object.__setattr__(self, "batch_size", 64 if self.dataset == "digits" else 256)
         check_fields(self)
         self._check_rules()
         self._check_decorrelators()
@@ -105,10 +106,6 @@ class NetConfig:
                 f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
                 f"Received: --width {self.width} --net {self.net}"
             )
-
-    def _set(self, name, value):
-        """Sets a field whose default depends on others, while the configuration is made."""
-        object.__setattr__(self, name, value)
 
     def _check_rules(self):
         known = self.kind.learning_rates
@@ -160,7 +157,7 @@ class NetConfig:
             decorrelator: Name of the decorrelator.
             structure: Name of the structure of M.
         """
-        if math.isfinite(highest_rate(decorrelator)):  # a running mean: its own rate
+        if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
             return DECORRELATORS[decorrelator]().learning_rate
         return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
 
@@ -234,8 +231,3 @@ def upgraded(saved):
 def keeps_norm(decorrelator):
     """Returns whether the decorrelator of that name keeps a norm."""
     return issubclass(DECORRELATORS[decorrelator], Preserving)
-
-
-def highest_rate(decorrelator):
-    """Returns the highest decorrelation rate that the decorrelator of that name takes."""
-    return DECORRELATORS[decorrelator].highest_rate

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
-from keras_decorr.cli.net_config import NetConfig, highest_rate
+from keras_decorr.cli.net_config import NetConfig
 from keras_decorr.decorrelators import DECORRELATORS
 
 # The others compare forward passes, which must not differ in the statistics of a batch.
@@ -83,7 +83,7 @@ class Config(NetConfig):
     def __post_init__(self):
         super().__post_init__()
         for name, rate in itertools.product(self.decorrelator, self.decorrelation_rate):
-            allowed = Number(0.0, highest_rate(name))
+            allowed = Number(0.0, DECORRELATORS[name].highest_rate)
             check_option("--decorrelation-rate", rate, allowed, f" of --decorrelator {name}")
         if not self.batch_normalization:
             return
