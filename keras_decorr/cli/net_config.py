@@ -151,23 +151,15 @@ class NetConfig:
         return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
     def default_rate(self, decorrelator, structure):
-        """Returns the decorrelation rate that a net with this data set is known to do well with.
-
-        Args:
-            decorrelator: Name of the decorrelator.
-            structure: Name of the structure of M.
-        """
+        """Returns the decorrelation rate that the net is known to do well with on the data set."""
         if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
             return DECORRELATORS[decorrelator]().learning_rate
         return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
 
     def make_decorrelator(self, decorrelator, structure, **arguments):
-        """Makes a `Decorrelator` with the options of this configuration.
+        """Makes the `Decorrelator` of that name with the options of this configuration.
 
-        Args:
-            decorrelator: Its name.
-            structure: Name of the structure of M.
-            **arguments: Further arguments; `None` stands for the decorrelator's default.
+        Further arguments may be `None`, which stands for the decorrelator's default.
         """
         arguments |= {"structure": structure, "groups": self.groups, "rank": self.rank}
         if self.rows != ROWS[0]:
@@ -178,16 +170,9 @@ class NetConfig:
         return DECORRELATORS[decorrelator](**given)
 
     def make_net(self, images, decorrelator, rule, **chosen):
-        """Makes the net for images, not compiled.
+        """Makes the net for `Images`, not compiled, with a `Decorrelator` or `None`.
 
-        Args:
-            images: The `Images`.
-            decorrelator: A `Decorrelator`, or `None`.
-            rule: Name of the learning rule.
-            **chosen: Further arguments of the net.
-
-        Returns:
-            A Keras model.
+        Further arguments are those of the function of `keras_decorr.models`.
         """
         given = {"width": self.width, "kernel_initializer": self.kernel_initializer}
         return self.kind.build(

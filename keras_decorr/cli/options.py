@@ -113,10 +113,7 @@ def takes(config_type):
     if `--backend` names one, and shows the user's errors in a line.
 
     Args:
-        config_type: The configuration's dataclass.
-
-    Returns:
-        A decorator of functions with `config` as their first argument.
+        config_type: The configuration's dataclass, the function's first argument.
     """
 
     def decorate(function):

@@ -127,12 +127,7 @@ class Config(NetConfig):
         return {"-".join(pair): pair for pair in pairs}
 
     def new_decorrelator(self, variant, rate=None):
-        """Makes the `Decorrelator` of a variant.
-
-        Args:
-            variant: A key of `decorrelations`.
-            rate: Its decorrelation rate. Default: the decorrelator's own.
-        """
+        """Makes the `Decorrelator` of a variant; without a rate it has its own default."""
         pair = self.decorrelations[variant]
         return self.make_decorrelator(*pair, learning_rate=rate, max_samples=self.max_samples)
 
