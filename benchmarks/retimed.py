@@ -16,7 +16,7 @@ from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.config import Net
 from keras_decorr.cli.compare.figure import draw
 from keras_decorr.cli.compare.run import TABLE, Run, read
-from keras_decorr.cli.folders.folder import write_json
+from keras_decorr.files.whole import write_json
 
 
 def retimed(folder, content, seconds):

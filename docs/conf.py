@@ -9,7 +9,7 @@ html_theme = "furo"
 
 # The whole repository is the source, so that links hold here as they do where it is kept.
 root_doc = "README"
-include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "tutorials/*.py"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md", "tutorials/*.py"]
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_timeout = 600
 nb_merge_streams = True
@@ -30,7 +30,7 @@ def add_contents(app, name, source):
     """Give README the contents, which only a site needs."""
     if name == root_doc:
         source[0] += contents("Tutorials", ["tutorials/*"])
-        source[0] += contents("Reference", ["docs/api", "docs/*", "CHANGELOG"])
+        source[0] += contents("Reference", ["docs/api", "docs/*", "CHANGELOG", "CONTRIBUTING"])
 
 
 def setup(app):

@@ -3,6 +3,13 @@
 After N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
 """
 
+# ruff: noqa: E402
+import keras
+
+from keras_decorr.backend.versions import check_version
+
+check_version("keras", keras.__version__)  # before anything that another Keras lacks is imported
+
 from keras_decorr import (
     analysis,
     callbacks,

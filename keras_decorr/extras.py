@@ -1,6 +1,9 @@
 """Packages that only parts of keras_decorr need: the extras of setup.cfg, asked for before any work."""
 
+import importlib.metadata
 import importlib.util
+
+from keras_decorr.backend.versions import BOUNDS, check_version
 
 # Where pip knows a module by another name.
 _PACKAGES = {
@@ -12,14 +15,14 @@ _PACKAGES = {
 
 
 def check_installed(owner, **extras):
-    """Raise unless the modules of some extras can be imported; none of them is.
+    """Raise unless the modules of some extras can be imported, in a known version; none of them is.
 
     Args:
         owner: Who needs them, for the message.
         **extras: For each extra the modules that are needed of it: `plots=("matplotlib",)`.
 
     Raises:
-        ImportError: If one is missing; the message names the extra.
+        ImportError: If one is missing, or of an unknown version; the message says what to install.
     """
     missing = {
         extra: [name for name in modules if importlib.util.find_spec(name) is None]
@@ -32,3 +35,6 @@ def check_installed(owner, **extras):
             f'{owner} needs more packages: pip install "keras-decorr[{",".join(lacking)}]". '
             f"Missing: {', '.join(packages)}"
         )
+    for package in (_PACKAGES.get(n, n) for modules in extras.values() for n in modules):
+        if package in BOUNDS:
+            check_version(package, importlib.metadata.version(package))

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators.cost import Work
+from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.layers import Decorrelation
 from tests import reference
 
@@ -42,6 +45,12 @@ def rewind(model):
             variable.assign(value)
 
     return back
+
+
+def operator(structure, n, groups=None, rank=None):
+    """The operator of a structure of a name, for `n` features."""
+    work = Work(rows=1, columns=n, folds=False)
+    return operator_for(n, work, NormPreserving(structure=structure, groups=groups, rank=rank))
 
 
 def stage_groups(structure, n, g):

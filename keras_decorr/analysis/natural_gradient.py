@@ -15,6 +15,7 @@ from keras import ops
 from keras_decorr.analysis.fisher import Moments, exact_block
 from keras_decorr.analysis.likelihood import likelihood
 from keras_decorr.analysis.passes import Passes, numpy64
+from keras_decorr.backend.keras_internals import sync_state
 from keras_decorr.conversion.with_wiring import with_wiring
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.metrics import angle
@@ -165,8 +166,7 @@ def natural_gradient_alignment(
     dampings = _checked(model, damping, fisher, samples, exact_parameters)
     root = likelihood(model) if fisher == "true" else None
     model = with_wiring(model)
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()
+    sync_state(model)
     x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
     passes = Passes(model, x)
     calls = _calls(model, passes, layers)

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
-from keras.src.utils.naming import to_snake_case
-from keras.src.utils.summary_utils import readable_memory_size, weight_memory_size
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -73,9 +72,9 @@ def _row(layer: Decorrelation, model: keras.Model, batch: int) -> Row:
     return Row(
         name=name_within(layer, model),
         features=layer.operator.n,
-        structure=to_snake_case(type(layer.operator).__name__),
+        structure=layer.operator.name,
         weights=sum(math.prod(v.shape) for v in layer.variables),
-        size=weight_memory_size(layer.variables),
+        size=sum(math.prod(v.shape) * _bytes(v.dtype) for v in layer.variables),
         step=counted.extra_step,
         plain_step=counted.plain_step,
         inference=counted.inference // batch,
@@ -129,7 +128,7 @@ def summary(
     def figures(row: Row) -> tuple[str, str, str, str]:
         return (
             _short(row.weights),
-            readable_memory_size(row.size),
+            _size(row.size),
             _beside(row.step, row.plain_step),
             _beside(row.inference, row.plain_inference),
         )
@@ -162,6 +161,16 @@ def _total(rows: Sequence[Row]) -> Row:
 
 def _beside(extra: int, plain: int) -> str:
     return f"{_short(extra)} +{100 * extra / max(plain, 1):.0f}%"
+
+
+def _bytes(dtype: Any) -> int:
+    return int(np.dtype(keras.backend.standardize_dtype(dtype)).itemsize)
+
+
+def _size(count: int) -> str:
+    units = ("B", "KB", "MB", "GB", "TB")
+    power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
+    return f"{count / 1024**power:.2f} {units[power]}"
 
 
 def _short(count: int) -> str:

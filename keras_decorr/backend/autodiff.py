@@ -168,3 +168,33 @@ def derivative(function):
             value, tangent = forward.unpack_dual(function(forward.make_dual(zero, one)))
         return value, keras.ops.zeros_like(value) if tangent is None else tangent
     raise NotImplementedError(f"Forward-mode differentiation on the backend {backend!r}")
+
+
+def variable_gradients(loss, variables):
+    """Returns the gradient of a loss with respect to each of the Keras variables that it reads.
+
+    Args:
+        loss: A function without arguments; returns a scalar.
+        variables: List of Keras variables.
+
+    Returns:
+        A list of tensors, one for each variable; `None` for one that the loss does not depend on.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def loss_of(values):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return loss()
+
+        return jax.grad(loss_of)([v.value for v in variables])
+    if backend == "torch":
+        import torch
+
+        return torch.autograd.grad(loss(), [v.value for v in variables], allow_unused=True)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    return tape.gradient(value, [v.value for v in variables])

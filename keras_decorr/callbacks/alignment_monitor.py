@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.backend.keras_internals import state_without_model
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics import angle
 from keras_decorr.rules.graph import linear_maps
@@ -113,8 +114,6 @@ class AlignmentMonitor(keras.callbacks.Callback):
         return found
 
     def _angles(self) -> dict[str, float]:
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
         updates = self._updates()
         exact = gradients(self.model, self.x, self.y, "backprop")
         return {name: angle(updates[i], exact[i]) for name, _, i in self._variables()}
@@ -137,7 +136,7 @@ class AlignmentMonitor(keras.callbacks.Callback):
         return total
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
-        return {**self.__dict__, "_model": None}
+        return state_without_model(self)
 
 
 def _array(value: Tensor) -> np.ndarray:

@@ -6,13 +6,14 @@ high a rate, M diverges or collapses.
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from keras_decorr.backend.keras_internals import model_of, state_without_model
 from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
+from keras_decorr.callbacks.messages import print_message
 from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import Decorrelation
@@ -231,7 +232,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
             proven = self._layers
         self._state = Snapshot(self._variables())
         self._metrics = Snapshot(self.model.metrics_variables)
-        self._matrices |= {layer: Snapshot(_of_matrix(layer)) for layer in proven}
+        self._matrices |= {layer: Snapshot(layer.matrix_variables) for layer in proven}
         self._skipped = self._skipped_updates()
 
     def _variables(self) -> list[keras.Variable]:
@@ -248,7 +249,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
         if self._state is None:
             self._stop("the first steps failed, and there is no good state to restore")
             return
-        what = [f"M of {name_within(layer, self._model)!r} {f}" for layer, f in failures.items()]
+        what = [f"M of {name_within(layer, model_of(self))!r} {f}" for layer, f in failures.items()]
         if weights_failed:
             what.append("weights are not finite")
         cause, at_fault = "matrix" if failures else "weights", [*failures] or self._layers
@@ -286,24 +287,18 @@ class DecorrelationGuard(keras.callbacks.Callback):
 
     def _stop(self, why: str) -> None:
         self._record("limit", (), f"{why}. Training stops.")
-        self._model.stop_training = True
+        model_of(self).stop_training = True
 
     def _record(self, cause: str, layers: Collection[Decorrelation], message: str) -> None:
         message = f"DecorrelationGuard, epoch {self._epoch + 1}, step {self._done}: {message}"
-        names = tuple(name_within(layer, self._model) for layer in layers)
+        names = tuple(name_within(layer, model_of(self)) for layer in layers)
         self.events.append(GuardEvent(self._epoch, self._done - 1, cause, names, message))
         if self.verbose:
-            print(f"\n{message}")
+            print_message(f"\n{message}")
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
-        copies = {"_model": None, "_state": None, "_metrics": None}
-        return {**self.__dict__, **copies, "_layers": [], "_matrices": {}}
-
-
-def _of_matrix(layer: Decorrelation) -> list[keras.Variable]:
-    """Returns the variables that M depends on: M itself, the mean, and the memory of its rule."""
-    mean = [layer.moving_mean] if layer.decorrelator.center else []
-    return [*layer.matrices, *chain(*layer.memory), *mean]
+        copies = {"_state": None, "_metrics": None}
+        return {**state_without_model(self), **copies, "_layers": [], "_matrices": {}}
 
 
 def _rate(layer: Decorrelation) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_decorr.backend.keras_internals import state_without_model
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.metrics.decorrelation_state import DecorrelationState, decorrelation_state
 from keras_decorr.metrics.sampled_inputs import names_of
@@ -128,4 +129,4 @@ class DecorrelationMonitor(keras.callbacks.Callback):
                 self._logged[f"{figure}/{name}"] = getattr(states.get(name), figure, math.nan)
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles go without the model
-        return {**self.__dict__, "_model": None}
+        return state_without_model(self)

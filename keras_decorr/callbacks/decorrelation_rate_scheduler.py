@@ -9,6 +9,11 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_decorr.backend.keras_internals import (
+    model_of,
+    state_without_model,
+    steps_of_optimizer,
+)
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import Decorrelation
 from keras_decorr.training.step import decorrelation_layers, name_within
@@ -79,7 +84,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         self._of_layers: dict[Decorrelation, _Rate] = {}
 
     def set_model(self, model: keras.Model) -> None:
-        if model is not self._model:
+        if model is not model_of(self):
             self._of_layers = {}
         super().set_model(model)
 
@@ -102,7 +107,9 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     # At the beginning of a step, where JAX takes what was assigned. It reads no state in vain.
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self._before + batch
-        if batch and (self._by_step or step - self._model.steps_per_execution < self.warmup_steps):
+        if batch and (
+            self._by_step or step - model_of(self).steps_per_execution < self.warmup_steps
+        ):
             self._set(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -165,7 +172,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     def __getstate__(
         self,
     ) -> dict[str, Any]:  # copies and pickles go without the model, and know none
-        return {**self.__dict__, "_model": None, "_of_layers": {}}
+        return {**state_without_model(self), "_of_layers": {}}
 
 
 class _Rate:
@@ -196,6 +203,4 @@ def _present(layer: Decorrelation) -> float:
 
 def _steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns the number of steps, those that only accumulate a gradient included."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    # The public `iterations` counts the steps of one accumulation once.
-    return int(ops.convert_to_numpy(inner._iterations))
+    return int(steps_of_optimizer(getattr(optimizer, "inner_optimizer", optimizer)))

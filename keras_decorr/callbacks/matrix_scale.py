@@ -15,7 +15,7 @@ _PROBES = 8
 
 def is_cheap(layer: Decorrelation) -> bool:
     """Returns whether the condition number of a layer's M is quick to compute."""
-    shapes = [identity.shape for identity in layer.operator.identities()]
+    shapes = layer.operator.shapes
     return bool(sum(shape[-1] * math.prod(shape) for shape in shapes) <= _CHEAP)
 
 

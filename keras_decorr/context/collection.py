@@ -6,52 +6,10 @@ collection instead: the layers leave their samples there, and the step updates e
 """
 
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-
-from keras import ops
 
 from keras_decorr.context.scope import Scope
 
 _scope = Scope()
-
-
-class Sample(NamedTuple):
-    """What a layer saw in the sampled part of one batch.
-
-    Attributes:
-        X: `(k, n)` float32 raw inputs.
-        mean: `(n,)` mean of the whole batch, or `None`.
-        stages: Outputs of every stage of M, as its structure lays them out, or `None` to have them
-            computed.
-        rows: The number of rows to expect where `k` is not known when tracing, or `None`.
-        kept: `(k,)` booleans: which rows a mask keeps, or `None` for all. The others lie at the mean.
-    """
-
-    X: Any
-    mean: Any
-    stages: list | None
-    rows: int | None
-    kept: Any = None
-
-    @classmethod
-    def joined(cls, samples, row_axis):
-        """The samples of several forward passes as one; `row_axis` is that of their stages."""
-        if len(samples) == 1:
-            return samples[0]
-        X, means, stages, rows, kept = zip(*samples, strict=True)
-        joined = None
-        if not any(calls is None for calls in stages):
-            joined = [ops.concatenate(calls, axis=row_axis) for calls in zip(*stages, strict=True)]
-        return cls(
-            ops.concatenate(X),
-            None if means[0] is None else sum(means[1:], means[0]) / len(means),
-            joined,
-            None if None in rows else sum(rows),
-            None if all(k is None for k in kept) else ops.concatenate([s._kept() for s in samples]),
-        )
-
-    def _kept(self):
-        return ops.ones(ops.shape(self.X)[:1], "bool") if self.kept is None else self.kept
 
 
 class Collection:
@@ -62,7 +20,7 @@ class Collection:
         self._open = True
 
     def add(self, layer, sample):
-        """Keep the sample of one forward pass of `layer`."""
+        """Keeps the `Sample` of one call of `layer`."""
         if self._open:
             self._samples.setdefault(id(layer), (layer, []))[1].append(sample)
 
@@ -76,12 +34,9 @@ class Collection:
             self._open = was
 
     def flush(self):
-        """Hand over `(layer, sample)` for every layer, the calls of a layer as one, and forget them."""
+        """Returns `(layer, samples)` for every layer, a sample for each of its calls; forgets them."""
         samples, self._samples = self._samples, {}
-        return [
-            (layer, Sample.joined(calls, layer.operator.row_axis))
-            for layer, calls in samples.values()
-        ]
+        return list(samples.values())
 
 
 def current():

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_decorr.backend.keras_internals import flatten_layers
+from keras_decorr.layers.call import takes_training
 from keras_decorr.typing import Tensor, Tensors
 
 TOLERANCE = 1e-2  # far more than rounding, for which there is the second term
@@ -28,7 +30,7 @@ def agree(old: Any, new: Any) -> bool:
 
 def _some_inputs(layer: Any) -> Tensor:
     """Random inputs of the shape that a layer was built for."""
-    if any(part.compute_dtype not in ("float32", "float64") for part in layer._flatten_layers()):
+    if any(part.compute_dtype not in ("float32", "float64") for part in flatten_layers(layer)):
         raise ValueError("Lower precision would look like another outcome.")
     _, *shape = layer.get_build_config()["input_shape"]
     x = np.random.default_rng(0).uniform(size=(2, *shape))  # of no sign: they may be indices
@@ -41,7 +43,7 @@ def _outputs(layer: Any, x: Tensors) -> list[np.ndarray]:
         [v.value for v in layer.trainable_variables],
         [v.value for v in layer.non_trainable_variables],
     )
-    arguments = {"training": False} if layer._call_has_training_arg else {}
+    arguments = {"training": False} if takes_training(layer) else {}
     outputs, _ = layer.stateless_call(*state, x, **arguments)
     floats = [y for y in keras.tree.flatten(outputs) if keras.backend.is_float_dtype(y.dtype)]
     return [keras.ops.convert_to_numpy(y) for y in floats]

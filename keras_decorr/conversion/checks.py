@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.layers import Decorrelation
 
 
@@ -31,13 +32,13 @@ def has_decorrelation(layer: Any) -> bool:
     """Whether a layer decorrelates, or one inside it."""
     return any(
         isinstance(part, Decorrelation) and part.decorrelator is not None
-        for part in layer._flatten_layers()
+        for part in flatten_layers(layer)
     )
 
 
 def refusal(layer: Any) -> str | None:
     """Why the weights of a layer cannot be decorrelated, whatever its type, or `None`."""
-    parts = layer._flatten_layers()
+    parts = flatten_layers(layer)
     if any(getattr(part, "quantization_mode", None) is not None for part in parts):
         return "quantized: M would have to be folded into rounded weights"
     if any(getattr(part, "lora_enabled", False) for part in parts):

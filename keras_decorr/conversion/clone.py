@@ -8,8 +8,8 @@ import inspect
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional, functional_like_constructor
 
+from keras_decorr.backend.keras_internals import Functional, sublayers, takes_inputs_and_outputs
 from keras_decorr.conversion.converted import Converted, description, mark
 from keras_decorr.conversion.parts import part, parts, put
 from keras_decorr.conversion.state import build_like, copied, copy_flag, copy_own_state, copy_state
@@ -44,7 +44,7 @@ class Clone:
             model: The model.
             model_types: As `nested_types`, for the model itself.
         """
-        new = self._model(model, None, model_types, inside=False)
+        new = self._copy_model(model, None, model_types, inside=False)
         for old, layer, _ in self._pairs:
             build_like(layer, old)
         # From the outside in: the flag of a model sets those of all that is in it.
@@ -59,7 +59,7 @@ class Clone:
         if id(layer) in self._new:
             return self._new[id(layer)]
         if isinstance(layer, keras.Model):
-            new = self._model(layer, own, self._nested_types, inside)
+            new = self._copy_model(layer, own, self._nested_types, inside)
             if own is not None and new is not own and same(own, new):  # as its owner makes it
                 self._pairs.append((new, own, copy_state))
                 new = own
@@ -108,14 +108,14 @@ class Clone:
         self._pairs.append((owner, new, copy_state))
         return new
 
-    def _model(
+    def _copy_model(
         self, model: keras.Model, own: Any, model_types: dict[Any, Any], inside: bool
     ) -> Any:
         cls = model_types.get(type(model), type(model))
         if isinstance(model, keras.Sequential):
-            new = self._sequential(model, cls, inside)
+            new = self._copy_sequential(model, cls, inside)
         elif isinstance(model, Functional):
-            new = self._functional(model, cls, model_types, inside)
+            new = self._copy_functional(model, cls, model_types, inside)
         else:
             new = self._owner(model, own)
             if own is None:
@@ -125,10 +125,11 @@ class Clone:
         self._pairs.append((model, new, lambda old, new: None))
         return new
 
-    def _sequential(self, model: keras.Model, cls: Any, inside: bool) -> Any:
+    def _copy_sequential(self, model: keras.Model, cls: Any, inside: bool) -> Any:
         layers = [self._layer(layer, inside=inside) for layer in model.layers]
-        if model._functional is not None:
-            layers.insert(0, _input_like(model, model.inputs[0]))
+        inputs = getattr(model, "inputs", None)  # none before it is built
+        if inputs is not None:
+            layers.insert(0, _input_like(model, inputs[0]))
         if not functional_like_sequential(cls):
             raise ValueError(
                 f"A {cls.__name__} cannot be rebuilt from its layers, as its constructor takes other "
@@ -136,11 +137,11 @@ class Clone:
                 f"layers: keras.Sequential(model.layers). Received: {model!r}"
             )
         new = cls(layers, name=model.name)
-        if model._functional is None:
+        if inputs is None:
             build_like(new, model)
         return new
 
-    def _functional(
+    def _copy_functional(
         self, model: keras.Model, cls: Any, model_types: dict[Any, Any], inside: bool
     ) -> Any:
         inputs = keras.tree.map_structure(lambda x: _input_like(model, x), model.input)
@@ -150,7 +151,7 @@ class Clone:
         copy = keras.models.clone_model(
             graph, input_tensors=inputs, clone_function=clone, call_function=_call
         )
-        if not functional_like_constructor(cls):
+        if not takes_inputs_and_outputs(cls):
             changed = overridden(cls)
             if changed:
                 raise ValueError(
@@ -182,7 +183,7 @@ def _operation(operation: Any) -> Any:
 
 def _input_like(model: keras.Model, tensor: Any) -> Any:
     """A new `keras.Input` like that of a model."""
-    for layer in model._layers:
+    for layer in sublayers(model):
         if isinstance(layer, keras.layers.InputLayer) and layer.output is tensor:
             return type(layer).from_config(layer.get_config()).output
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
@@ -190,7 +191,7 @@ def _input_like(model: keras.Model, tensor: Any) -> Any:
 
 def functional_like_sequential(cls: Any) -> bool:
     """Whether a subclass of keras.Sequential is made from its layers."""
-    return cls.__init__ is keras.Sequential.__init__ or functional_like_constructor(cls)
+    return cls.__init__ is keras.Sequential.__init__ or takes_inputs_and_outputs(cls)
 
 
 def overridden(cls: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_decorr import rules
+from keras_decorr.backend.keras_internals import compile_arguments
 from keras_decorr.conversion.weight_decay import spare_like
 from keras_decorr.training.step import DecorrelationStep
 
@@ -24,7 +25,7 @@ def compile_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
     if not old.compiled:
         return
     try:
-        arguments = dict(old._compile_config.config)
+        arguments = compile_arguments(old)
         if old.optimizer is not None:  # with the learning rate of now
             arguments["optimizer"] = fresh(old.optimizer)
             spare_like(arguments["optimizer"], old.optimizer, pairs)

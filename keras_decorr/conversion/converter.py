@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import mark_called_like, sublayers
 from keras_decorr.conversion.clone import Clone
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.converted import Converted
@@ -39,7 +40,7 @@ class Converter:
         """Whether the layers in the attributes of a layer are converted one by one."""
         package = type(layer).__module__.split(".")[0]
         known = package in ("keras", "keras_decorr") and not isinstance(layer, Converted)
-        if self.registry.has(layer) or known or not layer._layers:
+        if self.registry.has(layer) or known or not sublayers(layer):
             return False
         return holds_all_of_its_layers(layer)
 
@@ -83,6 +84,5 @@ class Converter:
     def finish(self, new: Any) -> keras.Model:
         """The new model, compiled if the original is, with its report."""
         compile_like(new, self.model, self.pairs)
-        # Without it Keras would not export a copy of a model that it exports.
-        new._called = self.model._called
+        mark_called_like(new, self.model)  # so that Keras exports a copy of a model that it exports
         return self.report.attach(new)

@@ -4,9 +4,9 @@ import warnings
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
 from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.conversion import to_decorrelating  # noqa: F401, it fills the registry
 from keras_decorr.conversion.checks import check_model, has_decorrelation, refusal
 from keras_decorr.conversion.clone import same
@@ -18,6 +18,7 @@ from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.layers.call import takes_training
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
 from keras_decorr.training.step import DecorrelationStep
@@ -99,7 +100,7 @@ def decorrelate(
             f"Received: {model!r}, layers={layers!r}, exclude={exclude!r}, "
             f"max_features={max_features}, above={above!r}"
         )
-    if not isinstance(new, DecorrelationStep) and not new._call_has_training_arg:
+    if not isinstance(new, DecorrelationStep) and not takes_training(new):
         warnings.warn(
             f"The method `call` of {type(model).__name__} has no argument `training`, so `fit` does "
             "not tell its layers that they are trained, and their M will not move. Define `call(self, "
@@ -146,7 +147,7 @@ class _Decorrelating(Converter):
             return against
         decorrelator = self._decorrelator
         limit = self._max_features
-        n = None if limit is None else features(layer, decorrelator.structure)
+        n = None if limit is None else features(layer, decorrelator.rows)
         if limit is not None and n is not None and n > limit:
             if self._larger is None:
                 return f"{n} features, more than max_features={limit}"
@@ -181,7 +182,7 @@ class _Decorrelating(Converter):
 
 def _check_above(decorrelator: Decorrelator, max_features: int | None, above: str | None) -> None:
     """Raise unless layers with more than `max_features` become something else by `above`."""
-    own, limited = decorrelator.structure, max_features is not None
+    own, limited = decorrelator.structure.name, max_features is not None
     if limited:
         check_count("decorrelate", "max_features", max_features)
     # Where it is not used, its default may be none of the decorrelator's.

@@ -5,10 +5,10 @@ from typing import Any
 
 from keras import layers
 
-_ATTENTION = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
+from keras_decorr.backend.keras_internals import attention_projections
 
 
-def features(layer: Any, structure: str) -> int | None:
+def features(layer: Any, rows: str) -> int | None:
     """The number of features of one M of a built Keras layer, or `None` where it is not known.
 
     Of a layer with several M it is that of the largest. The parts of a grouped convolution have an M
@@ -16,18 +16,18 @@ def features(layer: Any, structure: str) -> int | None:
 
     Args:
         layer: The layer.
-        structure: Structure of M; `"channel"` leaves the positions of a convolution's kernel out.
+        rows: `"patches"` or `"pixels"`, which leaves the positions of a convolution's kernel out.
     """
     if isinstance(layer, layers.TimeDistributed):
-        return features(layer.layer, structure)
+        return features(layer.layer, rows)
     if isinstance(layer, layers.MultiHeadAttention | layers.GroupQueryAttention):
-        parts = [getattr(layer, name, None) for name in _ATTENTION]
-        known = [features(part, structure) for part in parts if part is not None]
+        projections = attention_projections(layer).values()
+        known = [features(projection, rows) for projection in projections]
         return max(n for n in known if n is not None)
     if isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
         return int(layer.cell.kernel.shape[0])
     if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
-        positions = 1 if structure == "channel" else math.prod(layer.kernel_size)
+        positions = 1 if rows == "pixels" else math.prod(layer.kernel_size)
         return max(positions, int(layer.pointwise_kernel.shape[-2]))
     if isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D):
         return int(math.prod(layer.kernel_size))
@@ -38,7 +38,7 @@ def features(layer: Any, structure: str) -> int | None:
         return _summed(layer.equation, kernel.shape)
     if isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose):
         return int(kernel.shape[-1])
-    if structure == "channel":
+    if rows == "pixels":
         return int(kernel.shape[-2])  # of a matrix, its rows
     return int(math.prod(kernel.shape[:-1]))
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.conversion import to_plain  # noqa: F401, it fills the registry
 from keras_decorr.conversion.agreement import agree
 from keras_decorr.conversion.checks import check_model, has_decorrelation

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import attribute_names, replace_layer, sublayers
 from keras_decorr.training import Model
 from keras_decorr.training.step import DecorrelationStep
 
@@ -27,8 +28,7 @@ def put(owner: Any, path: str, layer: Any) -> None:
     """Put a layer where another is."""
     name, *steps = path.split("/")
     old = part(owner, path)
-    if any(known is old for known in owner._layers):  # in its place, so that the order stays
-        owner._tracker.replace_tracked_value("layers", old, layer)
+    replace_layer(owner, old, layer)
     if not steps:
         setattr(owner, name, layer)
     else:
@@ -40,7 +40,7 @@ def put(owner: Any, path: str, layer: Any) -> None:
 def holds_all_of_its_layers(owner: Any) -> bool:
     """Whether every layer that Keras tracks for a layer is at some path."""
     found = {id(layer) for _, layer in parts(owner)}
-    return all(id(layer) in found for layer in owner._layers)
+    return all(id(layer) in found for layer in sublayers(owner))
 
 
 def _names(owner: Any) -> list[str]:
@@ -52,9 +52,7 @@ def _names(owner: Any) -> list[str]:
     else:
         reference = keras.layers.Layer()
     known = set(dir(reference)) | {"_conversion"}
-    names = [*vars(owner), *(vars(owner).get("_modules") or {})]  # there PyTorch keeps layers
-    # TensorFlow's own begin with `_self_`.
-    return [n for n in dict.fromkeys(names) if n not in known and not n.startswith("_self_")]
+    return [name for name in attribute_names(owner) if name not in known]
 
 
 def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:

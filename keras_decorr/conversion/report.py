@@ -9,10 +9,8 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from keras_decorr.decorrelators.structures import STRUCTURES
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.layers import Decorrelation
-
-_NAMES = {cls: name for name, cls in STRUCTURES.items()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class ConversionReport:
 
 def structure_of(layer: Any) -> str | None:
     """The structures of M in a built decorrelating layer, `None` if there is none."""
-    names = dict.fromkeys(_NAMES[type(part.operator)] for part in _decorrelations(layer))
+    names = dict.fromkeys(part.operator.name for part in _decorrelations(layer))
     return " + ".join(names) or None
 
 
@@ -101,6 +99,6 @@ def features_of(layer: Any) -> int | None:
 def _decorrelations(layer: Any) -> list[Any]:
     return [
         part
-        for part in layer._flatten_layers()
+        for part in flatten_layers(layer)
         if isinstance(part, Decorrelation) and part.decorrelator is not None
     ]

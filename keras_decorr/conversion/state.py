@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.saving.serialization_lib import SafeModeScope
 
+from keras_decorr.backend.keras_internals import flatten_layers, seed_generators
 from keras_decorr.conversion.converted import blueprint
 
 
@@ -17,9 +17,13 @@ def copied(layer: Any) -> Any:
         ValueError: If the configuration does not give the layer back.
     """
     try:
-        with SafeModeScope(False):  # a lambda of this process is as safe as its model
-            cls, config = blueprint(layer)
-            return cls.from_config(config)
+        cls, config = blueprint(layer)
+        name = f"copied>{cls.__name__}"
+        return keras.saving.deserialize_keras_object(
+            {"class_name": name, "config": config},
+            custom_objects={name: cls},
+            safe_mode=False,  # a lambda of this process is as safe as its model
+        )
     except Exception as error:
         raise ValueError(
             f"{type(layer).__name__} {layer.name!r} cannot be copied from its configuration. Implement "
@@ -53,12 +57,12 @@ def build_like(new: Any, old: Any) -> None:
 
 
 def _unbuilt(model: keras.Model) -> Any:
-    return sum(not layer.built for layer in model._flatten_layers(include_self=False))
+    return sum(not layer.built for layer in flatten_layers(model, include_self=False))
 
 
 def copy_state(old: Any, new: Any) -> None:
     """Give a built copy of a layer all that the layer has: variables, vocabularies, seeds, flags."""
-    for theirs, ours in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+    for theirs, ours in zip(flatten_layers(old), flatten_layers(new), strict=True):
         copy_flag(theirs, ours)
         copy_own_state(theirs, ours)
     for variable, value in zip(new.variables, old.variables, strict=True):
@@ -75,7 +79,7 @@ def copy_own_state(old: Any, new: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
-    for theirs, ours in zip(old._seed_generators, new._seed_generators, strict=True):
+    for theirs, ours in zip(seed_generators(old), seed_generators(new), strict=True):
         ours.state.assign(_apart(theirs.state))
 
 

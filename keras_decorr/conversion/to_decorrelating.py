@@ -72,8 +72,8 @@ def depthwise_conv2d(layer: Any, decorrelator: Decorrelator) -> Any:
 
 def one_channel(decorrelator: Decorrelator) -> str | None:
     """Why an M over channels does not help a depthwise convolution, if it is one."""
-    if decorrelator.structure == "channel":
-        return "structure='channel': its filters see a single channel each"
+    if decorrelator.rows == "pixels":
+        return "rows='pixels': its filters see a single channel each"
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import flatten_layers, spared_from_weight_decay
 from keras_decorr.layers import Decorrelation
 
 
@@ -22,12 +23,13 @@ def spare_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
     if isinstance(old, keras.optimizers.LossScaleOptimizer):
         spare_like(new.inner_optimizer, old.inner_optimizer, pairs)
         return
-    pattern = getattr(old, "_exclude_from_weight_decay_pattern", None)
-    if pattern is None and not getattr(old, "_exclude_from_weight_decay", None):
-        return
-    spared = [ours for theirs, ours in variable_pairs(pairs) if not old._use_weight_decay(theirs)]
+    twins = variable_pairs(pairs)
+    spared, pattern = spared_from_weight_decay(old, [theirs for theirs, _ in twins])
+    if pattern is None and not any(spared):
+        return None
+    ours = [twin for (_, twin), spares in zip(twins, spared, strict=True) if spares]
     # The pattern is for variables that only the new model has, such as a bias that takes a mean.
-    new.exclude_from_weight_decay(spared, [pattern.pattern] if pattern else None)
+    new.exclude_from_weight_decay(ours, [pattern] if pattern else None)
 
 
 def variable_pairs(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -55,6 +57,6 @@ def _last(twin: Any, twins: dict[int, Any]) -> Any:
 
 def _weights(layer: Any) -> list[Any]:
     """The weights of a layer that a plain one has, too."""
-    parts = [part for part in layer._flatten_layers() if isinstance(part, Decorrelation)]
+    parts = [part for part in flatten_layers(layer) if isinstance(part, Decorrelation)]
     others = {id(v) for part in parts for v in part.weights}
     return [v for v in layer.weights if id(v) not in others]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_decorr import layers
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.conversion.checks import refusal
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.converter import Converter
@@ -33,13 +34,13 @@ def with_wiring(model: keras.Model) -> keras.Model:
     """
     inside = {
         id(part)
-        for layer in model._flatten_layers(include_self=False)
+        for layer in flatten_layers(model, include_self=False)
         if isinstance(layer, DecorLayer)
-        for part in layer._flatten_layers(include_self=False)
+        for part in flatten_layers(layer, include_self=False)
     }
     if not any(
         type(layer) in _TWINS and id(layer) not in inside
-        for layer in model._flatten_layers(include_self=False)
+        for layer in flatten_layers(model, include_self=False)
     ):
         return model
     converter = _WithWiring(model, Registry("gives wiring to", "keras_decorr.layers"))

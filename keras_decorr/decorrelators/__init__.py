@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_decorr.decorrelators import structures
 from keras_decorr.decorrelators.decorrelated_backprop import DecorrelatedBackprop
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.decorrelators.foldiak import Foldiak
@@ -36,7 +37,7 @@ def get(identifier):
 
     >>> import keras_decorr
     >>> keras_decorr.decorrelators.get("norm_preserving").structure
-    'auto'
+    Auto(groups=32)
     """
     if identifier is None:
         return None
@@ -47,7 +48,7 @@ def get(identifier):
     if isinstance(identifier, Decorrelator):
         return identifier.clone()
     hint = ""
-    if isinstance(identifier, str) and identifier in (*STRUCTURES, "auto"):
+    if isinstance(identifier, str) and identifier in STRUCTURES:
         hint = f"That is a structure of M: give NormPreserving(structure={identifier!r}). "
     raise ValueError(
         f"Argument `decorrelator` must be one of {sorted(DECORRELATORS)}, an instance of "
@@ -92,4 +93,5 @@ __all__ = [
     "deserialize",
     "get",
     "serialize",
+    "structures",
 ]

@@ -1,17 +1,11 @@
-"""What a decorrelation costs, counted in multiply-adds, and the structure of M to choose by it."""
+"""The cost of a decorrelation, counted in multiply-adds."""
 
 from typing import NamedTuple
 
-from keras_decorr.decorrelators.structures import STRUCTURES, BlockDiagonal
 from keras_decorr.maths.sampling import sample_count
 
 # The batch to choose for where its size is not known: an order of multiplication, or a structure.
 USUAL_BATCH = 256
-
-# `structure="auto"`: the first of these whose extra cost is within the budget, a share of the layer's
-# own training step; if none is, the last. A full M is nearly free where patches are small.
-AUTO = ("full", "monarch")
-AUTO_BUDGET = 0.05
 
 
 class Work(NamedTuple):
@@ -31,6 +25,10 @@ class Work(NamedTuple):
     parts: int = 1
     pixels: bool = False
 
+    def is_folded(self, batch):
+        """Returns whether M is folded into the kernel at this batch size."""
+        return batch * self.rows > self.columns if self.folds is None else self.folds
+
 
 class Cost(NamedTuple):
     """Multiply-adds.
@@ -38,13 +36,15 @@ class Cost(NamedTuple):
     Attributes:
         plain_step: A training step of the linear map: forward, and both gradients.
         apply: M in a training step: forward, and the gradient through it.
-        update: The update of M.
+        sample: M on the sampled rows, which an update learns from.
+        update: The rest of the update of M.
         plain_inference: The linear map, in inference.
         inference: M, in inference.
     """
 
     plain_step: int
     apply: int
+    sample: int
     update: int
     plain_inference: int
     inference: int
@@ -52,36 +52,24 @@ class Cost(NamedTuple):
     @property
     def extra_step(self):
         """What decorrelation adds to a training step."""
-        return self.apply + self.update
+        return self.apply + self.sample + self.update
 
 
 def cost(operator, work, decorrelator, batch=USUAL_BATCH):
-    """The `Cost` of a batch for a structure of M at its work."""
+    """Returns the `Cost` of a training step and of inference on a batch.
+
+    Args:
+        operator: A `Structure` for the features of the layer.
+        work: The `Work` of the layer.
+        decorrelator: The `Decorrelator`.
+        batch: Samples a batch.
+    """
     rows, plain = batch * work.rows, batch * work.rows * operator.n * work.columns
-    folds = rows > work.columns if work.folds is None else work.folds
-    once = (work.columns if folds else rows) * operator.row_cost
+    once = (work.columns if work.is_folded(batch) else rows) * operator.row_cost
     k = sample_count(batch, decorrelator.sample_fraction) * work.rows
     k = min(k, decorrelator.max_samples or k)
-    update = operator.update_cost(k, decorrelator.step_cost) + (
-        k * operator.row_cost if folds else 0
-    )
+    update = operator.update_cost(k, decorrelator.step_cost)
     update += k * operator.n * min(k, operator.n // work.parts)  # the decorrelation loss
-    return Cost(3 * plain, 2 * once, update // decorrelator.update_every, plain, once)
-
-
-def operator_of(decorrelator, n, work):
-    """The operator for `n` features that a decorrelator asks for."""
-    if work.parts > 1:
-        return BlockDiagonal.of_parts(n, work.parts, decorrelator.product)
-    structure = decorrelator.structure
-    arguments = (decorrelator.groups, decorrelator.rank, decorrelator.product)
-    if structure == "channel" and not work.pixels:  # there are no positions to leave out
-        structure = "auto"
-    if structure != "auto":
-        return STRUCTURES[structure](n, *arguments)
-    for name in AUTO:
-        operator = STRUCTURES[name](n, *arguments)
-        counted = cost(operator, work, decorrelator)
-        if counted.extra_step <= AUTO_BUDGET * counted.plain_step:
-            break
-    return operator
+    every = decorrelator.update_every
+    sample = k * operator.row_cost
+    return Cost(3 * plain, 2 * once, sample // every, update // every, plain, once)

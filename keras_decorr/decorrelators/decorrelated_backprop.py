@@ -19,7 +19,7 @@ class DecorrelatedBackprop(Decorrelator):
         kappa: Weight of the variance in [0, 1]: 0 decorrelates only, 1 normalises only.
             Defaults to 0.5.
         **kwargs: See `Decorrelator`: `learning_rate` (2e-4), `sample_fraction`, `max_samples`,
-            `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
+            `update_every`, `center`, `momentum`, `structure`, `rows`.
 
     A low-rank M would act on the principal directions of the inputs, and there the rule finds nothing
     to do: they are uncorrelated, and their variance is not that of a feature. So there is none.
@@ -44,8 +44,12 @@ class DecorrelatedBackprop(Decorrelator):
         super().__init__(**kwargs)
         self.kappa = check_number(type(self).__name__, "kappa", kappa, 0.0, 1.0)
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        return decorrelated_backprop_step(M, U, self.kappa, eta, rows, row_axis)
+    def step(self, stage, eta):
+        M, U = stage.M, stage.U
+        step = decorrelated_backprop_step(
+            M, U, self.kappa, eta, stage.expected_rows, stage.row_axis
+        )
+        return (step,)
 
     def get_config(self):
         return {"kappa": self.kappa, **super().get_config()}

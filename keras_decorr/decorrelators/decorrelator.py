@@ -7,22 +7,23 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_decorr.decorrelators import old_spellings, structures
 from keras_decorr.decorrelators.arguments import check_count, check_number
-from keras_decorr.decorrelators.structures import STRUCTURES, Product
+from keras_decorr.decorrelators.structures import STRUCTURES, Product, Stage
 
 STRUCTURE = "auto"
+ROWS = ("patches", "pixels")
 # eta_M, for the default structure.
 LEARNING_RATE = 2e-4
 
 
 class Decorrelator(ABC):
-    """Base class of the rules by which a decorrelation matrix M follows the data.
+    """Base class of the rules that update a decorrelation matrix M from the inputs of a layer.
 
     A decorrelator is given to a layer as an initializer is: by name, or as an object with its
     arguments. Each layer keeps a copy of its own, whose `learning_rate` can be set while the layer
-    trains. A new rule subclasses this and defines `step`, and `gain` if it has one; `product` if its
-    weights are not M itself, `memory` and `remember` if it keeps more than them, `report` if it has a
-    failure of its own to count.
+    trains. A new rule subclasses this and defines `step`. It overrides `product` if its weights are not
+    M itself, `memory` if it keeps more than M, and `report` if it has a failure of its own to count.
 
     Args:
         learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
@@ -30,37 +31,38 @@ class Decorrelator(ABC):
             setting it between batches or epochs takes effect at the next step. Defaults to 2e-4,
             which did well in a dense net on CIFAR-10 with the default structure and a batch of 256;
             there a full M took 1e-4, and a convolutional net 2e-3.
-        sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken.
+        sample_fraction: Fraction of the batch, in (0, 1], from which the statistics are taken:
             `floor(fraction * batch) + 1` samples. Defaults to 0.1, as in the paper's code. Under
             `tf.distribute` each replica samples from its own part of the batch.
-        max_samples: The most rows (samples, time steps or patches) used in one step, or `None` for
-            no cap. When it binds, the rows are spread evenly over those of the sampled fraction.
-            Defaults to 512: on CIFAR-10 (convolutional net, `benchmarks/max_samples.py`) it learned as
-            2048 and as all 26,624 patches did, and it keeps the update a few per cent of the step.
+        max_samples: The most rows (samples, time steps or patches) used in one step, over all replicas,
+            or `None` for no cap. When it binds, the rows are spread evenly over those of the sampled
+            fraction. Defaults to 512: on CIFAR-10 (convolutional net, `benchmarks/max_samples.py`) it
+            learned as 2048 and as all 26,624 patches did, and it keeps the update a few per cent of the
+            step.
         update_every: Update M every so many training steps. Defaults to 1.
         center: Subtract the mean of the inputs: of the batch in training, a moving mean in inference.
             Defaults to True: without it the mean itself is a correlation of all features.
-        momentum: Momentum of the moving mean, in [0, 1). Defaults to 0.9, a memory of some ten steps:
-            the means move as the net learns, and with 0.99, as in Keras's BatchNormalization, those of
-            a convolutional net lag behind so far that it tests points worse than it is in its first
-            epochs (`benchmarks/moving_mean.py`). For batches of a few samples a longer memory may do
-            better. The first steps take the plain average, so that the mean does not start from zero.
-        structure: The structure of M: `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"` (identity
-            plus rank `rank`), `"channel"` (of a convolution: one M over the channels for all positions
-            of the kernel; of other layers as `"auto"`) or `"auto"`, which takes the richest one whose
-            counted cost is small beside the layer's own (`keras_decorr.decorrelators.cost`): full where
-            patches or tokens are many and features few, else Monarch. Defaults to `"auto"`: on CIFAR-10
-            the Monarch M needed the fewest epochs and seconds in a dense net, and the full one learned
-            more in convolutions, at no more cost (see docs/results.md). The
-            parts of a grouped or depthwise convolution each have a full M, over channels only with
-            `"channel"`.
-        groups: The most groups of features in a block-diagonal or Monarch M; fewer where that needs
-            less padding, and in a Monarch M at most the square root of the features. Defaults to 32,
-            with which the nets of the README learned as with 16.
-        rank: Rank of a low-rank M. Defaults to 32, or a fourth of the features where that is less.
+        momentum: Momentum of the moving mean, in [0, 1): a step multiplies the weight of all earlier
+            batches by it. A batch counts by its rows, so a short last batch moves the mean less.
+            Defaults to 0.9, a memory of some ten steps: the means change as the net learns, and with
+            0.99, as in Keras's BatchNormalization, those of a convolutional net lag behind so far that
+            it tests points worse than it is in its first epochs (`benchmarks/moving_mean.py`). For
+            batches of a few samples a longer memory may do better.
+        structure: The structure of M: `"auto"`, `"full"`, `"block_diagonal"`, `"monarch"`,
+            `"low_rank"`, or an object such as `structures.Monarch(groups=16)`. Defaults to `"auto"`,
+            a full M where its counted cost is small beside the layer's own (patches or tokens are many
+            and features few), else a Monarch M: on CIFAR-10 Monarch needed the fewest epochs and
+            seconds in a dense net, and the full one learned more in convolutions, at no more cost (see
+            docs/results.md). The parts of a grouped or depthwise convolution each have a full M.
+        rows: What M acts on in a convolution: `"patches"` of all positions of the kernel times the
+            channels, or single `"pixels"`: one M over the channels for all positions of the kernel,
+            with `channels^2` weights instead of `(positions * channels)^2`. Other layers have no
+            positions, and do the same with both. Defaults to `"patches"`.
+        **old: `groups` and `rank`, arguments of version 0.1.0: give them to the structure instead.
 
     Raises:
         ValueError: If an argument is out of its range.
+        TypeError: If an argument is unknown.
 
     Example:
 
@@ -68,47 +70,50 @@ class Decorrelator(ABC):
 
     >>> import keras, keras_decorr
     >>> class Shrinking(keras_decorr.decorrelators.Decorrelator):
-    ...     def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-    ...         return (1.0 - eta) * M
+    ...     def step(self, stage, eta):
+    ...         return ((1.0 - eta) * stage.M,)
     >>> layer = keras_decorr.layers.DecorDense(10, decorrelator=Shrinking(learning_rate=1e-3))
     >>> tuple(layer(keras.ops.ones((4, 8)), training=True).shape)
     (4, 10)
     """
 
-    # The structures for which the rule makes sense.
-    structures: tuple[str, ...] = (*STRUCTURES, "auto")
+    # Names of the structures for which the rule makes sense.
+    structures: tuple[str, ...] = tuple(STRUCTURES)
     # What `report` counts: names of sums over the layers and steps of an epoch, in the logs.
     reports: tuple[str, ...] = ()
     # The highest rate that makes sense.
     highest_rate = math.inf
-    # Whether `remember` takes a mean over the replicas of a `tf.distribute` strategy.
-    reduces = False
 
     def __init__(
         self,
         learning_rate=LEARNING_RATE,
-        sample_fraction=0.1,
-        max_samples=512,
-        update_every=1,
-        center=True,
-        momentum=0.9,
+        sample_fraction: float = 0.1,
+        max_samples: int | None = 512,
+        update_every: int = 1,
+        center: bool = True,
+        momentum: float = 0.9,
         structure=STRUCTURE,
-        groups=32,
-        rank=None,
+        rows: str = ROWS[0],
+        **old,
     ):
         owner = type(self).__name__
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
         if not isinstance(learning_rate, LearningRateSchedule):
             check_number(owner, "learning_rate", learning_rate, 0.0, self.highest_rate)
-        if structure not in self.structures:
+        self.structure, self.rows = old_spellings.structure_and_rows(owner, structure, rows, old)
+        if self.structure.name in STRUCTURES and self.structure.name not in self.structures:
             raise ValueError(
                 f"Argument `structure` of {owner} must be one of {sorted(self.structures)}. "
                 f"Received: {structure!r}"
             )
+        if self.rows not in ROWS:
+            raise ValueError(
+                f"Argument `rows` of {owner} must be one of {list(ROWS)}. Received: {rows!r}"
+            )
         if momentum == 1:
             raise ValueError(
-                f"Argument `momentum` of {owner} must be below 1, or the moving mean never moves. "
+                f"Argument `momentum` of {owner} must be below 1, or the moving mean never changes. "
                 f"Received: {momentum!r}"
             )
         self._learning_rate = learning_rate
@@ -123,88 +128,50 @@ class Decorrelator(ABC):
         self.update_every = check_count(owner, "update_every", update_every)
         self.center = bool(center)
         self.momentum = check_number(owner, "momentum", momentum, 0.0, 1.0)
-        self.structure = structure
-        self.groups = check_count(owner, "groups", groups)
-        self.rank = None if rank is None else check_count(owner, "rank", rank)
 
     # --- the rule -----------------------------------------------------------------------------
 
-    def gain(self, x2, u2):
-        """The gain `g` of every stage of M. 1 unless the rule has one.
+    @abstractmethod
+    def step(self, stage: Stage, eta) -> tuple:
+        """Returns the weights of a stage after one step, and then its memory.
+
+        Where `eta` is 0 and the rows are all zero, as for a step that is skipped, both must come out as
+        they are.
 
         Args:
-            x2: `(stages, k)` squared norms of the inputs of each stage.
-            u2: `(stages, k)` squared norms of its outputs.
+            stage: The `Stage`: M, the rows that passed through it, and the memory.
+            eta: Scalar decorrelation rate.
 
         Returns:
-            `(stages,)`.
+            `(M,)`, or `(M, *memory)` of a rule with a memory.
         """
-        return keras.ops.ones((x2.shape[0],), x2.dtype)
-
-    def share_of_gain(self, g):
-        """What a step takes of the gain, `(stages,)`; all of it unless the rule takes less."""
-        return g
 
     @property
-    def compares_raw(self):
-        """Whether `gain` compares with the inputs as they come, not with the centred ones."""
-        return False
-
-    @property
-    def product(self):
-        """How the weights of a stage act on its inputs: a `structures.Product`."""
+    def product(self) -> Product:
+        """How the weights of a stage act on its inputs: as a matrix, M itself, by default."""
         return Product()
 
-    def memory(self, identity):
-        """What the rule keeps beside the weights of a stage, that start as `identity`.
+    def memory(self, identity) -> dict:
+        """Returns what the rule keeps beside the weights of a stage, which start as `identity`.
 
         Returns:
             A dictionary of arrays, each the start of a variable; none by default.
         """
         return {}
 
-    def remember(self, memory, Z, eta, row_axis=-2):
-        """The new memory of a stage, from its inputs. Called before `step`, if there is a memory.
+    def report(self, stages: list[Stage]) -> dict:
+        """Returns counts for the logs, by the names in `reports`: of this step, before M changes.
 
         Args:
-            memory: A list of tensors, in the order of `memory`.
-            Z: A function that gives the inputs, laid out as `U` in `step`.
-            eta: Scalar decorrelation rate; 0 for a step that is skipped.
-            row_axis: -2, or -1.
-        """
-        return memory
-
-    @abstractmethod
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        """The new weights of one stage; the old ones if `eta` is 0 and `g` is 1.
-
-        Args:
-            M: `(..., m, m)`, the weights: M itself, unless the rule has another `product`.
-            U: `(..., k, m)`, or `(..., m, k)`: its outputs.
-            g: Scalar gain.
-            eta: Scalar decorrelation rate.
-            rows: The number of rows to expect where `k` is not known when tracing.
-            row_axis: The axis of `U` along which the `k` rows lie: -2, or -1.
-            Z: A function that gives the inputs of the stage, laid out as `U`.
-            memory: What `remember` gave.
-        """
-
-    def report(self, matrices, inputs, stages, row_axis=-2):
-        """Counts for the logs, by the names in `reports`: of this step, before M moves.
-
-        Args:
-            matrices: The weights of every stage.
-            inputs: Inputs of every stage.
-            stages: Outputs of every stage, laid out as its inputs.
-            row_axis: -2, or -1.
+            stages: The `Stage`s.
 
         Returns:
             A dictionary of float32 scalars.
         """
         return {}
 
-    def step_cost(self, k, m):
-        """Multiply-adds of `step`, `remember` and `report` with `k` rows, for a matrix `(m, m)`."""
+    def step_cost(self, k: int, m: int) -> int:
+        """Returns the multiply-adds of `step` and `report` with `k` rows, for a matrix `(m, m)`."""
         return min(2 * k * m**2, k * m**2 + m**3)
 
     # --- the rate -----------------------------------------------------------------------------
@@ -250,10 +217,10 @@ class Decorrelator(ABC):
         scheduled = isinstance(self._learning_rate, LearningRateSchedule)
         return 1.0 if scheduled else float(self._learning_rate)
 
-    # --- serialisation ------------------------------------------------------------------------
+    # --- serialization ------------------------------------------------------------------------
 
-    def get_config(self):
-        """The arguments, as plain Python objects."""
+    def get_config(self) -> dict:
+        """Returns the arguments, as plain Python objects."""
         rate = self._learning_rate
         if isinstance(rate, LearningRateSchedule):
             rate = keras.saving.serialize_keras_object(rate)
@@ -266,16 +233,15 @@ class Decorrelator(ABC):
             "update_every": self.update_every,
             "center": self.center,
             "momentum": self.momentum,
-            "structure": self.structure,
-            "groups": self.groups,
-            "rank": self.rank,
+            "structure": structures.serialize(self.structure),
+            "rows": self.rows,
         }
 
     @classmethod
     def from_config(cls, config):
-        """A decorrelator from `get_config`'s dictionary."""
+        """Returns a decorrelator from the dictionary of `get_config`."""
         return cls(**config)
 
-    def clone(self):
-        """A copy with the same arguments and no connection to a layer."""
+    def clone(self) -> "Decorrelator":
+        """Returns a copy with the same arguments and no connection to a layer."""
         return self.from_config(self.get_config())

@@ -34,7 +34,7 @@ class Foldiak(Lateral):
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
-            `momentum`, `structure` (any but `"low_rank"`), `groups`.
+            `momentum`, `structure` (any but `"low_rank"`), `rows`.
 
     Raises:
         ValueError: If an argument is out of its range, or `structure` is `"low_rank"`.
@@ -51,5 +51,5 @@ class Foldiak(Lateral):
         extraction", IJCNN (1989).
     """
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        return foldiak_step(M, U, eta, row_axis)
+    def step(self, stage, eta):
+        return (foldiak_step(stage.M, stage.U, eta, stage.row_axis),)

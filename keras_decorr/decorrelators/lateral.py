@@ -80,23 +80,27 @@ class Lateral(Decorrelator):
     def product(self):
         return Settling(self.step_size, self.steps, self.tolerance)
 
-    def report(self, matrices, inputs, stages, row_axis=-2):
-        """`unsettled_updates`: 1 if the activities of a stage were not at rest, 0 if they were.
+    def report(self, stages):
+        """Returns `unsettled_updates`: 1 if the activities of a stage were not at rest, else 0.
 
         Beside the sampled rows a column of signs is tried with `L^T`, as kernels and gradients are:
         unlike the inputs it lies in no direction in particular, so it settles last.
         """
         count = 0.0
-        for L, Z, U in zip(matrices, inputs, stages, strict=True):
+        for stage in stages:
+            L = stage.M
             signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(L.shape[-1], 1))
             # Zero in the padding, where L is.
             diagonal = ops.expand_dims(ops.diagonal(L, axis1=-2, axis2=-1), -1)
             K = ops.cast(diagonal != 0.0, L.dtype) * ops.convert_to_tensor(signs, L.dtype)
             V = self.product.fold(L, K)
             # Twice the tolerance: the residual is computed anew, and rounded otherwise.
-            rest = unsettled(L, Z, U, 2 * self.tolerance, row_axis)
-            rest = ops.logical_or(rest, unsettled(L, K, V, 2 * self.tolerance, transposed=True))
-            count = ops.maximum(count, ops.cast(rest, "float32"))
+            most = 2 * self.tolerance
+            moves = ops.logical_or(
+                unsettled(L, stage.Z, stage.U, most, stage.row_axis),
+                unsettled(L, K, V, most, transposed=True),
+            )
+            count = ops.maximum(count, ops.cast(moves, "float32"))
         return {"unsettled_updates": count}
 
     def step_cost(self, k, m):

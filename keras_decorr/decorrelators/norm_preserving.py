@@ -30,7 +30,7 @@ class NormPreserving(Preserving):
             mean of some twenty steps; with 1 it wavers with the few rows that are sampled, most after
             a short last batch.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`,
-            `update_every`, `center`, `momentum`, `structure`, `groups`, `rank`.
+            `update_every`, `center`, `momentum`, `structure`, `rows`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -45,5 +45,7 @@ class NormPreserving(Preserving):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        return norm_preserving.norm_preserving_step(M, U, g, eta, rows, row_axis)
+    def step(self, stage, eta):
+        step = norm_preserving.norm_preserving_step
+        g = self.gain(stage)
+        return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis),)

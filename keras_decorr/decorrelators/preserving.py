@@ -41,17 +41,14 @@ class Preserving(Decorrelator):
         self.preserve = preserve
         self.gain_rate = check_number(owner, "gain_rate", gain_rate, 0.0, 1.0, open_low=True)
 
-    @property
-    def compares_raw(self):
-        return self.preserve == "raw"
-
-    def gain(self, x2, u2):
+    def gain(self, stage):
+        """Returns the gain `g` of a stage, and of it what one step takes."""
         if self.preserve == "nothing":
-            return super().gain(x2, u2)
-        return norm_preserving.gain(x2, u2)
-
-    def share_of_gain(self, g):
-        return norm_preserving.slow_gain(g, self.gain_rate)
+            return 1.0
+        x2 = stage.raw2 if self.preserve == "raw" else stage.x2
+        return norm_preserving.slow_gain(
+            norm_preserving.gain(x2, stage.u2, stage.weights), self.gain_rate
+        )
 
     def get_config(self):
         own = {"preserve": self.preserve, "gain_rate": self.gain_rate}

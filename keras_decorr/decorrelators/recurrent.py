@@ -40,7 +40,7 @@ class Recurrent(Preserving, Lateral):
         steps: The most steps of the integration. Defaults to 100.
         tolerance: Relative residual at rest. Defaults to 1e-4.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
-            `momentum`, `structure` (any but `"low_rank"`), `groups`.
+            `momentum`, `structure` (any but `"low_rank"`), `rows`.
 
     Raises:
         ValueError: If an argument is out of its range, or `structure` is `"low_rank"`.
@@ -55,5 +55,6 @@ class Recurrent(Preserving, Lateral):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        return recurrent_step(M, Z(), U, g, eta, row_axis)
+    def step(self, stage, eta):
+        g = self.gain(stage)
+        return (recurrent_step(stage.M, stage.Z, stage.U, g, eta, stage.row_axis),)

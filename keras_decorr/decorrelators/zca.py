@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_decorr.backend.replicas import replica_mean
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.maths.correlation import mean_outer_product
@@ -44,7 +43,7 @@ class ZCA(Decorrelator):
         structure: Structure of M, any but `"low_rank"`. Defaults to `"block_diagonal"`, as in the
             paper.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `update_every`, `center`,
-            `momentum` (of the mean), `groups`.
+            `momentum` (of the mean), `rows`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -52,7 +51,7 @@ class ZCA(Decorrelator):
     Example:
 
     >>> import keras_decorr
-    >>> decorrelator = keras_decorr.decorrelators.ZCA(groups=4, update_every=10)
+    >>> decorrelator = keras_decorr.decorrelators.ZCA(update_every=10)
     >>> layer = keras_decorr.layers.DecorDense(10, decorrelator=decorrelator)
 
     Reference:
@@ -62,7 +61,6 @@ class ZCA(Decorrelator):
     # A low-rank M acts on the principal directions, whose covariance is diagonal already.
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
     highest_rate = 1.0
-    reduces = True
 
     def __init__(
         self,
@@ -86,14 +84,9 @@ class ZCA(Decorrelator):
     def memory(self, identity):
         return {"covariance": identity}
 
-    def remember(self, memory, Z, eta, row_axis=-2):
-        (Sigma,) = memory
-        Z = Z()
-        # The mean of the replicas' M would not be that of their covariances.
-        return [Sigma + eta * (replica_mean(mean_outer_product(Z, Z, row_axis)) - Sigma)]
-
-    def step(self, M, U, g, eta, rows=None, row_axis=-2, Z=None, memory=()):
-        (Sigma,) = memory
+    def step(self, stage, eta):
+        M, (Sigma,) = stage.M, stage.memory
+        Sigma = Sigma + eta * (mean_outer_product(stage.Z, stage.Z, stage.row_axis) - Sigma)
         A = Sigma + self.epsilon * ops.eye(M.shape[-1], dtype=Sigma.dtype)
         if self.method == "eigh":
             root = inverse_root_eigh(A)
@@ -101,7 +94,7 @@ class ZCA(Decorrelator):
             root = inverse_root_newton_schulz(A, self.iterations)
         # Only the padding has zeros on the diagonal of M, and it keeps them.
         real = ops.expand_dims(ops.diagonal(M, axis1=-2, axis2=-1) != 0.0, -1)
-        return ops.where(eta > 0.0, ops.where(real, root, 0.0), M)
+        return ops.where(eta > 0.0, ops.where(real, root, 0.0), M), Sigma
 
     def step_cost(self, k, m):
         # An eigendecomposition counts as six products: five for it, one to put M together.

@@ -3,10 +3,8 @@
 from typing import Any
 
 from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import attention_projections, replace_attention_projection
 from keras_decorr.layers.decor_einsum_dense import DecorEinsumDense
-
-# In the order in which Keras builds them; the gate is optional.
-_PROJECTIONS = ("_query_dense", "_key_dense", "_gate_dense", "_value_dense", "_output_dense")
 
 _Mixin: Any = object  # a Keras layer comes behind it
 
@@ -25,24 +23,20 @@ class DecorProjections(_Mixin):
     def build(self, query_shape, value_shape, key_shape=None):
         super().build(query_shape, value_shape, key_shape)
         key_shape = value_shape if key_shape is None else key_shape
-        heads = self._query_dense.compute_output_shape(query_shape)
-        value_heads = self._value_dense.compute_output_shape(value_shape)
+        plain = attention_projections(self)
+        heads = plain["query"].compute_output_shape(query_shape)
+        value_heads = plain["value"].compute_output_shape(value_shape)
         shapes = {
-            "_query_dense": query_shape,
-            "_gate_dense": query_shape,
-            "_key_dense": key_shape,
-            "_value_dense": value_shape,
-            "_output_dense": (*heads[:-1], value_heads[-1]),
+            "query": query_shape,
+            "gate": query_shape,
+            "key": key_shape,
+            "value": value_shape,
+            "output": (*heads[:-1], value_heads[-1]),
         }
-        for name, layer in self._projections():
-            self._tracker.untrack(layer)  # what takes its place holds it
+        for role, layer in plain.items():
             projection = DecorEinsumDense.around(layer, self._decorrelator)
-            projection.build(shapes[name])
-            setattr(self, name, projection)
-
-    def _projections(self):
-        found = [(name, getattr(self, name, None)) for name in _PROJECTIONS]
-        return [(name, layer) for name, layer in found if layer is not None]
+            projection.build(shapes[role])
+            replace_attention_projection(self, role, projection)
 
     @property
     def decorrelator(self):
@@ -61,12 +55,13 @@ class DecorProjections(_Mixin):
         """The number of features of the widest projection, or `None` without a decorrelator."""
         if self._decorrelator is None:
             return None
-        return max(projection.features for _, projection in self._projections())
+        return max(p.features for p in attention_projections(self).values())
 
     def load_plain(self, layer):
         """Take the weights of a built Keras layer. This layer must be built."""
-        for name, projection in self._projections():
-            projection.load_plain(getattr(layer, name))
+        plain = attention_projections(layer)
+        for role, projection in attention_projections(self).items():
+            projection.load_plain(plain[role])
 
     def folded_layer(self):
         """A Keras layer that does in inference what this one does. It is not built yet."""
@@ -77,7 +72,11 @@ class DecorProjections(_Mixin):
 
     def folded_weights(self):
         """Arrays for the weights of `folded_layer()`, once that is built."""
-        return [array for _, p in self._projections() for array in p.folded_weights()]
+        return [
+            array
+            for projection in attention_projections(self).values()
+            for array in projection.folded_weights()
+        ]
 
     def get_config(self):
         return {

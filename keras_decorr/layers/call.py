@@ -1,6 +1,13 @@
 """Calling a model as a training step does."""
 
+import inspect
+
+
+def takes_training(layer):
+    """Returns whether the `call` of a layer or model has an argument `training`."""
+    return "training" in inspect.signature(layer.call).parameters
+
 
 def call_in_training(model, x):
-    """`model(x, training=True)`; a subclassed model may have no such argument."""
-    return model(x, training=True) if model._call_has_training_arg else model(x)
+    """Returns `model(x, training=True)`, or `model(x)` for a model without that argument."""
+    return model(x, training=True) if takes_training(model) else model(x)

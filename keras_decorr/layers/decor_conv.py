@@ -5,9 +5,10 @@ import math
 from keras import ops
 
 from keras_decorr.decorrelators.cost import Work
+from keras_decorr.decorrelators.sample import Sample
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.maths.centring import with_mean
-from keras_decorr.maths.patches import Window, mean_patch, patches_at
+from keras_decorr.maths.centring import count_rows, with_sum
+from keras_decorr.maths.patches import Window, patch_sum, patches_at
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
 
@@ -20,7 +21,7 @@ class DecorConv(DecorLayer):
     border, too. The parts of a grouped convolution see channels of their own, so each has an M of its
     own.
 
-    With `structure="channel"` the rows are pixels rather than patches, and M is the same for all taps.
+    With `rows="pixels"` the rows are pixels rather than patches, and M is the same for all taps.
     """
 
     @property
@@ -37,7 +38,7 @@ class DecorConv(DecorLayer):
     @property
     def pixelwise(self):
         """Whether the rows are pixels rather than patches."""
-        return self.decorrelation is not None and self.decorrelator.structure == "channel"
+        return self.decorrelation is not None and self.decorrelator.rows == "pixels"
 
     def parts_of(self, channels):
         """How many parts the channels are cut into, each with filters of its own."""
@@ -135,27 +136,43 @@ class DecorConv(DecorLayer):
 
     # --- statistics ---------------------------------------------------------------------------
 
-    def batch_mean(self, x, mask=None):
+    def row_sum(self, x, mask=None):
         if self.pixelwise:
-            axes = [*range(len(x.shape))]
-            axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
-            return with_mean(x, tuple(axes))
-        x, image = with_mean(x, (0,))
-        return x, self._rows(mean_patch(self._channels_last(image), self.windows))
+            return with_sum(x, self._pixel_axes(x))
+        x, image = with_sum(x, (0,))
+        return x, self._rows(patch_sum(self._channels_last(image), self.windows))
 
-    def observe(self, x, mean, mask=None):
+    def row_count(self, x, mask=None):
         if self.pixelwise:
-            self.decorrelation.observe(self._channels_last(x), mean)
+            return count_rows(x, self._pixel_axes(x))
+        return ops.cast(math.prod([ops.shape(x)[0], *self._places(x)]), "float32")
+
+    def observe(self, x, count, mean, mask=None):
+        images = self._channels_last(x)
+        if self.pixelwise:
+            self.decorrelation.observe(images, count, mean)
             return
-        d, windows = self.decorrelator, self.windows
-        images = self._channels_last(x[: sample_count(ops.shape(x)[0], d.sample_fraction)])
-        batch, *sizes = ops.shape(images)[:-1]
-        places = [w.positions(s) for w, s in zip(windows, sizes, strict=True)]
-        index = sample_rows(batch * math.prod(places), d.max_samples, self.decorrelation.steps)
+        images = images[: sample_count(ops.shape(x)[0], self.decorrelator.sample_fraction)]
+        places = self._places(x)
+        rows = math.prod([ops.shape(images)[0], *places])
+        index = sample_rows(rows, self.decorrelation.most_rows, self.decorrelation.steps)
+        patches = self._rows(patches_at(images, index, self.windows))
         known = [p if isinstance(p, int) else None for p in places]
         expected = self.decorrelation.expected_rows((x.shape[0], *known))
-        patches = patches_at(images, index, windows)
-        self.keep(ops.reshape(self._rows(patches), (-1, self.features)), mean, expected)
+        X = ops.reshape(patches, (-1, self.features))
+        self.decorrelation.keep(Sample(X, count, mean, None, expected))
+
+    def _pixel_axes(self, x):
+        """All axes of a batch but that of the channels."""
+        axes = [*range(len(x.shape))]
+        axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
+        return tuple(axes)
+
+    def _places(self, x):
+        """Number of output positions along each spatial axis."""
+        last = self.layer.data_format == "channels_last"
+        sizes = ops.shape(x)[1:-1] if last else ops.shape(x)[2:]
+        return [w.positions(size) for w, size in zip(self.windows, sizes, strict=True)]
 
     def _rows(self, patches):
         """Patches `(..., taps, c)` as features, part by part."""

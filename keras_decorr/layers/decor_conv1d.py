@@ -52,12 +52,17 @@ class DecorConv1D(DecorConv):
 
     def op(self, x, K):
         layer = self.layer
-        causal = layer.padding == "causal"
+        padding = layer.padding
+        if padding == "causal":
+            before = (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
+            width = [(0, 0), (0, 0), (0, 0)]
+            width[1 if layer.data_format == "channels_last" else 2] = (before, 0)
+            x, padding = ops.pad(x, width), "valid"
         return ops.conv(
-            ops.pad(x, layer._compute_causal_padding()) if causal else x,
+            x,
             K,
             strides=list(layer.strides),
-            padding="valid" if causal else layer.padding,
+            padding=padding,
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )

@@ -8,7 +8,7 @@ from keras import ops
 from keras_decorr.context import wiring
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.layers.decorrelation import row_mean
+from keras_decorr.layers.decorrelation import row_count, row_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -85,8 +85,11 @@ class DecorDense(DecorLayer):
     def of_matrix(self, K):
         return K
 
-    def batch_mean(self, x, mask=None):
-        return row_mean(x, mask)
+    def row_sum(self, x, mask=None):
+        return row_sum(x, mask)
 
-    def observe(self, x, mean, mask=None):
-        self.decorrelation.observe(x, mean, mask)
+    def row_count(self, x, mask=None):
+        return row_count(x, mask)
+
+    def observe(self, x, count, mean, mask=None):
+        self.decorrelation.observe(x, count, mean, mask)

@@ -11,8 +11,8 @@ class DecorDepthwiseConv(DecorConv):
     def build(self, input_shape):
         if self.pixelwise:
             raise ValueError(
-                f"{type(self).__name__} cannot have a decorrelator with structure='channel': a single "
-                "channel a filter leaves nothing to decorrelate. Use another structure, or "
+                f"{type(self).__name__} cannot have a decorrelator with rows='pixels': a single "
+                "channel a filter leaves nothing to decorrelate. Use rows='patches', or "
                 f"`decorrelator=None`. Received: decorrelator={self.decorrelator!r}"
             )
         super().build(input_shape)

@@ -11,7 +11,7 @@ class DecorDepthwiseConv1D(DecorDepthwiseConv):
 
     Every channel is a convolution of its own, on patches of `n = k` values, and has its own M of
     that size. M is folded into the kernel, and the mean of the patches into the bias. Over channels
-    alone there would be nothing to decorrelate: `structure="channel"` is refused.
+    alone there would be nothing to decorrelate: `rows="pixels"` is refused.
 
     Args:
         *args: As in `keras.layers.DepthwiseConv1D`: `kernel_size`, ...

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.layers.decorrelation import row_mean
-from keras_decorr.maths.centring import with_mean
+from keras_decorr.layers.decorrelation import row_count, row_sum
+from keras_decorr.maths.centring import count_rows, with_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -113,17 +113,24 @@ class DecorEinsumDense(DecorLayer):
         sums = ops.transpose(sums, [self._columns.index(a) for a in self._bias_axes])
         return ops.reshape(sums, self._bias_shape)
 
-    def batch_mean(self, x, mask=None):
+    def row_sum(self, x, mask=None):
         if mask is not None:
-            return x, row_mean(self._as_rows(x), mask)[1]
-        features = len(self._features)
-        x, mean = with_mean(x, tuple(sorted(self._order[:-features])))
-        places = self._order[-features:]
-        mean = ops.transpose(mean, [sorted(places).index(place) for place in places])
-        return x, ops.reshape(mean, (-1,))
+            return x, row_sum(self._as_rows(x), mask)[1]
+        x, total = with_sum(x, self._free_axes)
+        places = self._order[-len(self._features) :]
+        total = ops.transpose(total, [sorted(places).index(place) for place in places])
+        return x, ops.reshape(total, (-1,))
 
-    def observe(self, x, mean, mask=None):
-        self.decorrelation.observe(self._as_rows(x), mean, mask)
+    def row_count(self, x, mask=None):
+        return count_rows(x, self._free_axes) if mask is None else row_count(x, mask)
+
+    def observe(self, x, count, mean, mask=None):
+        self.decorrelation.observe(self._as_rows(x), count, mean, mask)
+
+    @property
+    def _free_axes(self):
+        """The axes of the inputs that are no features, rising."""
+        return tuple(sorted(self._order[: -len(self._features)]))
 
     def _as_rows(self, x):
         """`(batch, ..., n)`."""

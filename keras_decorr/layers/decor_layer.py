@@ -5,13 +5,12 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.utils.naming import to_snake_case
 
 from keras_decorr import decorrelators
 from keras_decorr.context import wiring
-from keras_decorr.context.collection import Sample
 from keras_decorr.layers.decorrelation import Decorrelation, as_rows
 from keras_decorr.layers.like_its_twin import LikeItsTwin
+from keras_decorr.naming import to_snake_case
 
 _OF_EVERY_LAYER = (
     "autocast",
@@ -117,12 +116,16 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     # --- the call -----------------------------------------------------------------------------
 
-    def batch_mean(self, x, mask=None):
-        """A batch to go on with, and the `(n,)` float32 mean of its rows: see `with_mean`."""
+    def row_sum(self, x, mask=None):
+        """Returns a batch to go on with, and the `(n,)` float32 sum of its rows: see `with_sum`."""
         raise NotImplementedError
 
-    def observe(self, x, mean, mask=None):
-        """Hand a sample of the rows of a batch to the decorrelation."""
+    def row_count(self, x, mask=None):
+        """Returns the number of rows of a batch that a mask keeps, as a float32 scalar."""
+        raise NotImplementedError
+
+    def observe(self, x, count, mean, mask=None):
+        """Leaves a sample of the rows of a batch to the decorrelation."""
         raise NotImplementedError
 
     def call(self, inputs, training=None, mask=None):
@@ -138,15 +141,14 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         if self.decorrelation is None:
             return self.linear_map(inputs)
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
-        seen = wiring.current().sampled(self.decorrelation, inputs)
-        if mask is not None:
-            mask = wiring.current().sampled(self.decorrelation, mask)
-        inputs, mean = self.decorrelation.mean_of(
-            inputs, seen, lambda x: self.batch_mean(x, mask), training
+        seen, mask = self.decorrelation.seen(inputs, mask)
+        count = self.row_count(seen, mask)
+        inputs, mean = self.decorrelation.centre(
+            inputs, seen, lambda x: self.row_sum(x, mask), count, training
         )
         outputs = self.linear_map(inputs, mean, folded=True)
-        if self.decorrelation.learns(training):  # only now, as it may move M
-            self.observe(seen, mean, mask)
+        if self.decorrelation.learns(training):  # only now, as it may change M
+            self.observe(seen, count, mean, mask)
         return outputs
 
     def linear_map(self, inputs, mean=None, folded=False):
@@ -178,10 +180,6 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         y = a if self.layer.activation is None else self.layer.activation(a)
         wires.output(self, a, y)
         return y
-
-    def keep(self, X, mean, rows):
-        """Leave sampled rows `X` of `(k, n)` to the decorrelation; `rows` of them are expected."""
-        self.decorrelation.keep(Sample(ops.cast(X, "float32"), mean, None, rows))
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

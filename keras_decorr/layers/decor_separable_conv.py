@@ -43,7 +43,7 @@ class DecorSeparableConv(keras.layers.Layer):
         )
         self._config = config
         self._decorrelator = decorrelators.get(decorrelator)
-        over_channels = self._decorrelator and self._decorrelator.structure == "channel"
+        pixels = self._decorrelator and self._decorrelator.rows == "pixels"
         shared = {
             "data_format": config["data_format"],
             "dtype": self.dtype_policy,
@@ -54,7 +54,7 @@ class DecorSeparableConv(keras.layers.Layer):
             **{f"depthwise_{what}": config[f"depthwise_{what}"] for what in _OF_A_KERNEL},
             use_bias=False,
             # One channel a filter leaves nothing to decorrelate over channels.
-            decorrelator=None if over_channels else self._decorrelator,
+            decorrelator=None if pixels else self._decorrelator,
             name="depthwise",
             **shared,
         )

@@ -12,7 +12,7 @@ class DecorSeparableConv2D(DecorSeparableConv):
     """`keras.layers.SeparableConv2D`, both of whose convolutions see decorrelated inputs.
 
     The depthwise convolution has an M for each channel, the pointwise one an M over the channels that
-    the first makes. With `structure="channel"` the pointwise one alone decorrelates.
+    the first makes. With `rows="pixels"` the pointwise one alone decorrelates.
 
     Args:
         *args: As in `keras.layers.SeparableConv2D`: `filters`, `kernel_size`, ...

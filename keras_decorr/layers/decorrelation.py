@@ -6,15 +6,16 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_decorr import decorrelators
-from keras_decorr.backend.replicas import replica_count, replica_mean
+from keras_decorr.backend.keras_internals import in_symbolic_scope
+from keras_decorr.backend.replicas import replica_count, replica_sum
 from keras_decorr.context import collection, wiring
-from keras_decorr.context.collection import Sample
-from keras_decorr.decorrelators.cost import USUAL_BATCH, Work, operator_of
-from keras_decorr.maths.centring import with_mean
-from keras_decorr.maths.correlation import off_diagonal_energy, transpose
+from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
+from keras_decorr.decorrelators.sample import Sample, pool
+from keras_decorr.decorrelators.step import State, decorrelation_step
+from keras_decorr.decorrelators.structures import operator_for
+from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.sampling import sample_count, sample_rows
 
 
@@ -79,7 +80,7 @@ class Decorrelation(keras.layers.Layer):
         if self.work is None:  # what comes behind is not known: a square map, say
             rows = math.prod(size or 1 for size in input_shape[1:-1])
             self.work = Work(rows=rows, columns=n, folds=False)
-        self.operator = operator_of(self.decorrelator, n, self.work)
+        self.operator = operator_for(n, self.work, self.decorrelator)
         identities = self.operator.identities()
         self.matrices = [
             self._state(f"decorrelation_matrix_{stage}", identity.shape, identity)
@@ -90,18 +91,20 @@ class Decorrelation(keras.layers.Layer):
                 self._state(f"{name}_{stage}", start.shape, start)
                 for name, start in self.decorrelator.memory(identity).items()
             ]
-            for stage, identity in enumerate(identities)
+            for stage, identity in enumerate(identities[self.operator.tracked :])
         ]
         if self.decorrelator.center:
             self.moving_mean = self._state("moving_mean", (n,), 0.0)
         self.rate = self._state("decorrelation_rate", (), self.decorrelator.initial_rate)
         self.steps = self._state("steps", (), 0, dtype="int32")
         self.skipped_updates = self._state("skipped_updates", (), 0, dtype="int32")
+        if self.decorrelator.center:
+            self.mean_count = self._state("mean_count", (), 0.0)
         self.decorrelator.bind(self.rate, self.steps)
 
     def _state(self, name, shape, value, dtype="float32"):
-        # In float16 a step of 1e-5 would round to nothing. Without an aggregation the replicas of a
-        # tf.distribute strategy would drift apart.
+        # In float16 a step of 1e-5 would round to nothing. All replicas of a tf.distribute strategy
+        # compute the same new value, from the rows of all.
         return self.add_weight(
             name=name,
             shape=shape,
@@ -109,22 +112,20 @@ class Decorrelation(keras.layers.Layer):
             dtype=dtype,
             trainable=False,
             autocast=False,
-            aggregation="mean" if dtype == "float32" else "only_first_replica",
+            aggregation="only_first_replica",
         )
 
     def call(self, inputs, training=None, mask=None):
         if self.decorrelator is None:
             return inputs
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
-        seen, seen_mask = wiring.current().sampled(self, inputs), mask
-        if mask is not None:
-            seen_mask = wiring.current().sampled(self, mask)
-        inputs, mean = self.mean_of(inputs, seen, lambda x: row_mean(x, seen_mask), training)
+        seen, seen_mask = self.seen(inputs, mask)
+        count = row_count(seen, seen_mask)
+        inputs, mean = self.centre(inputs, seen, lambda x: row_sum(x, seen_mask), count, training)
         Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
-        stages = self.operator.stages(self._read(Z.dtype), self._flat(Z))
+        U = self.operator.apply(self._read(Z.dtype), self._flat(Z))
         if self.learns(training):
-            self.observe(seen, mean, seen_mask, stages)
-        U = self.operator.rows(stages[-1])
+            self.observe(seen, count, mean, seen_mask)
         return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape):
@@ -157,16 +158,24 @@ class Decorrelation(keras.layers.Layer):
             training = collection.current() is not None
         return bool(training) and self.trainable
 
-    def mean_of(self, inputs, seen, batch_mean, training):
-        """The inputs to go on with, and the mean to centre by, or `None`.
+    def seen(self, inputs, mask):
+        """Returns the part of a batch and of its mask, or `None`, from which M learns."""
+        wires = wiring.current()
+        return wires.sampled(self, inputs), None if mask is None else wires.sampled(self, mask)
+
+    def centre(self, inputs, seen, row_sum, count, training):
+        """Returns the inputs to go on with, and the mean to subtract from them, or `None`.
 
         The gradient passes through the mean of a batch. If it did not, it would ask the biases of the
-        layer before for what centring takes away again, and they would grow without end.
+        layer before for what centring takes away again, and they would grow without end. A batch
+        without a row that counts is centred by the moving mean.
 
         Args:
             inputs: The inputs.
             seen: Those from which M learns.
-            batch_mean: A function that gives `(x, mean)` for `x`: itself to go on with, and its mean.
+            row_sum: A function that gives `(x, sum)` for `x`: itself to go on with, and the sum of its
+                rows.
+            count: The number of rows in that sum.
             training: Where M learns the mean is that of the batch, else the moving mean.
 
         Returns:
@@ -177,173 +186,115 @@ class Decorrelation(keras.layers.Layer):
         if not self.learns(training):
             return inputs, ops.convert_to_tensor(self.moving_mean)
 
-        def mean_of_all():
+        def mean_of_the_batch():
             nonlocal inputs
             same = seen is inputs
-            x, mean = batch_mean(seen)
+            x, total = row_sum(seen)
             if same:
                 inputs = x
-            return replica_mean(mean)
+            rows = replica_sum(count)
+            moving = ops.convert_to_tensor(self.moving_mean)
+            return ops.where(rows > 0.0, replica_sum(total) / ops.maximum(rows, 1.0), moving)
 
-        mean = wiring.current().mean(self, mean_of_all)
+        mean = wiring.current().mean(self, mean_of_the_batch)
         return inputs, mean
 
-    def observe(self, inputs, mean, mask=None, stages=None):
-        """Take a sample of a batch of inputs.
+    def observe(self, inputs, count, mean=None, mask=None):
+        """Takes a sample of the rows of a batch.
 
         Args:
             inputs: `(batch, ..., n)`.
-            mean: Their mean, or `None`.
+            count: The number of its rows that a mask keeps, a float32 scalar.
+            mean: The mean that they were centred by, or `None`.
             mask: Mask of the rows that count, or `None`.
-            stages: Outputs of every stage of M for these rows, and perhaps others behind them, if
-                they are at hand.
         """
-        d = self.decorrelator
         batch, *inner = ops.shape(inputs)[:-1]
-        rows = sample_count(batch, d.sample_fraction)
+        rows = sample_count(batch, self.decorrelator.sample_fraction)
         if inner:
-            rows = sample_rows(math.prod([rows, *inner]), d.max_samples, self.steps)
-        elif d.max_samples is not None:  # one row a sample: the first will do
-            rows = (
-                min(rows, d.max_samples)
-                if isinstance(rows, int)
-                else ops.minimum(rows, d.max_samples)
-            )
+            rows = sample_rows(math.prod([rows, *inner]), self.most_rows, self.steps)
+        elif self.most_rows is not None:  # one row a sample: the first will do
+            both_int = isinstance(rows, int)
+            rows = min(rows, self.most_rows) if both_int else ops.minimum(rows, self.most_rows)
 
-        def sampled(x, axis=-2):
-            if inner:
-                x = ops.take(x, rows, axis=axis)
-            else:
-                x = x[..., :rows, :] if axis == -2 else x[..., :rows]
-            return ops.cast(x, "float32")
+        def sampled(x):
+            return ops.take(x, rows, axis=0) if inner else x[:rows]
 
-        X = sampled(self._flat(inputs))
-        if stages is not None and inputs.dtype == self.matrices[0].dtype:
-            stages = [sampled(U, self.operator.row_axis) for U in stages]
-        else:  # in half precision they are too coarse
-            stages = None
-        kept = None
-        if mask is not None:  # a masked row lies at the mean, whatever it holds
-            counts = sampled(ops.reshape(mask, (-1, 1))) > 0.0
-            kept = ops.reshape(counts, (-1,))
-            X = ops.where(counts, X, 0.0 if mean is None else mean)
-            each = counts if self.operator.row_axis == -2 else transpose(counts)
-            stages = stages and [ops.where(each, U, 0.0) for U in stages]
-        self.keep(Sample(X, mean, stages, self.expected_rows(inputs.shape[:-1]), kept))
+        kept = None if mask is None else sampled(ops.reshape(ops.cast(mask, "bool"), (-1,)))
+        expected = self.expected_rows(inputs.shape[:-1])
+        self.keep(Sample(sampled(self._flat(inputs)), count, mean, kept, expected))
+
+    @property
+    def most_rows(self):
+        """The most rows that this replica samples in a step, or `None` for no cap."""
+        most = self.decorrelator.max_samples
+        return None if most is None else max(most // replica_count(), 1)
 
     def expected_rows(self, shape):
-        """The likely number of sampled rows in a batch of `shape`, its last axis left out."""
+        """Returns the likely number of sampled rows in a batch of `shape`, without its last axis."""
         if None in shape[1:]:
             return None
         rows = sample_count(shape[0] or USUAL_BATCH, self.decorrelator.sample_fraction)
         rows *= math.prod(shape[1:])
-        return min(rows, self.decorrelator.max_samples or rows)
+        return min(rows, self.most_rows or rows)
 
     def keep(self, sample):
-        """Use a sample for the update: at the end of the training step, or now."""
+        """Uses a `Sample` for the update: at the end of the training step, or now."""
+        sample = sample._replace(X=ops.cast(sample.X, "float32"))
         sample = keras.tree.map_structure(
-            lambda x: ops.stop_gradient(x) if keras.ops.is_tensor(x) else x, sample
+            lambda x: ops.stop_gradient(x) if ops.is_tensor(x) else x, sample
         )
         opened = collection.current()
         if opened is None:
-            self.update(sample)
+            self.update([sample])
         else:
             opened.add(self, sample)
 
     # --- the update ---------------------------------------------------------------------------
 
-    def update(self, sample):
-        """One decorrelation step from sampled inputs.
-
-        Where the statistics are not finite (a NaN in the batch, activations that overflow) the step
-        is skipped, and counted in `skipped_updates`.
+    def update(self, samples):
+        """Takes one decorrelation step.
 
         Args:
-            sample: A `Sample`.
+            samples: The `Sample`s of this step, one for each call of the layer.
 
         Returns:
-            Float32 scalars by name, for the logs: `decorrelation_loss`, that before the step;
-            `skipped_updates`, 1 if the step was skipped; what the decorrelator reports.
+            Float32 scalars by name, for the logs: see `decorrelators.step.decorrelation_step`.
         """
-        d = self.decorrelator
-        X, mean, stages, rows, kept = sample
-        row_axis = self.operator.row_axis
-        matrices = [ops.convert_to_tensor(M) for M in self.matrices]
-        Z = X if mean is None else X - mean
-        if stages is None:
-            stages = self.operator.stages(matrices, Z)
-        norms = self.operator.norms(X if d.compares_raw else Z, stages)
-        gains = d.gain(norms[:-1], norms[1:])
+        state = self.state
+        values = keras.tree.map_structure(
+            lambda v: None if v is None else ops.convert_to_tensor(v), state
+        )
+        new, report = decorrelation_step(
+            self.decorrelator, self.operator, values, pool(samples), self.work.parts
+        )
+        for variable, value in zip(keras.tree.flatten(state), keras.tree.flatten(new), strict=True):
+            if variable is not None:
+                variable.assign(value)
+        return report
 
-        # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two
-        # elements of U that the step forms.
-        probe = ops.sum(ops.square(ops.sum(norms, axis=-1))) + ops.sum(gains)
-        finite = ops.isfinite(probe if mean is None else probe + ops.sum(mean))
-        # All replicas take the step, or none.
-        finite = ops.equal(replica_mean(ops.cast(finite, "float32")), 1.0)
-        gains = d.share_of_gain(replica_mean(ops.where(finite, gains, 1.0)))
-        reports = self._reports(matrices, Z, stages)
-        # The rule divides by the number of all rows, of which those that a mask leaves out are zero.
-        learns = finite
-        if kept is not None:
-            share = ops.mean(ops.cast(kept, "float32"))
-            weight = ops.rsqrt(ops.maximum(share, 1e-9))
-            Z, stages = weight * Z, [weight * U for U in stages]
-            learns = ops.logical_and(finite, replica_mean(share) > 0.0)
-        stages = [ops.where(finite, U, 0.0) for U in stages]
+    @property
+    def state(self):
+        """The variables that a step changes, as a `State`."""
+        mean = (self.moving_mean, self.mean_count) if self.decorrelator.center else ()
+        memory = tuple(tuple(stage) for stage in self.memory)
+        return State(tuple(self.matrices), memory, self.steps, self.skipped_updates, *mean)
 
-        def centred():
-            return ops.where(finite, Z, 0.0)
+    @property
+    def matrix_variables(self):
+        """The variables that make up M: its weights, the memory of its rule, and the mean."""
+        mean = [self.moving_mean, self.mean_count] if self.decorrelator.center else []
+        return [*self.matrices, *chain(*self.memory), *mean]
 
-        def moved():
-            eta = ops.where(learns, ops.cast(d.learning_rate, "float32"), 0.0)
-
-            memory = [[ops.convert_to_tensor(v) for v in stage] for stage in self.memory]
-
-            def step(stage, M, U, g, row_axis, Z=None):
-                if memory[stage]:
-                    memory[stage] = d.remember(memory[stage], Z, eta, row_axis)
-                return d.step(M, U, g, eta, rows, row_axis, Z, memory[stage])
-
-            new = self.operator.moved(matrices, centred, stages, gains, eta, step)
-            return (*new, *chain(*memory))
-
-        variables = [*self.matrices, *chain(*self.memory)]
-        if d.update_every > 1:
-            due = ops.equal(self.steps % d.update_every, 0)
-            old = tuple(ops.convert_to_tensor(v) for v in variables)
-            if d.reduces and replica_count() > 1:  # replicas cannot meet inside a condition
-                new = [ops.where(due, a, b) for a, b in zip(moved(), old, strict=True)]
-            else:
-                new = ops.cond(due, moved, lambda: old)
-        else:
-            new = moved()
-        parts = self.work.parts
-        pairs = max(self.operator.n * (self.operator.n // parts - 1), 1)
-        energy = off_diagonal_energy(stages[-1], rows, row_axis, joint=parts == 1)
-        loss = replica_mean(energy / pairs)
-
-        for variable, value in zip(variables, new, strict=True):
-            variable.assign(value)
-        if mean is not None:
-            t = ops.cast(self.steps - self.skipped_updates, "float32")
-            momentum = ops.minimum(d.momentum, t / (t + 1.0))
-            change = ops.where(finite, mean - self.moving_mean, 0.0)
-            self.moving_mean.assign(self.moving_mean + (1.0 - momentum) * change)
-        self.skipped_updates.assign_add(ops.cast(ops.logical_not(finite), "int32"))
-        self.steps.assign_add(1)
-        skipped = 1.0 - ops.cast(finite, "float32")
-        return {"decorrelation_loss": loss, "skipped_updates": skipped, **reports}
-
-    def _reports(self, matrices, Z, stages):
-        if not self.decorrelator.reports:
-            return {}
-        inputs = [give() for give in self.operator.inputs(lambda: Z, stages)]
-        counts = self.decorrelator.report(matrices, inputs, stages, self.operator.row_axis)
-        # What one replica sees, all report.
-        return {
-            name: ops.cast(replica_mean(count) > 0.0, "float32") for name, count in counts.items()
-        }
+    def reset_matrix(self):
+        """Makes M the identity again, and what its rule remembers what it was at the start."""
+        identities = self.operator.identities()
+        for variable, identity in zip(self.matrices, identities, strict=True):
+            variable.assign(identity)
+        for stage, identity in zip(self.memory, identities[self.operator.tracked :], strict=True):
+            for variable, start in zip(
+                stage, self.decorrelator.memory(identity).values(), strict=True
+            ):
+                variable.assign(start)
 
     # --- to Keras's own layers ----------------------------------------------------------------
 
@@ -367,6 +318,19 @@ class Decorrelation(keras.layers.Layer):
         if not self.decorrelator.center:
             return [kernel]
         return [kernel, -ops.convert_to_numpy(self.moving_mean) @ kernel]
+
+    def load_own_variables(self, store):
+        variables = self.variables
+        # A file of version 0.1.0 lacks the last one, `mean_count`.
+        lacks_one = self.decorrelator is not None and self.decorrelator.center
+        if not lacks_one or len(store.keys()) != len(variables) - 1:
+            super().load_own_variables(store)
+            return
+        for i, variable in enumerate(variables[:-1]):
+            variable.assign(store[str(i)])
+        # As if all steps had had the usual batch.
+        rows = USUAL_BATCH * self.work.rows / (1.0 - self.decorrelator.momentum)
+        self.mean_count.assign(rows if int(self.steps) else 0.0)
 
     def _flat(self, inputs):
         # A reshape that changes nothing would keep TensorFlow from fusing a transpose behind it.
@@ -394,12 +358,17 @@ def as_rows(inputs, mask, dtype):
     return inputs, mask
 
 
-def row_mean(inputs, mask=None):
-    """Inputs `(..., n)` to go on with, and the `(n,)` float32 mean of the rows that a mask keeps."""
+def row_sum(inputs, mask=None):
+    """Returns inputs `(..., n)` to go on with, and the `(n,)` float32 sum of the rows a mask keeps."""
     axes = tuple(range(len(inputs.shape) - 1))
     if mask is None:
-        return with_mean(inputs, axes)
-    X = ops.cast(inputs, "float32")
+        return with_sum(inputs, axes)
     kept = ops.expand_dims(ops.cast(mask, "bool"), -1)
-    count = ops.sum(ops.cast(kept, "float32"))
-    return inputs, ops.sum(ops.where(kept, X, 0.0), axis=axes) / ops.maximum(count, 1.0)
+    return inputs, ops.sum(ops.where(kept, ops.cast(inputs, "float32"), 0.0), axis=axes)
+
+
+def row_count(inputs, mask=None):
+    """Returns the number of rows of `(..., n)` that a mask keeps, as a float32 scalar."""
+    if mask is None:
+        return count_rows(inputs, range(len(inputs.shape) - 1))
+    return ops.sum(ops.cast(ops.cast(mask, "bool"), "float32"))

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import keras
 
+from keras_decorr.backend.keras_internals import sublayers
+
 
 class Place(NamedTuple):
     """A layer and where it is.
@@ -31,7 +33,7 @@ def walk(model, descends=lambda layer: True, chain=()):
         chain: Of the model itself.
     """
     before = chain[-1][0] + "/" if chain else ""
-    for layer in model._layers:
+    for layer in sublayers(model):
         if isinstance(layer, keras.layers.InputLayer):
             continue
         path = before + layer.name

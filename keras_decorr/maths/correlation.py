@@ -83,8 +83,13 @@ def active_features(energy):
 
 
 def row_count(U, row_axis=-2):
-    """`k` of `U` as a scalar of its type."""
-    return ops.cast(ops.shape(U)[row_axis], U.dtype)
+    """Returns `k` of `U` as a scalar of its type; 1 for no rows, whose sums are 0."""
+    return ops.maximum(ops.cast(ops.shape(U)[row_axis], U.dtype), 1.0)
+
+
+def mean_square(U, row_axis=-2):
+    """Returns the mean over the rows of each feature's square, the diagonal of C: `(..., m)`."""
+    return ops.sum(ops.square(U), axis=row_axis) / row_count(U, row_axis)
 
 
 def mean_outer_product(A, B, row_axis=-2):
@@ -139,7 +144,7 @@ def off_diagonal_energy(U, rows=None, row_axis=-2, joint=True):
         A scalar.
     """
     feature_axis = -3 - row_axis
-    squares = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
+    squares = mean_square(U, row_axis)
     if joint and len(U.shape) > 2:
         U = ops.moveaxis(U, row_axis, -1)
         U, row_axis, feature_axis = ops.reshape(U, (math.prod(U.shape[:-1]), -1)), -1, -2

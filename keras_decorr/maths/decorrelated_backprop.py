@@ -6,7 +6,7 @@ Backpropagation", arXiv 2405.02385 (2024).
 
 from keras import ops
 
-from keras_decorr.maths.correlation import active_features, scaled_correlation_product
+from keras_decorr.maths.correlation import active_features, mean_square, scaled_correlation_product
 
 
 def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
@@ -28,7 +28,7 @@ def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
     Returns:
         The new `M`.
     """
-    c = ops.mean(ops.square(U), axis=row_axis)  # the diagonal of C
+    c = mean_square(U, row_axis)
     # C_off M = C M - diag(c) M, so both diagonal terms scale the rows of M together.
     d = eta * (kappa * active_features(c) * (c - 1.0) - (1.0 - kappa) * c)
     step = (1.0 - ops.expand_dims(d, -1)) * M

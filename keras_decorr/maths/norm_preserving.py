@@ -13,25 +13,27 @@ _ROUNDING = 1e-6
 _MOST_LEFT = 1.5
 
 
-def gain(x2, u2):
-    """`g = mean_k(||x_k|| / ||u_k||)`: what keeps the norm of the activations, raw or centred.
+def gain(x2, u2, weights=None):
+    """Returns `g = mean_k(||x_k|| / ||u_k||)`, which keeps the norm of the activations.
 
     Rows without any decorrelated activity (`u_k = 0`: a batch of one that was centred, a masked
     step) have no ratio and are left out; if every row is such a row, `g = 1`.
 
     Args:
-        x2: `(..., k)` squared norms of the inputs.
-        u2: `(..., k)` squared norms of the decorrelated inputs.
+        x2: `(k,)` squared norms of the inputs.
+        u2: `(k,)` squared norms of the decorrelated inputs.
+        weights: `(k,)` weights of the rows in the mean, or `None` if all are 1.
 
     Returns:
-        `(...,)`: a gain for each stage of M.
+        A scalar.
     """
     active = ops.cast(u2 > _ROUNDING**2 * x2, x2.dtype)
-    ratio = active * ops.sqrt(x2 / (u2 + (1.0 - active)))
-    count = ops.sum(active, axis=-1)
+    ratio = ops.sqrt(x2 / (u2 + (1.0 - active)))
+    counted = active if weights is None else active * weights
+    count = ops.sum(counted)
     # Without an active row: 0 / 1 + 1.
     none = ops.cast(ops.equal(count, 0.0), x2.dtype)
-    return ops.sum(ratio, axis=-1) / (count + none) + none
+    return ops.sum(counted * ratio) / (count + none) + none
 
 
 def slow_gain(g, rate):

@@ -1,8 +1,8 @@
 """Patches of a convolution, only where they are needed.
 
 A convolution is a linear map on patches: of an image, `n = kh kw c_in`. All patches of a batch are
-`n / c_in` times the batch; the statistics need a few of them and their mean, and the mean of all
-patches is a linear function of the mean image. An image here has any number of spatial axes.
+`n / c_in` times the batch; the statistics need a few of them and their mean, and the sum of all
+patches is a linear function of the sum of the images. An image here has any number of spatial axes.
 """
 
 import math
@@ -74,11 +74,11 @@ def patches_at(images, index, windows):
     return ops.reshape(taken, (-1, math.prod(w.kernel for w in windows), c))
 
 
-def mean_patch(image, windows):
-    """The mean over all positions of the patches of one (mean) image.
+def patch_sum(image, windows):
+    """Returns the sum of the patches of one image over all positions.
 
-    A tap sees each pixel in a known share of the positions, so the mean is the image times a small
-    matrix of shares along each axis.
+    The sum over a batch is the `patch_sum` of the sum of its images. A tap sees some pixels of each
+    axis, so the result is the image times a small matrix of zeros and ones for each axis.
 
     Args:
         image: `(*sizes, c)`.
@@ -91,8 +91,8 @@ def mean_patch(image, windows):
     for axis, (w, size) in enumerate(zip(windows, sizes, strict=True)):
         # The axes before are taps already.
         before = math.prod(other.kernel for other in windows[:axis])
-        shares = _shares(w, size, image.dtype)
-        image = ops.matmul(shares, ops.reshape(image, (before, size, -1)))
+        seen = _seen(w, size, image.dtype)
+        image = ops.matmul(seen, ops.reshape(image, (before, size, -1)))
     return ops.reshape(image, (-1, c))
 
 
@@ -100,11 +100,11 @@ def _shape(x):
     return [s if s is not None else d for s, d in zip(x.shape, ops.shape(x), strict=True)]
 
 
-def _shares(window, size, dtype):
-    """`(kernel, size)`: the share of the positions at which a tap sees a pixel."""
+def _seen(window, size, dtype):
+    """Returns `(kernel, size)` zeros and ones: whether a tap sees a pixel from some position."""
     tap = ops.arange(window.kernel, dtype="int32") * window.dilation - window.before(size)
     count = window.positions(size)
     # A tap sees a pixel from the position that starts so many pixels before it, if there is one.
     start = ops.arange(size, dtype="int32")[None] - tap[:, None]
     seen = (start % window.stride == 0) & (start >= 0) & (start < count * window.stride)
-    return ops.cast(seen, dtype) / ops.cast(count, dtype)
+    return ops.cast(seen, dtype)

@@ -14,7 +14,7 @@ _PLASTIC = 0.7548776662466927
 
 
 def sample_count(batch, fraction):
-    """Samples to take: `min(batch, floor(fraction * batch) + 1)`.
+    """Returns the number of samples to take: `min(batch, floor(fraction * batch) + 1)`.
 
     Args:
         batch: Size of the batch, an int or an integer tensor.
@@ -24,12 +24,15 @@ def sample_count(batch, fraction):
         An int, or an integer tensor if `batch` is one.
     """
     exact = Fraction(fraction).limit_denominator(10**6)  # 0.1 is a tenth, not 0.1000000000000000055
-    count = batch * exact.numerator // exact.denominator + 1
-    return min(batch, count) if isinstance(batch, int) else ops.minimum(batch, count)
+    p, q = exact.numerator, exact.denominator
+    if isinstance(batch, int):
+        return min(batch, batch * p // q + 1)
+    whole = ops.cast(ops.cast(batch, "int64") * p // q, batch.dtype)  # the product may exceed int32
+    return ops.minimum(batch, whole + 1)
 
 
 def sample_rows(rows, limit, phase=0.0):
-    """Indices of at most `limit` rows out of `rows`, one drawn from each of equal strata.
+    """Returns the indices of at most `limit` rows out of `rows`, one from each of equal strata.
 
     Stratum `j` covers `[j w, (j + 1) w)` with `w = rows / k`; the point inside it moves with `j` and
     with `phase`, so that no column of an image is favoured and later steps see other rows.

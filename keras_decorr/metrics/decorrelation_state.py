@@ -9,7 +9,6 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import ops
-from keras.src.utils.naming import to_snake_case
 
 from keras_decorr.layers import Decorrelation
 from keras_decorr.metrics import correlation
@@ -132,7 +131,7 @@ def state_of(seen: SampledInputs) -> DecorrelationState:
     return DecorrelationState(
         name=seen.name,
         features=layer.operator.n,
-        structure=to_snake_case(type(layer.operator).__name__),
+        structure=layer.operator.name,
         rate=float(ops.convert_to_numpy(d.learning_rate)),
         steps=int(ops.convert_to_numpy(layer.steps)),
         skipped_updates=int(ops.convert_to_numpy(layer.skipped_updates)),
@@ -153,7 +152,8 @@ def state_of(seen: SampledInputs) -> DecorrelationState:
 def _gain(seen: SampledInputs) -> float:
     if seen.raw is None:
         return math.nan
-    kept = seen.raw if seen.layer.decorrelator.compares_raw else seen.centred
+    raw = getattr(seen.layer.decorrelator, "preserve", None) == "raw"
+    kept = seen.raw if raw else seen.centred
     return correlation.gain(kept, seen.decorrelated)
 
 

@@ -8,9 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_decorr.backend.inference import without_side_effects
+from keras_decorr.backend.keras_internals import sync_state
 from keras_decorr.context import collection
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.decorrelators.sample import pool
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.training.step import name_within, required_decorrelation_layers
@@ -71,17 +74,16 @@ def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list
     """
     check_count("sampled_inputs", "max_rows", max_rows)
     layers = required_decorrelation_layers(model)
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()
+    sync_state(model)
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     with ExitStack() as stack:
-        stack.enter_context(_apart())
+        stack.enter_context(without_side_effects())
         stack.enter_context(keras.StatelessScope())  # what the layers assign stays in it
         for layer in layers:
             stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
         samples = stack.enter_context(collection.collect())
         call_in_training(model, x)
-        found = {id(layer): _before_and_after(layer, s) for layer, s in samples.flush()}
+        found = {id(layer): _before_and_after(layer, pool(s)) for layer, s in samples.flush()}
     nothing = (None, None, None)
     return [
         SampledInputs(name, layer, *found.get(id(layer), nothing))
@@ -93,7 +95,8 @@ def _before_and_after(layer: Decorrelation, sample: Any) -> tuple[np.ndarray, ..
     X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
-    kept = slice(None) if sample.kept is None else ops.convert_to_numpy(sample.kept)
+    weights = sample.weights
+    kept = slice(None) if weights is None else ops.convert_to_numpy(weights) > 0.0
     return tuple(ops.convert_to_numpy(rows)[kept] for rows in (X, Z, U))
 
 
@@ -115,16 +118,3 @@ def _sampling_all(decorrelator: Decorrelator, max_rows: int) -> Iterator[None]:
         yield
     finally:
         decorrelator.sample_fraction, decorrelator.max_samples = was
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    import torch
-
-    # There dropout draws from PyTorch's own generator.
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield

@@ -11,7 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_decorr.backend.replicas import replica_mean
+from keras_decorr.backend.keras_internals import nodes
+from keras_decorr.backend.replicas import replica_sum
 from keras_decorr.context import wiring
 from keras_decorr.context.wiring import Wiring
 from keras_decorr.maths.feedback import send_error
@@ -66,7 +67,7 @@ class DirectFeedbackAlignment(LearningRule):
     def check(self, model: keras.Model) -> None:
         graph.check_layers(model, "direct_feedback_alignment")
         waits = isinstance(model, keras.Sequential) and not model.built
-        if graph.functional(model) is None and not waits:
+        if graph.operations(model) is None and not waits:
             raise ValueError(
                 "The learning rule 'direct_feedback_alignment' must know the sizes of all layers, so "
                 "it needs a Sequential or Functional model. "
@@ -129,7 +130,11 @@ class _DirectWiring(Wiring):
             # As the gradient does: what centring takes away again must not be asked for.
             channel = -1 if getattr(layer.layer, "data_format", "") != "channels_first" else 1
             axes = [axis for axis in range(len(x.shape)) if axis != channel % len(x.shape)]
-            heard = x - replica_mean(ops.mean(x, axis=axes, keepdims=True))
+            rows = replica_sum(ops.cast(ops.size(x) // x.shape[channel], "float32"))
+            mean = replica_sum(ops.sum(x, axis=axes, keepdims=True)) / ops.cast(
+                ops.maximum(rows, 1.0), x.dtype
+            )
+            heard = x - mean
         self.received.append((layer, heard))
         return ops.stop_gradient(x)
 
@@ -155,7 +160,7 @@ class _DirectWiring(Wiring):
 
 
 def _inputs(layer: Any) -> list[Any]:
-    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
+    return [tensor for node in nodes(layer) for tensor in node.input_tensors]
 
 
 def _size(tensor: Any, name: str) -> int:

@@ -4,9 +4,15 @@ import math
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
 from keras_decorr import layers
+from keras_decorr.backend.keras_internals import (
+    Functional,
+    flatten_layers,
+    nodes,
+    producer,
+    seed_generators,
+)
 from keras_decorr.layers.decor_layer import DecorLayer
 
 _WITH_A_TWIN = {
@@ -26,7 +32,7 @@ _LOCAL = (
 
 def linear_maps(model: keras.Model) -> list[DecorLayer]:
     """Returns the layers with a linear map that a rule can train, those inside others included."""
-    return [x for x in model._flatten_layers(include_self=False) if isinstance(x, DecorLayer)]
+    return [x for x in flatten_layers(model, include_self=False) if isinstance(x, DecorLayer)]
 
 
 def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL) -> None:
@@ -41,10 +47,11 @@ def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL
         ValueError: Names the first such layer and what to do.
     """
     maps = linear_maps(model)
-    inside = {id(part) for layer in maps for part in layer._flatten_layers()}
-    for layer in model._flatten_layers(include_self=False):
+    inside = {id(part) for layer in maps for part in flatten_layers(layer)}
+    for layer in flatten_layers(model, include_self=False):
         kind = type(layer).__name__
-        weights = any(v.trainable for v in layer._trainable_variables)
+        below = {id(v) for part in flatten_layers(layer, include_self=False) for v in part.weights}
+        weights = any(v.trainable and id(v) not in below for v in layer.weights)
         if id(layer) in inside or isinstance(layer, local):
             continue
         if not weights and not (kind in _WITH_A_TWIN and layer.trainable):
@@ -66,11 +73,11 @@ def check_layers(model: keras.Model, rule: str, local: tuple[type, ...] = _LOCAL
         )
 
 
-def functional(model: keras.Model) -> Any:
-    """Returns the Functional model of a Functional or built Sequential model, or `None`."""
+def operations(model: keras.Model) -> list[Any] | None:
+    """Returns the operations of a Functional or built Sequential model; of another model `None`."""
     if isinstance(model, keras.Sequential):
-        model = model._functional
-    return model if isinstance(model, Functional) else None
+        return model.layers if hasattr(model, "outputs") else None
+    return model.operations if isinstance(model, Functional) else None
 
 
 def first_maps(model: keras.Model) -> set[int]:
@@ -78,14 +85,13 @@ def first_maps(model: keras.Model) -> set[int]:
 
     Only of those it can be told that stand in the graph of a Functional or Sequential model.
     """
-    graph = functional(model)
-    operations = {id(operation) for operation in graph.operations} if graph else set()
+    known = {id(operation) for operation in operations(model) or ()}
 
     def learns_before(operation: Any) -> bool:
-        for node in operation._inbound_nodes:
+        for node in nodes(operation):
             for tensor in node.input_tensors:
-                before = tensor._keras_history.operation
-                if id(before) not in operations:
+                before = producer(tensor)
+                if id(before) not in known:
                     continue
                 weights = getattr(before, "variables", ())
                 if weights or learns_before(before):
@@ -93,9 +99,7 @@ def first_maps(model: keras.Model) -> set[int]:
         return False
 
     return {
-        id(layer)
-        for layer in linear_maps(model)
-        if id(layer) in operations and not learns_before(layer)
+        id(layer) for layer in linear_maps(model) if id(layer) in known and not learns_before(layer)
     }
 
 
@@ -104,7 +108,7 @@ def widest_map(model: keras.Model) -> int | None:
     shapes = [
         tensor.shape[1:]
         for layer in linear_maps(model)
-        for node in layer._inbound_nodes
+        for node in nodes(layer)
         for tensor in node.output_tensors
     ]
     if not shapes or any(None in shape for shape in shapes):
@@ -115,16 +119,16 @@ def widest_map(model: keras.Model) -> int | None:
 def output_chain(output: Any) -> list[Any] | None:
     """Returns the linear map that made an output and the layers after it, or `None`."""
     after: list = []
-    operation = output._keras_history.operation
+    operation = producer(output)
     while not isinstance(operation, DecorLayer):
-        nodes = operation._inbound_nodes
-        if getattr(operation, "variables", None) or len(nodes) != 1:
+        calls = nodes(operation)
+        if getattr(operation, "variables", None) or len(calls) != 1:
             return None
-        if len(nodes[0].input_tensors) != 1:
+        if len(calls[0].input_tensors) != 1:
             return None
         after.insert(0, operation)
-        operation = nodes[0].input_tensors[0]._keras_history.operation
-    return None if len(operation._inbound_nodes) != 1 else [operation, *after]
+        operation = producer(calls[0].input_tensors[0])
+    return None if len(nodes(operation)) != 1 else [operation, *after]
 
 
 def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
@@ -133,7 +137,7 @@ def check_every_pass_is_the_same(model: keras.Model, rule: str) -> None:
     Raises:
         ValueError: Names the first such layer and what to do.
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flatten_layers(model, include_self=False):
         normalises = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         if not normalises and not _draws(layer):
             continue
@@ -149,4 +153,4 @@ def _draws(layer: Any) -> bool:
     """Returns whether a layer draws at random. A recurrent cell always has a seed generator."""
     names = ("rate", "stddev", "dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if hasattr(layer, name)]
-    return bool(layer._seed_generators) and (not rates or any(rates))
+    return bool(seed_generators(layer)) and (not rates or any(rates))

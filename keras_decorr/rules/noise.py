@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.backend import random_seed_dtype
 
 from keras_decorr.backend.replicas import replica_number
 from keras_decorr.rules.seeds import drawn_seed
@@ -38,6 +37,7 @@ class NoiseState(RuleState):
 
     def __init__(self, seed: int | None, units: int | None = None) -> None:
         super().__init__()
+        self.seed_dtype = keras.random.SeedGenerator(0).state.dtype  # that of the backend
         seed = drawn_seed(seed)
         wanted = 2 ** math.ceil(math.log2(_BATCH * (units or 1)))
         self.seed_and_step = self._add("seed_and_step", np.array([seed, 0]), "int32")
@@ -87,6 +87,7 @@ class Noise:
 
     def __init__(self, state: "NoiseState", seed: Tensor, sample: int) -> None:
         self._table, self._seed = ops.convert_to_tensor(state.table), seed
+        self._seed_dtype = state.seed_dtype
         self._offset = _SAMPLE * sample + _REPLICA * replica_number()
         self.drawn: list[Tensor] = []
 
@@ -100,7 +101,7 @@ class Noise:
 
     def _start(self, call: int) -> Tensor:
         first = self._seed[0] + _LAYER * call + self._offset
-        seed = _Seed(ops.cast(ops.stack([first, self._seed[1]]), random_seed_dtype()))
+        seed = _Seed(ops.cast(ops.stack([first, self._seed[1]]), self._seed_dtype))
         places = self._table.shape[0] // 2 // _GRAIN
         return keras.random.randint((), 0, places, "int32", seed=seed) * _GRAIN
 

@@ -1,15 +1,13 @@
 """Computes the compiled loss for each sample."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
-from keras.src.losses.loss import (
-    apply_mask,
-    scale_loss_for_distribution,
-    squeeze_or_expand_to_same_rank,
-)
 
+from keras_decorr.backend.keras_internals import compiled_losses, sample_weights
+from keras_decorr.backend.replicas import replica_count
 from keras_decorr.typing import Tensor, Tensors
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
@@ -50,14 +48,22 @@ def _check_shape(loss: Any, output: Any, rule: str) -> None:
         ((*shape[:-1], 1), "int32"),
     ):
         try:
-            values = keras.src.backend.compute_output_spec(
-                function, keras.KerasTensor(target, dtype), predicted
+            values = _Function(function).compute_output_spec(
+                keras.KerasTensor(target, dtype), predicted
             )
         except Exception:  # other targets are its own; the first step will tell
             continue
         if len(values.shape) == 0 or values.shape[0] != batch:
             raise _scalar(loss, values.shape, rule)
         return
+
+
+class _Function(keras.Operation):
+    """A function of tensors as a Keras operation, which tells the shape of its result."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.call = function
 
 
 def _scalar(loss: Any, shape: Any, rule: str) -> ValueError:
@@ -81,7 +87,7 @@ def contributions(
         rule: Name of the rule, for messages.
     """
     total = 0.0
-    for path, loss, weight, _name in model._compile_loss._flat_losses:
+    for path, loss, weight, _name in compiled_losses(model):
         target, predicted, weights = (_at(path, value) for value in (y, y_pred, sample_weight))
         total = total + _weighted(loss, target, predicted, weights, rule) * (
             1.0 if weight is None else weight
@@ -96,22 +102,20 @@ def _at(path: tuple[Any, ...], value: Any) -> Any:
 
 
 def _weighted(loss: Any, target: Any, predicted: Any, weights: Any, rule: str) -> Tensor:
-    mask = keras.src.backend.get_keras_mask(predicted)
-    predicted = ops.convert_to_tensor(predicted, dtype=loss.dtype)
-    values = loss.call(ops.convert_to_tensor(target, dtype=loss.dtype), predicted)
+    outputs = ops.convert_to_tensor(predicted, dtype=loss.dtype)
+    values = loss.call(ops.convert_to_tensor(target, dtype=loss.dtype), outputs)
     if len(values.shape) == 0:
         raise _scalar(loss, values.shape, rule)
     values = ops.cast(values, "float32")
     divisor = ops.cast(ops.size(values), "float32")
     if weights is not None:
         weights = ops.cast(ops.convert_to_tensor(weights), "float32")
-    weights = apply_mask(weights, mask, "float32", loss.reduction)
+    values, weights = sample_weights(values, weights, predicted, loss.reduction)
     if weights is not None:
-        values, weights = squeeze_or_expand_to_same_rank(values, weights)
         values = values * weights
         if loss.reduction == "mean_with_sample_weight":
             divisor = ops.sum(weights)
     values = ops.sum(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
     if loss.reduction == "sum":
         return values
-    return scale_loss_for_distribution(ops.divide_no_nan(values, divisor))
+    return ops.divide_no_nan(values, divisor) / replica_count()

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_decorr.backend.keras_internals import flatten_layers
 from keras_decorr.context.wiring import Wiring
 from keras_decorr.rules import graph
 from keras_decorr.rules.node_perturbation import NodePerturbation
@@ -95,7 +96,7 @@ class NodePerturbationTape(Tape):
         if self._forward:  # made before the gradient tape is entered, so that this ignores it
             self._accumulator = tf.autodiff.ForwardAccumulator(size, tf.ones(()))
             self._open.enter_context(self._accumulator)
-        layers = self.model._flatten_layers()
+        layers = flatten_layers(self.model)
         self._wires = Perturbation(layers, noises, size, self._blocks, self._tape.stop_recording)
         return self._wires
 

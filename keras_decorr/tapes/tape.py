@@ -93,8 +93,8 @@ class Tape:
         if isinstance(self.model, DecorrelationStep):
             self.model.decorrelate(self._samples)
             return
-        for layer, sample in self._samples.flush():
-            layer.update(sample)
+        for layer, samples in self._samples.flush():
+            layer.update(samples)
 
     def watch(self, tensor: Tensors) -> None:
         """Watches a tensor, as in `tf.GradientTape`."""

@@ -1,12 +1,11 @@
 """Computes the update of a learning rule without making it."""
 
-from collections.abc import Callable, Sequence
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_decorr import rules
+from keras_decorr.backend.autodiff import variable_gradients
 from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import call_in_training
 from keras_decorr.typing import Tensor, Tensors
@@ -69,37 +68,10 @@ def gradients(
 
     variables = model.trainable_variables
     kept = [(v, ops.convert_to_numpy(v).copy()) for v in model.non_trainable_variables]
-    backend = keras.backend.backend()
-    found = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend](loss, variables)
+    found = variable_gradients(loss, variables)
     for variable, value in kept:  # such as the step of the noise
         variable.assign(value)
     return [
         ops.convert_to_numpy(ops.zeros_like(v) if g is None else g)
         for v, g in zip(variables, found, strict=True)
     ]
-
-
-def _tensorflow(
-    loss: Callable[[], Tensor], variables: Sequence[keras.Variable]
-) -> Sequence[Tensor]:
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        value = loss()
-    return list(tape.gradient(value, [v.value for v in variables]))
-
-
-def _jax(loss: Callable[[], Tensor], variables: Sequence[keras.Variable]) -> Sequence[Tensor]:
-    import jax
-
-    def of(values: Sequence[Tensor]) -> Tensor:
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return loss()
-
-    return list(jax.grad(of)([v.value for v in variables]))
-
-
-def _torch(loss: Callable[[], Tensor], variables: Sequence[keras.Variable]) -> Sequence[Tensor]:
-    import torch
-
-    return torch.autograd.grad(loss(), [v.value for v in variables], allow_unused=True)

@@ -1,9 +1,8 @@
 """Keras models whose training step decorrelates."""
 
 import keras
-from keras.src.models.functional import Functional
-from keras.src.models.model import functional_init_arguments
 
+from keras_decorr.backend.keras_internals import Functional, is_functional_call, make_functional
 from keras_decorr.training.step import DecorrelationStep
 
 
@@ -28,28 +27,20 @@ class Model(DecorrelationStep):
 
     def __new__(cls, *args, **kwargs):
         # Keras would turn `Model` itself into a functional class, for every later subclass, too.
-        if cls is Model and functional_init_arguments(args, kwargs):
+        if cls is Model and is_functional_call(args, kwargs):
             cls = FunctionalModel
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args, **kwargs):
-        if functional_init_arguments(args, kwargs) and not isinstance(self, Functional):
-            _make_functional(type(self))  # before Keras does it to every model with our step
+        if is_functional_call(args, kwargs) and not isinstance(self, Functional):
+            # Before Keras does it to every model with our step.
+            make_functional(type(self), Model, FunctionalModel)
         super().__init__(*args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class FunctionalModel(Model, Functional):
     """What `Model(inputs, outputs)` makes."""
-
-
-def _make_functional(cls):
-    """Let a subclass of `Model` that calls `super().__init__(inputs, outputs)` be functional."""
-    if cls is Model:
-        return FunctionalModel
-    if issubclass(cls, Model):
-        cls.__bases__ = tuple(map(_make_functional, cls.__bases__))
-    return cls
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")

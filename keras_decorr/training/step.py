@@ -15,12 +15,18 @@ import keras
 from keras import ops
 
 from keras_decorr import rules
+from keras_decorr.backend.keras_internals import (
+    BuiltBeforeOptimizer,
+    build_symbolically,
+    flatten_layers,
+)
 from keras_decorr.context import collection, wiring
+from keras_decorr.layers.call import takes_training
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.walk import walk
 
 
-class DecorrelationStep(keras.Model):
+class DecorrelationStep(BuiltBeforeOptimizer):
     """A Keras model with a learning rule and one decorrelation step per training step.
 
     Adds to the logs of `fit`:
@@ -82,17 +88,6 @@ class DecorrelationStep(keras.Model):
         """All metrics, those of what the decorrelators report included."""
         return [*super().metrics, *getattr(self, "_reports", {}).values()]
 
-    def _symbolic_build(self, *args, **kwargs):
-        if not self._rule_is_built:
-            # The optimizer comes last: it must know the rule's variables, and these the layers.
-            optimizer, self.optimizer = self.optimizer, None
-            try:
-                super()._symbolic_build(*args, **kwargs)
-                self.build_rule()
-            finally:
-                self.optimizer = optimizer
-        super()._symbolic_build(*args, **kwargs)
-
     def build_rule(self):
         """Make what the learning rule and the logs keep for the built model, unless that is done."""
         if not self._rule_is_built:
@@ -104,9 +99,10 @@ class DecorrelationStep(keras.Model):
 
     def _warn_of_inference(self):
         """Where nobody says that one trains, Keras's dropout is off, and layers behind it with it."""
-        if self._call_has_training_arg:
+        if takes_training(self):
             return
-        calls = {layer.name: inspect.signature(layer.call) for layer in self._flatten_layers(False)}
+        layers = flatten_layers(self, include_self=False)
+        calls = {layer.name: inspect.signature(layer.call) for layer in layers}
         off = [
             n
             for n, call in calls.items()
@@ -165,7 +161,7 @@ class DecorrelationStep(keras.Model):
 
     def train_step(self, *args):
         if not self._rule_is_built:  # TensorFlow builds a model at its first call
-            self._symbolic_build(data_batch=args[-1])
+            build_symbolically(self, args[-1])
         with collection.collect(), wiring.opened(self._learning_rule.wires(self)):
             return super().train_step(*args)
 
@@ -183,7 +179,7 @@ class DecorrelationStep(keras.Model):
 
     def decorrelate(self, samples):
         """Take one decorrelation step from the samples of a `Collection`, and count it in the logs."""
-        progress = [layer.update(sample) for layer, sample in samples.flush()]
+        progress = [layer.update(of_layer) for layer, of_layer in samples.flush()]
         if not progress:
             return
         loss, *counters = [*self._decorrelation_metrics, *self._reports.values()]

@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 
 from keras_decorr import decorrelators, rules
+from keras_decorr.backend.keras_internals import compile_arguments
 from keras_decorr.conversion import decorrelate, fold
 from keras_decorr.conversion.compilation import fresh
 from keras_decorr.decorrelators.arguments import check_count, check_number
@@ -268,7 +269,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
                 f"model. Received: {model!r}, not compiled"
             )
         # The model is a copy that nothing else uses, and so are its metrics.
-        return {**given._compile_config.config, **self.compile_arguments}
+        return {**compile_arguments(given), **self.compile_arguments}
 
     def _optimizer(self, settings, own):
         name, rate = settings["optimizer"], settings["learning_rate"]

@@ -1,4 +1,4 @@
-"""Tuners that go on after a kill, over the oracles of `oracles.py`."""
+"""Tuners that resume after a kill, over the oracles of `keras_tuner_internals.py`."""
 
 import contextlib
 import io
@@ -6,18 +6,18 @@ from pathlib import Path
 
 import keras_tuner
 
-from keras_decorr.cli.folders.disk import check_room
-from keras_decorr.tuning import oracles
+from keras_decorr.files.disk import check_room
+from keras_decorr.tuning import keras_tuner_internals as internals
 
 ORACLES = {
-    "random": oracles.RandomSearchOracle,
-    "bayesian": oracles.BayesianOptimizationOracle,
-    "hyperband": oracles.HyperbandOracle,
-    "grid": oracles.GridSearchOracle,
+    "random": internals.RandomSearchOracle,
+    "bayesian": internals.BayesianOptimizationOracle,
+    "hyperband": internals.HyperbandOracle,
+    "grid": internals.GridSearchOracle,
 }
 
 
-class Tuner(keras_tuner.Tuner):
+class Tuner(internals.ResumableTuner):
     """KerasTuner's tuner for one process or, by KerasTuner's environment variables, for several.
 
     Its state does not depend on who it is in a search by several processes: any number of them can go
@@ -29,22 +29,6 @@ class Tuner(keras_tuner.Tuner):
     def __init__(self, oracle, hypermodel, **kwargs):
         # By name: the next in line may be Hyperband, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, **kwargs)
-
-    def _get_tuner_fname(self):
-        return str(Path(self.project_dir) / "tuner.json")
-
-    def save(self):
-        if not self._is_worker():
-            self.oracle.save()
-            oracles.write_state(self._get_tuner_fname(), self.get_state())
-
-    def _try_run_and_update_trial(self, trial, *args, **kwargs):
-        # KerasTuner would call a trial failed for any error, and make the same mistake in the next.
-        try:
-            self._run_and_update_trial(trial, *args, **kwargs)
-            trial.status = "COMPLETED"
-        except keras_tuner.errors.FailedTrialError as error:
-            trial.status, trial.message = "FAILED", str(error)
 
     def on_trial_begin(self, trial):
         super().on_trial_begin(trial)

@@ -115,7 +115,7 @@ def test_wide_layers_by_type():
     report = decorrelate(model, max_features=4, above=None).conversion_report
     found = {row.path: int(row.reason.split()[0]) for row in report.left}
     assert found == expected
-    channel = NormPreserving(structure="channel")
+    channel = NormPreserving(rows="pixels")
     report = decorrelate(model, channel, exclude="depthwise", max_features=4, above=None)
     assert "groups" in {row.path for row in report.conversion_report.converted}
 

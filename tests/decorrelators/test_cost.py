@@ -1,20 +1,25 @@
 """Counted costs against counting by hand, and the structure that is chosen by them."""
 
+import tracemalloc
+
 import pytest
 
 from keras_decorr.decorrelators import ZCA, Foldiak, NormPreserving, Recurrent
-from keras_decorr.decorrelators.cost import Work, cost, operator_of
-from keras_decorr.decorrelators.structures import STRUCTURES, BlockDiagonal
+from keras_decorr.decorrelators.cost import Work, cost
+from keras_decorr.decorrelators.structures import BlockDiagonal, Full, Monarch, operator_for
 from keras_decorr.layers import DecorConv2D, DecorDense, DecorDepthwiseConv2D
+from tests.helpers import operator as operator_of
 
 
 def test_a_dense_layer_counted_by_hand():
     """n = 100, 50 units, a batch of 20: M is applied to the batch; 3 rows are sampled."""
-    operator = STRUCTURES["full"](100)
+    operator = Full().for_features(100)
     counted = cost(operator, Work(rows=1, columns=50), NormPreserving(structure="full"), batch=20)
     assert counted.plain_step == 3 * 20 * 100 * 50
     assert counted.apply == 2 * 20 * 100**2
+    assert counted.sample == 3 * 100**2
     assert counted.update == 2 * 3 * 100**2 + 3 * 3 * 100
+    assert counted.extra_step == counted.apply + counted.sample + counted.update
     assert counted.plain_inference == 20 * 100 * 50
     assert counted.inference == 20 * 100**2
 
@@ -23,11 +28,12 @@ def test_a_convolution_counted_by_hand():
     """n = 27, 8 filters, 36 positions, a batch of 4: folded; 1 image, of whose patches 20 are taken."""
     decorrelator = NormPreserving(structure="full", max_samples=20, update_every=2)
     work = Work(rows=36, columns=8, folds=True)
-    counted = cost(STRUCTURES["full"](27), work, decorrelator, batch=4)
+    counted = cost(Full().for_features(27), work, decorrelator, batch=4)
     assert counted.plain_step == 3 * 4 * 36 * 27 * 8
     assert counted.apply == 2 * 8 * 27**2
-    stages, step, loss = 20 * 27**2, 2 * 20 * 27**2, 20 * 20 * 27
-    assert counted.update == (stages + step + loss) // 2
+    assert counted.sample == 20 * 27**2 // 2
+    step, loss = 2 * 20 * 27**2, 20 * 20 * 27
+    assert counted.update == (step + loss) // 2
 
 
 @pytest.mark.parametrize(
@@ -37,11 +43,10 @@ def test_a_convolution_counted_by_hand():
         ("block_diagonal", 96**2 // 4, 96**2 // 4),
         ("monarch", 2 * 96**2 // 4, 2 * 96**2 // 4),
         ("low_rank", 96 * 5 + 5**2 + 1, 2 * 96 * 5 + 5**2),
-        ("channel", 96**2, 96**2),
     ],
 )
 def test_the_cost_of_a_structure(structure, weights, row_cost):
-    operator = STRUCTURES[structure](96, 4, 5)
+    operator = operator_of(structure, 96, 4, 5)
     assert (operator.weights, operator.row_cost) == (weights, row_cost)
 
 
@@ -50,37 +55,39 @@ def test_the_rules_counted_by_hand():
     work = Work(rows=1, columns=20, folds=True)
 
     def counted(decorrelator):
-        return cost(operator_of(decorrelator, 100, work), work, decorrelator, batch=20)
+        return cost(operator_for(100, work, decorrelator), work, decorrelator, batch=20)
 
     loss = 3 * 3 * 100
     for cls in (Recurrent, Foldiak):
         found = counted(cls(structure="full", steps=10))
         assert found.apply == 2 * 20 * 11 * 100**2
         assert found.inference == 20 * 11 * 100**2
-        stages, rule, check = 3 * 11 * 100**2, 3 * 100**2, (3 + 12) * 100**2
-        assert found.update == stages + rule + check + loss
+        assert found.sample == 3 * 11 * 100**2
+        rule, check = 3 * 100**2, (3 + 12) * 100**2
+        assert found.update == rule + check + loss
     found = counted(ZCA(structure="full", iterations=4))
     assert found.apply == 2 * 20 * 100**2
-    assert found.update == 3 * 100**2 + 3 * 100**2 + 12 * 100**3 + loss
+    assert (found.sample, found.update) == (3 * 100**2, 3 * 100**2 + 12 * 100**3 + loss)
     found = counted(ZCA(structure="block_diagonal", groups=4, method="eigh"))
-    assert found.update == 3 * 100**2 // 4 + 4 * (3 * 25**2 + 6 * 25**3) + loss
+    assert found.sample == 3 * 100**2 // 4
+    assert found.update == 4 * (3 * 25**2 + 6 * 25**3) + loss
 
 
 def test_auto_takes_the_richest_that_is_cheap_beside_the_layer():
     auto = NormPreserving(structure="auto")
     convolution = DecorConv2D(32, 3, padding="same", decorrelator=auto)
     convolution.build((None, 32, 32, 16))  # folding a full M costs 32 columns, not 262,144 rows
-    assert type(convolution.decorrelation.operator) is STRUCTURES["full"]
+    assert type(convolution.decorrelation.operator) is Full
     dense = DecorDense(1000, decorrelator=auto)
     dense.build((None, 1000))  # a full M would cost 2/3 of the layer's own step
-    assert type(dense.decorrelation.operator) is STRUCTURES["monarch"]
-    dense = DecorDense(1000, decorrelator=NormPreserving(structure="channel"))
+    assert type(dense.decorrelation.operator) is Monarch
+    dense = DecorDense(1000, decorrelator=NormPreserving(rows="pixels"))
     dense.build((None, 1000))  # of a layer without positions, the same
-    assert type(dense.decorrelation.operator) is STRUCTURES["monarch"]
+    assert type(dense.decorrelation.operator) is Monarch
 
 
 def test_parts_that_never_meet_have_a_full_matrix_each():
-    operator = operator_of(NormPreserving(structure="low_rank"), 36, Work(9, 2, True, parts=4))
+    operator = operator_for(36, Work(9, 2, True, parts=4), NormPreserving(structure="low_rank"))
     assert type(operator) is BlockDiagonal
     assert [M.shape for M in operator.identities()] == [(4, 9, 9)]
     layer = DecorDepthwiseConv2D(3)
@@ -88,8 +95,18 @@ def test_parts_that_never_meet_have_a_full_matrix_each():
     assert [tuple(M.shape) for M in layer.decorrelation.matrices] == [(5, 9, 9)]
 
 
-def test_channel_costs_the_channels_alone():
-    layer = DecorConv2D(8, 3, decorrelator=NormPreserving(structure="channel"))
+def test_pixels_cost_the_channels_alone():
+    layer = DecorConv2D(8, 3, decorrelator=NormPreserving(rows="pixels"))
     layer.build((None, 10, 10, 16))
     assert layer.features == 16
     assert layer.decorrelation.work == Work(64, 8 * 9, folds=True, pixels=True)
+
+
+def test_wide_layers_are_counted_without_making_a_matrix():
+    """A full M of 100,000 features would take 37 GiB."""
+    tracemalloc.start()
+    operator = operator_for(100_000, Work(1, 4096), NormPreserving())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert type(operator) is Monarch
+    assert peak < 2**20

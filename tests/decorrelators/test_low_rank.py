@@ -57,7 +57,7 @@ def test_it_finds_the_principal_subspace(rng):
     n, r = 30, 3
     basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
     deviations = np.r_[3.0 * np.ones(r), 0.3 * np.ones(n - r)]
-    V = ops.convert_to_tensor(LowRank(n, rank=r).identities()[0])
+    V = ops.convert_to_tensor(LowRank(r).for_features(n).identities()[0])
     for _ in range(300):
         Z = (rng.normal(size=(20, n)) * deviations) @ basis.T
         V = oja_step(V, ops.convert_to_tensor(Z.astype("float32")))
@@ -115,6 +115,6 @@ def test_ranks_that_cannot_be():
         NormPreserving(rank=0)
     with pytest.raises(ValueError, match=r"`structure`.*Received: 'low_rank'"):
         DecorrelatedBackprop(structure="low_rank")
-    assert LowRank(27).r == 6
-    assert LowRank(1000).r == 32
-    assert LowRank(5, rank=5).r == 5
+    assert LowRank().for_features(27).r == 6
+    assert LowRank().for_features(1000).r == 32
+    assert LowRank(5).for_features(5).r == 5

@@ -16,6 +16,7 @@ from keras_decorr.decorrelators import (
     Recurrent,
 )
 from keras_decorr.layers import DecorDense, Decorrelation
+from keras_decorr.layers.decorrelation import row_count
 
 
 def decorrelator(**arguments):
@@ -57,12 +58,15 @@ def test_none_passes_through(rng):
     assert layer.weights == []
 
 
-def test_the_moving_mean_starts_as_an_average_and_serves_inference(rng):
+def test_the_moving_mean_weights_batches_by_their_rows_and_serves_inference(rng):
+    """The mean of all rows, those of a batch `t` steps ago by `momentum^t`."""
     layer = Decorrelation(decorrelator(learning_rate=0.0, momentum=0.9))
-    batches = rng.normal(size=(3, 8, 4)).astype("float32") + 5.0
+    batches = [rng.normal(size=(rows, 4)).astype("float32") + 5.0 for rows in (8, 8, 5, 1)]
     for batch in batches:
         layer(batch, training=True)
-    mean = batches.mean((0, 1))
+    weights = np.concatenate([np.full(len(b), 0.9**t) for t, b in enumerate(reversed(batches))])
+    rows = np.concatenate(batches[::-1])
+    mean = np.average(rows, axis=0, weights=weights)
     np.testing.assert_allclose(numpy(layer.moving_mean), mean, rtol=1e-5)
     M = numpy(layer.matrices[0])
     np.testing.assert_allclose(
@@ -145,13 +149,20 @@ def test_masked_steps_do_not_count_and_the_mask_passes(rng):
 
 def test_a_batch_that_is_masked_as_a_whole_changes_nothing(rng):
     x = rng.normal(size=(6, 4, 3)).astype("float32")
+    nothing = np.zeros((6, 4), bool)
     for d in (NormPreserving(0.1), DecorrelatedBackprop(0.5, learning_rate=0.1), ZCA(0.5)):
-        layer = Decorrelation(d)
-        layer.build(x.shape)
-        before = [numpy(M).copy() for M in layer.matrices]
-        layer(x, training=True, mask=np.zeros((6, 4), bool))
-        for M, old in zip(layer.matrices, before, strict=True):
-            np.testing.assert_allclose(numpy(M), old, atol=1e-6)
+        for make in (lambda d: Decorrelation(d), lambda d: DecorDense(2, decorrelator=d)):
+            layer = make(d)
+            inner = getattr(layer, "decorrelation", layer)
+            layer(x + 3.0, training=True)
+            before = [numpy(v).copy() for v in inner.matrix_variables]
+            inference = numpy(layer(x))
+            np.testing.assert_allclose(
+                numpy(layer(x, training=True, mask=nothing)), inference, rtol=1e-5, atol=1e-6
+            )
+            assert int(inner.skipped_updates) == 0
+            for variable, old in zip(inner.matrix_variables, before, strict=True):
+                np.testing.assert_array_equal(numpy(variable), old)
 
 
 def test_calls_with_masks_join_by_the_rows_that_count(rng):
@@ -159,15 +170,15 @@ def test_calls_with_masks_join_by_the_rows_that_count(rng):
     mask = np.arange(4)[None] < np.array([4, 1, 2, 4, 3])[:, None]
     samples = []
     for layer, calls in (
-        (Decorrelation(decorrelator()), [(x[0], mask), (x[1], None)]),
-        (Decorrelation(decorrelator()), [(x[0][mask], None), (x[1], None)]),
+        (Decorrelation(decorrelator(center=False)), [(x[0], mask), (x[1], None)]),
+        (Decorrelation(decorrelator(center=False)), [(x[0][mask], None), (x[1], None)]),
     ):
         layer.build((None, 3))
         with collection.collect() as opened:
             for inputs, kept in calls:
-                layer.observe(inputs, None, kept)
-        ((_, sample),) = opened.flush()
-        layer.update(sample)
+                layer.observe(inputs, row_count(inputs, kept), None, kept)
+        ((_, calls),) = opened.flush()
+        layer.update(calls)
         samples.append(numpy(layer.matrices[0]))
     np.testing.assert_allclose(*samples, rtol=1e-5, atol=1e-6)
 
@@ -216,9 +227,9 @@ def test_the_cap_on_rows_binds(rng):
     taken = []
 
     class Spy(Decorrelation):
-        def update(self, sample):
-            taken.append(sample.X.shape[0])
-            return super().update(sample)
+        def update(self, samples):
+            taken.extend(sample.X.shape[0] for sample in samples)
+            return super().update(samples)
 
     Spy(decorrelator(max_samples=37))(x, training=True)
     Spy(decorrelator(max_samples=None))(x, training=True)

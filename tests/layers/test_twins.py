@@ -22,7 +22,7 @@ def has_pixels(name):
 
 
 # Every layer sees its kernel as a matrix in one way for patches, in another for pixels; what a
-# structure makes of a matrix does not depend on the layer. Without pixels "channel" is "auto", in any
+# structure makes of a matrix does not depend on the layer. Without pixels "channel" (the old spelling of rows="pixels") is "auto", in any
 # layer: the dense one shows it.
 PAIRS = [
     *((name, "full") for name in sorted(ALL)),
@@ -180,9 +180,9 @@ def test_recurrent_layers_see_decorrelated_steps(name, rng):
 
 @pytest.mark.parametrize("cls", [layers.DecorDepthwiseConv1D, layers.DecorDepthwiseConv2D])
 def test_a_depthwise_convolution_has_no_channels_to_decorrelate(cls):
-    layer = cls(3, decorrelator=NormPreserving(structure="channel"))
+    layer = cls(3, decorrelator=NormPreserving(rows="pixels"))
     rank = 3 if cls is layers.DecorDepthwiseConv1D else 4
-    with pytest.raises(ValueError, match=r"structure='channel'.*decorrelator=None"):
+    with pytest.raises(ValueError, match=r"rows='pixels'.*decorrelator=None"):
         layer.build((None, *[8] * (rank - 2), 4))
 
 

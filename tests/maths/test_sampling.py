@@ -1,5 +1,6 @@
 """Which rows are sampled."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,19 @@ from keras_decorr.maths.sampling import sample_count, sample_rows
 def test_count_is_the_papers_first_tenth_plus_one(batch, fraction, count):
     assert sample_count(batch, fraction) == count
     assert int(sample_count(ops.convert_to_tensor(batch), fraction)) == count
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**31 - 2), st.floats(1e-5, 1.0))
+def test_the_count_of_a_tensor_is_that_of_an_integer(batch, fraction):
+    """In int32 nothing overflows: `floor(fraction * batch)` to the precision of the fraction."""
+    count = sample_count(batch, fraction)
+    assert 0 <= count <= batch
+    assert abs(count - min(batch, fraction * batch + 1)) <= 1 + batch * 1e-6
+    if keras.backend.backend() == "jax":  # no int64 there, and no batch whose size is a tensor
+        batch %= 2000
+        count = sample_count(batch, fraction)
+    assert int(sample_count(ops.convert_to_tensor(batch, "int32"), fraction)) == count
 
 
 @settings(max_examples=60, deadline=None)

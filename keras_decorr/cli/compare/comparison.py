@@ -6,8 +6,9 @@ from pathlib import Path
 from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.figure import draw
 from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_images, train
-from keras_decorr.cli.folders.disk import full_disk_told
-from keras_decorr.cli.folders.folder import checked_folder, write_json
+from keras_decorr.cli.folders.folder import checked_folder
+from keras_decorr.files.disk import full_disk_told
+from keras_decorr.files.whole import write_json
 
 
 def compare(config, out, progress=None):

@@ -10,8 +10,8 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.config import Net
-from keras_decorr.cli.folders.disk import check_room
-from keras_decorr.cli.folders.folder import written_whole
+from keras_decorr.files.disk import check_room
+from keras_decorr.files.whole import written_whole
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"

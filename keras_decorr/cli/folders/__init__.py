@@ -1,1 +1,1 @@
-"""Result folders: written whole or not at all, locked, and checked for room."""
+"""Result folders: of one kind, and locked."""

@@ -42,9 +42,10 @@ def inspect(
     **keras-decorr inspect model.keras --data batch.npz --out report.html**
     """
     use_backend(backend)
-    from keras_decorr.cli.folders.folder import prepare_file, write_text
+    from keras_decorr.cli.folders.folder import prepare_file
     from keras_decorr.cli.inspect import inspection
     from keras_decorr.cli.inspect.report import angle_table, page, section, state_table
+    from keras_decorr.files.whole import write_text
 
     with errors_in_a_line():
         models, config = inspection.find(path)

@@ -7,13 +7,9 @@ from pathlib import Path
 import keras
 
 from keras_decorr.cli.compare.run import TABLE, read
-from keras_decorr.cli.folders.folder import (
-    check_versions,
-    checked_folder,
-    versions,
-    write_text,
-)
+from keras_decorr.cli.folders.folder import check_versions, checked_folder, versions
 from keras_decorr.cli.reproduce.grid import panel_name
+from keras_decorr.files.whole import write_text
 
 _ERROR = "error.txt"
 

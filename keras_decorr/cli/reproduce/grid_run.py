@@ -8,8 +8,6 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.run import delete_checkpoints, load_images, train
-from keras_decorr.cli.folders.disk import full_disk_told, is_full
-from keras_decorr.cli.folders.folder import write_json
 from keras_decorr.cli.folders.lock import Lock, delete_locks
 from keras_decorr.cli.reproduce.grid_folder import (
     checked_grid_folder,
@@ -20,6 +18,8 @@ from keras_decorr.cli.reproduce.grid_folder import (
 )
 from keras_decorr.cli.reproduce.report import write_report
 from keras_decorr.datasets.images import check_sizes
+from keras_decorr.files.disk import full_disk_told, is_full
+from keras_decorr.files.whole import write_json
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
 

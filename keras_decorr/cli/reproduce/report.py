@@ -9,10 +9,10 @@ from typing import NamedTuple
 from keras_decorr import plots
 from keras_decorr.cli.compare.figure import label, styles, words
 from keras_decorr.cli.compare.report import column, spread, summarise
-from keras_decorr.cli.folders.folder import write_text, written_whole
 from keras_decorr.cli.reproduce.claims import LEVEL, check_claims
 from keras_decorr.cli.reproduce.grid import curves
 from keras_decorr.cli.reproduce.grid_folder import collect
+from keras_decorr.files.whole import write_text, written_whole
 
 
 class Report(NamedTuple):

@@ -13,22 +13,22 @@ import sys
 import threading
 
 import keras
-from keras_tuner.src.distribute import utils
 
+_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _SECONDS = 0.5  # between two looks at the workers
 
 
 def role():
     """`"chief"`, `"worker"`, or `None` in a search by one process."""
-    try:
-        if not utils.has_chief_oracle():
-            return None
-    except RuntimeError as error:
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return None
+    missing = [name for name in _VARIABLES if name not in os.environ]
+    if missing:
         raise ValueError(
-            "The variables KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT must "
-            f"be set together, or none of them. Received: {error}"
-        ) from error
-    return "chief" if utils.is_chief_oracle() else "worker"
+            f"The variables {', '.join(_VARIABLES)} must be set together, or none of them. "
+            f"Received: KERASTUNER_ORACLE_IP without {' and '.join(missing)}"
+        )
+    return "chief" if "chief" in os.environ["KERASTUNER_TUNER_ID"] else "worker"
 
 
 @contextlib.contextmanager

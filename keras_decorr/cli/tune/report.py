@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from keras_decorr.cli.folders.folder import written_whole
+from keras_decorr.files.whole import written_whole
 
 _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}

@@ -7,16 +7,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from keras_decorr import datasets
-from keras_decorr.cli.folders.disk import full_disk_told
-from keras_decorr.cli.folders.folder import (
-    check_versions,
-    held,
-    versions,
-    writable_folder,
-    write_json,
-)
+from keras_decorr.cli.folders.folder import check_versions, held, versions, writable_folder
 from keras_decorr.cli.tune import distributed, report
 from keras_decorr.cli.tune.on_images import ImagesHyperModel, held_out
+from keras_decorr.files.disk import full_disk_told
+from keras_decorr.files.whole import write_json
 from keras_decorr.tuning.tuners import make_tuner
 
 _MAY_DIFFER = ("data_dir", "trials")

@@ -1,51 +1,73 @@
 """A block-diagonal M: `n^2 / g` weights, `n^2 / g` multiply-adds a row."""
 
+import keras
 from keras import ops
 
+from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths.blocks import block_identity, choose_groups, join, split
 
+GROUPS = 32
 
+
+@keras.saving.register_keras_serializable(package="keras_decorr")
 class BlockDiagonal(Structure):
     """Groups of neighbouring features: removes the correlations inside each group.
 
     Where no number of groups near `groups` divides the features, they are padded with zeros.
 
+    Args:
+        groups: The most groups of features; fewer where that needs less padding. Defaults to 32, with
+            which the nets of the README learned as with 16.
+
+    Raises:
+        ValueError: If `groups` is not a positive integer.
+
     Example:
 
     >>> from keras_decorr.decorrelators.structures import BlockDiagonal
-    >>> BlockDiagonal(100, groups=10).weights
+    >>> BlockDiagonal(groups=10).for_features(100).weights
     1000
     """
 
+    name = "block_diagonal"
     row_axis = -1
+    g: int
+    m: int
 
-    def __init__(self, n, groups=32, rank=None, product=None):
-        super().__init__(n, groups, rank, product)
-        self.g, self.m = choose_groups(n, groups)
+    def __init__(self, groups: int = GROUPS):
+        self.groups = check_count(type(self).__name__, "groups", groups)
+
+    def set_sizes(self):
+        self.g, self.m = choose_groups(self.n, self.groups)
 
     @classmethod
     def of_parts(cls, n, parts, product=None):
-        """A full M for each of `parts` equal parts of the features, which never meet.
+        """Returns the operator with a full M for each of `parts` equal parts of the features.
 
-        So are those of a grouped or depthwise convolution.
+        The parts of a grouped or depthwise convolution are such: their features never meet.
         """
-        structure = cls(n, 1, product=product)
-        structure.g, structure.m = parts, n // parts
-        return structure
+        operator = cls(parts).for_features(n, product)
+        operator.g, operator.m = parts, n // parts
+        return operator
+
+    @property
+    def shapes(self):
+        return [(self.g, self.m, self.m)]
 
     def identities(self):
         return [block_identity(self.n, self.g, self.m)]
 
-    def stages(self, matrices, Z):
-        return [self.product.apply(matrices[0], split(Z, self.g, self.m), -1)]
+    def run(self, matrices, Z):
+        inputs = split(Z, self.g, self.m)
+        return [(inputs, self.product.apply(matrices[0], inputs, -1))]
 
-    def inputs(self, Z, stages):
-        return [lambda: split(Z(), self.g, self.m)]
-
-    def rows(self, U):
+    def join(self, U):
         return join(U, self.n)
 
     def fold(self, matrices, K):
         K = split(ops.transpose(K), self.g, self.m)  # a column of K is a row of features
         return ops.transpose(join(self.product.fold(matrices[0], K), self.n))
+
+    def get_config(self):
+        return {"groups": self.groups}

@@ -5,45 +5,59 @@ does, and all others alike:
 
     M = s (I - V V^T) + V S V^T,    V: (n, r) with orthonormal columns
 
-`S` moves by the rule of the decorrelator on `t = V^T u`, and `s` by the same rule on one feature, the
-root mean square of what is left of `u`: the rule's step, projected to this form. `V` follows the
+`S` is updated by the rule of the decorrelator on `t = V^T u`, and `s` by the same rule on one feature,
+the root mean square of what is left of `u`: the rule's step, projected to this form. `V` follows the
 principal subspace of the inputs, by E. Oja's subspace rule ("Neural networks, principal components, and
 subspaces", Int. J. Neural Systems 1, 1989) on the sampled rows.
 """
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_decorr.decorrelators.structures.structure import Structure
-from keras_decorr.maths.correlation import transpose
+from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.decorrelators.structures.structure import Stage, Structure
+from keras_decorr.maths.correlation import squared_norms, transpose
 from keras_decorr.maths.subspace import oja_step
 
 USUAL_RANK = 32
 
 
+@keras.saving.register_keras_serializable(package="keras_decorr")
 class LowRank(Structure):
     """Identity plus rank `r`: removes the correlations of the strongest directions.
 
-    `groups` does not apply. The usual rank is 32, or a fourth of the features where that is less.
+    Args:
+        rank: The rank `r`. Default: 32, or a fourth of the features where that is less.
 
     Raises:
-        ValueError: If the rank is above the number of features.
+        ValueError: If the rank is not a positive integer, or above the number of features.
 
     Example:
 
     >>> from keras_decorr.decorrelators.structures import LowRank
-    >>> LowRank(1000, rank=32).weights
+    >>> LowRank(rank=32).for_features(1000).weights
     33025
     """
 
-    def __init__(self, n, groups=32, rank=None, product=None):
-        super().__init__(n, groups, rank, product)
-        if rank is not None and rank > n:
+    name = "low_rank"
+    tracked = 1
+    r: int
+
+    def __init__(self, rank: int | None = None):
+        self.rank = None if rank is None else check_count(type(self).__name__, "rank", rank)
+
+    def set_sizes(self):
+        if self.rank is not None and self.rank > self.n:
             raise ValueError(
-                f"Argument `rank` of a decorrelator must be at most the number of features, {n} here. "
-                f"Lower it, or use structure='full' for this layer. Received: rank={rank}"
+                f"Argument `rank` of LowRank must be at most the number of features, {self.n} here. "
+                f"Lower it, or use structure='full' for this layer. Received: rank={self.rank}"
             )
-        self.r = rank or min(USUAL_RANK, max(n // 4, 1))
+        self.r = self.rank or min(USUAL_RANK, max(self.n // 4, 1))
+
+    @property
+    def shapes(self):
+        return [(self.n, self.r), (self.r, self.r), (1, 1)]
 
     def identities(self):
         # Any V will do to start with: M is the identity as long as S is.
@@ -54,13 +68,13 @@ class LowRank(Structure):
             np.eye(1, dtype="float32"),
         ]
 
-    def stages(self, matrices, Z):
+    def run(self, matrices, Z):
         V, S, s = matrices
         change = S - s * ops.eye(self.r, dtype=S.dtype)
         T = ops.matmul(ops.matmul(Z, V), transpose(change))
-        return [s * Z + ops.matmul(T, transpose(V))]
+        return [(Z, s * Z + ops.matmul(T, transpose(V)))]
 
-    def rows(self, U):
+    def join(self, U):
         return U
 
     def fold(self, matrices, K):
@@ -69,17 +83,27 @@ class LowRank(Structure):
         T = ops.matmul(transpose(change), ops.matmul(transpose(V), K))
         return s * K + ops.matmul(V, T)
 
-    def moved(self, matrices, Z, stages, gains, eta, step):
+    def stages(self, matrices, Z, raw2):
         V, S, s = matrices
-        (U,) = stages
-        T = ops.matmul(U, V)
-        left = ops.sum(ops.square(U), axis=-1) - ops.sum(ops.square(T), axis=-1)
-        rest = ops.sqrt(ops.maximum(left, 0.0) / max(self.n - self.r, 1))
-        return (
-            ops.where(eta > 0.0, oja_step(V, Z()), V),
-            step(0, S, T, gains[0], -2),
-            step(0, s, ops.expand_dims(rest, -1), gains[0], -2),
-        )
+        ((_, U),) = self.run(matrices, Z)
+        before, after = squared_norms(Z), squared_norms(U)
+
+        def parts(X, x2):
+            """Returns the coordinates of rows along V, and the root mean square of the rest."""
+            T = ops.matmul(X, V)
+            left = ops.maximum(x2 - ops.sum(ops.square(T), axis=-1), 0.0)
+            return T, ops.expand_dims(ops.sqrt(left / max(self.n - self.r, 1)), -1)
+
+        inputs, outputs = parts(Z, before), parts(U, after)
+        stages = [
+            Stage(M, inputs[i], outputs[i], before, after, raw2, self.row_axis)
+            for i, M in enumerate((S, s))
+        ]
+        return stages, U
+
+    def track(self, matrices, Z, eta):
+        V = matrices[0]
+        return [ops.where(eta > 0.0, oja_step(V, Z), V)]
 
     def singular_range(self, matrices):
         _, S, s = matrices
@@ -95,3 +119,6 @@ class LowRank(Structure):
     def update_cost(self, k, step_cost):
         n, r = self.n, self.r
         return 3 * k * n * r + 2 * n * r**2 + step_cost(k, r)
+
+    def get_config(self):
+        return {"rank": self.rank}

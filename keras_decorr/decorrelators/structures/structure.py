@@ -1,105 +1,159 @@
-"""What every structure of M can do."""
+"""What every structure of M has in common."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
-
-from keras import ops
+from typing import Any, ClassVar, NamedTuple
 
 from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.maths.correlation import squared_norms
 from keras_decorr.maths.singular_values import range_of_blocks
 
 
+class Stage(NamedTuple):
+    """One stage of M and the rows that passed through it: what a decorrelation rule learns from.
+
+    A structure has one stage (a full M) or several (a Monarch M). The rows are scaled by the square
+    root of their weights, so that a mean over the `k` rows is the weighted mean.
+
+    Attributes:
+        M: `(..., m, m)` weights of the stage. `...` are groups of features.
+        Z: Inputs, `(..., k, m)`, or `(..., m, k)` where `row_axis` is -1.
+        U: Outputs, laid out as `Z`.
+        x2: `(k,)` squared norms of the inputs, over all groups.
+        u2: `(k,)` squared norms of the outputs, over all groups.
+        raw2: `(k,)` squared norms of the inputs before the mean was subtracted; `x2` where the inputs
+            are the outputs of another stage.
+        row_axis: Axis of `Z` and `U` with the rows: -2 or -1.
+        weights: `(k,)` weights of the rows with mean 1, or `None` if all are 1.
+        memory: What the rule keeps beside M, in the order of `Decorrelator.memory`.
+        expected_rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+    """
+
+    M: Any
+    Z: Any
+    U: Any
+    x2: Any
+    u2: Any
+    raw2: Any
+    row_axis: int
+    weights: Any = None
+    memory: tuple = ()
+    expected_rows: int | None = None
+
+
 class Structure(ABC):
-    """The shape of a decorrelation matrix M for `n` features, as an operator.
+    """The structure of a decorrelation matrix M, as a decorrelator takes it.
 
-    A structure holds no weights: the matrices are handed to each method, in the order of
-    `identities`. A new structure is a new file with a subclass, entered in `structures/__init__.py`.
+    The constructor takes the arguments of the structure alone. `for_features(n)` gives the operator for
+    `n` features: a copy that knows `n` and applies M, folds it and says what its stages saw. An
+    operator holds no weights: `matrices` are handed to each method, in the order of `shapes`.
 
-    Args:
-        n: Number of features.
-        groups: Number of groups to cut them into, where the structure has groups.
-        rank: Rank, where the structure has one; `None` for its usual one.
-        product: How the weights of a stage act. Default: as a matrix, M itself.
+    A new structure is a subclass in a file of its own, entered in `structures/__init__.py`.
 
     Example:
 
     >>> import numpy as np
     >>> from keras_decorr.decorrelators.structures import Full
-    >>> structure = Full(3)
+    >>> operator = Full().for_features(3)
     >>> Z = np.ones((2, 3), "float32")
-    >>> tuple(structure.apply(structure.identities(), Z).shape)
+    >>> tuple(operator.apply(operator.identities(), Z).shape)
     (2, 3)
     """
 
-    # The axis of the outputs of `stages` along which the rows lie.
+    name: ClassVar[str]
+    # The axis of the outputs of `run` along which the rows lie.
     row_axis = -2
+    # How many of the first matrices follow the inputs by `track`, and not the rule.
+    tracked = 0
+    n: int
+    product: Product
 
-    def __init__(self, n, groups=32, rank=None, product=None):
-        self.n = n
-        self.product = product or Product()
+    def for_features(self, n: int, product: Product | None = None) -> "Structure":
+        """Returns the operator for `n` features.
+
+        Args:
+            n: Number of features.
+            product: How the weights of a stage act. Default: as a matrix, M itself.
+        """
+        operator = copy.copy(self)
+        operator.n = n
+        operator.product = product or Product()
+        operator.set_sizes()
+        return operator
+
+    def operator_for(self, n, work, decorrelator):
+        """Returns the operator for the work that a layer has for it: see `structures.operator_for`."""
+        return self.for_features(n, decorrelator.product)
+
+    def set_sizes(self) -> None:  # noqa: B027, most structures need it, not all
+        """Computes the sizes that depend on `n`. Called by `for_features`; nothing by default."""
+
+    @property
+    @abstractmethod
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each matrix of weights."""
 
     @abstractmethod
-    def identities(self):
-        """Arrays with which M is the identity, one for each variable."""
+    def identities(self) -> list:
+        """Returns the arrays with which M is the identity, one for each of `shapes`."""
 
     @abstractmethod
-    def stages(self, matrices, Z):
-        """The outputs of every stage for rows `Z` of shape `(k, n)`.
+    def run(self, matrices, Z) -> list[tuple]:
+        """Returns `(inputs, outputs)` of every stage for rows `Z` of shape `(k, n)`.
 
-        Each is laid out as its matrix `(..., m, m)` gives it: `(..., k, m)`, or `(..., m, k)` if
-        `row_axis` is -1.
+        They are laid out as the matrix `(..., m, m)` of the stage takes them: `(..., k, m)`, or
+        `(..., m, k)` if `row_axis` is -1.
         """
 
     @abstractmethod
-    def rows(self, U):
-        """The output of the last stage as rows `(k, n)`."""
+    def join(self, U):
+        """Returns the outputs of the last stage as rows `(k, n)`."""
 
     def apply(self, matrices, Z):
-        """`U = Z M^T` for rows `Z` of shape `(k, n)`."""
-        return self.rows(self.stages(matrices, Z)[-1])
+        """Returns `U = Z M^T` for rows `Z` of shape `(k, n)`."""
+        return self.join(self.run(matrices, Z)[-1][1])
 
     @abstractmethod
     def fold(self, matrices, K):
-        """`M^T K` for a kernel `K` of shape `(n, units)`: `(Z M^T) K = Z (M^T K)`."""
+        """Returns `M^T K` for a kernel `K` of shape `(n, units)`: `(Z M^T) K = Z (M^T K)`."""
 
     # --- the update ---------------------------------------------------------------------------
 
-    def norms(self, X, stages):
-        """`(stages + 1, k)`: squared norms of the rows of the raw inputs and of every stage."""
-        return ops.stack([squared_norms(X), *(squared_norms(U, self.row_axis) for U in stages)])
-
-    def inputs(self, Z, stages):
-        """The inputs of every stage, laid out as its outputs: a function that gives them, for each.
+    def stages(self, matrices, Z, raw2) -> tuple[list[Stage], Any]:
+        """Returns what a rule learns from, and the outputs of M.
 
         Args:
-            Z: A function that gives the centred rows `(k, n)`.
-            stages: Outputs of every stage for these rows.
-        """
-        return [Z]
+            matrices: The weights.
+            Z: Centred rows `(k, n)`.
+            raw2: `(k,)` squared norms of the rows before they were centred.
 
-    def moved(self, matrices, Z, stages, gains, eta, step):
-        """The matrices after one decorrelation step.
+        Returns:
+            `(stages, U)`: a `Stage` for each matrix but the first `tracked`, and the outputs of M,
+            laid out as `row_axis` says.
+        """
+        passed = self.run(matrices, Z)
+        before, stages = squared_norms(Z), []
+        for M, (inputs, U) in zip(matrices, passed, strict=True):
+            after = squared_norms(U, self.row_axis)
+            stages.append(Stage(M, inputs, U, before, after, raw2, self.row_axis))
+            before = raw2 = after
+        return stages, passed[-1][1]
+
+    def track(self, matrices, Z, eta) -> list:
+        """Returns new values of the first `tracked` matrices.
 
         Args:
             matrices: The matrices before.
-            Z: A function that gives the centred rows `(k, n)`.
-            stages: Outputs of every stage for these rows.
-            gains: `(stages,)`.
-            eta: Scalar decorrelation rate; 0 for a step that is skipped.
-            step: `step(stage, M, U, g, row_axis, Z)`, the rule for the stage of that number; `Z` is a
-                function that gives its inputs.
+            Z: Rows `(k, n)`.
+            eta: Scalar decorrelation rate; 0 for a step that is skipped, which must change nothing.
         """
-        inputs = self.inputs(Z, stages)
-        return tuple(
-            step(i, M, U, gains[i], self.row_axis, inputs[i])
-            for i, (M, U) in enumerate(zip(matrices, stages, strict=True))
-        )
+        return []
 
-    # --- what it looks like -------------------------------------------------------------------
+    # --- diagnostics --------------------------------------------------------------------------
 
-    def singular_range(self, matrices):
-        """`(largest, smallest)` singular value of M, padding left out.
+    def singular_range(self, matrices) -> tuple[float, float]:
+        """Returns the `(largest, smallest)` singular value of M, padding left out.
 
         Args:
             matrices: float64 arrays of the weights, all finite.
@@ -107,27 +161,44 @@ class Structure(ABC):
         (weights,), (identity,) = matrices, self.identities()
         return range_of_blocks(self.product.matrix(weights), identity.max(-1) > 0)
 
-    # --- what it costs ------------------------------------------------------------------------
+    # --- cost ---------------------------------------------------------------------------------
 
     @property
-    def weights(self):
+    def weights(self) -> int:
         """Number of weights in M, padding included."""
-        return sum(math.prod(identity.shape) for identity in self.identities())
+        return sum(math.prod(shape) for shape in self.shapes)
 
     @property
-    def row_cost(self):
+    def row_cost(self) -> int:
         """Multiply-adds to apply M to one row, or to fold it into one column of a kernel."""
         return self.product.passes * self.weights
 
-    def update_cost(self, k, step_cost):
-        """Multiply-adds of an update from `k` rows whose stages are at hand.
+    def update_cost(self, k, step_cost) -> int:
+        """Returns the multiply-adds of an update from `k` rows whose stages were computed.
 
         Args:
             k: Number of rows.
             step_cost: `step_cost(k, m)`: those of the rule, for a matrix of `(m, m)`.
         """
-        cost = 0
-        for identity in self.identities():
-            *groups, m, _ = identity.shape
-            cost += math.prod(groups) * step_cost(k, m)
-        return cost
+        return sum(math.prod(groups) * step_cost(k, m) for *groups, m, _ in self.shapes)
+
+    # --- serialization ------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns a structure from the dictionary of `get_config`."""
+        return cls(**config)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+    def __repr__(self):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"

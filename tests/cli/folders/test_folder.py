@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from keras_decorr.cli.compare.config import Config
-from keras_decorr.cli.folders.folder import checked_folder, write_json, written_whole
+from keras_decorr.cli.folders.folder import checked_folder
+from keras_decorr.files.whole import write_json
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 OLD = {
@@ -97,15 +98,3 @@ def test_something_else_is_refused(tmp_path, content):
     with pytest.raises(ValueError, match=r"something else than a comparison.*--out"):
         prepare_folder(tmp_path, Config())
     assert (tmp_path / "config.json").read_text() == content
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "table.csv"
-    with written_whole(path) as partial:
-        partial.write_text("old")
-        assert partial.suffix == path.suffix  # Keras and matplotlib go by it
-    with pytest.raises(OSError, match="full"), written_whole(path) as partial:
-        partial.write_text("ne")
-        raise OSError("the disk is full")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

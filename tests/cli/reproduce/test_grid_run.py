@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from keras_decorr.cli.compare import run as runs
-from keras_decorr.cli.folders.folder import write_json
 from keras_decorr.cli.folders.lock import Lock, LostLockError
 from keras_decorr.cli.reproduce import grid_run as module
 from keras_decorr.cli.reproduce.display import GridProgress, time_left
 from keras_decorr.cli.reproduce.grid import read_grid
 from keras_decorr.cli.reproduce.grid_run import reproduce
+from keras_decorr.files.whole import write_json
 
 TEXT = """
 net = ["dense"]

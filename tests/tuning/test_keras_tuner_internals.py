@@ -5,7 +5,6 @@ import sys
 import keras_tuner
 import numpy as np
 import pytest
-
 from keras_decorr.tuning.oracles import (
     BayesianOptimizationOracle,
     GridSearchOracle,

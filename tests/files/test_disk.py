@@ -6,7 +6,7 @@ import shutil
 import keras
 import pytest
 
-from keras_decorr.cli.folders.disk import check_room, full_disk_told, is_full
+from keras_decorr.files.disk import check_room, full_disk_told, is_full
 from tests.processes import file_size_limit
 
 

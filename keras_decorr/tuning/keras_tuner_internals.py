@@ -1,4 +1,7 @@
-"""KerasTuner's oracles, made to survive a kill at any moment and to learn from failed trials.
+"""KerasTuner's oracles and tuner, made to survive a kill at any moment and to learn from failed trials.
+
+This is the one file that uses or overrides private names of KerasTuner: it has no public way to choose
+how its files are written, which values a trial gets, or what becomes of an error in a trial.
 
 What KerasTuner 1.4.8 does by itself: it sends a trial that was running for another run, but it writes
 its files in place, so that a kill may leave half of one; it loses a trial killed between its two files;
@@ -15,7 +18,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
-from keras_decorr.cli.folders.folder import write_text
+from keras_decorr.files.whole import write_text
 
 
 def write_state(path, state):
@@ -89,6 +92,29 @@ class Resumable(keras_tuner.Oracle):
             if hps.is_active(hp):
                 hps.values[hp.name] = changes.get(hp.name, hp.default)
         return hps.values
+
+
+class ResumableTuner(keras_tuner.Tuner):
+    """Goes before a tuner of KerasTuner. Any error but a `FailedTrialError` stops the search.
+
+    Its file has one name for every process of a search, so that any number of them can resume it.
+    """
+
+    def _get_tuner_fname(self):
+        return str(Path(self.project_dir) / "tuner.json")
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+            write_state(self._get_tuner_fname(), self.get_state())
+
+    def _try_run_and_update_trial(self, trial, *args, **kwargs):
+        # KerasTuner would call a trial failed for any error, and make the same mistake in the next.
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = "COMPLETED"
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status, trial.message = "FAILED", str(error)
 
 
 class RandomSearchOracle(Resumable, keras_tuner.oracles.RandomSearchOracle):

@@ -1,0 +1,329 @@
+"""The one file that uses private names of Keras; `tests/backend/test_keras_internals.py` checks that.
+
+Each function says why no public name will do. Unless it says what happens without the private name, a
+Keras without it raises an AttributeError, or an ImportError at `import keras_decorr`.
+`make test-nightly` finds that before such a Keras is released.
+"""
+
+import inspect
+from typing import Any
+
+import keras
+from keras import ops
+from keras.src.backend.common.masking import get_keras_mask
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from keras.src.losses.loss import apply_mask, squeeze_or_expand_to_same_rank
+from keras.src.models.functional import Functional
+
+# `Functional` is the class of `keras.Model(inputs, outputs)`. The public `keras.Model` is no base to
+# derive a functional class from, and `isinstance` with it says nothing about a graph.
+#
+# `in_symbolic_scope()` tells whether Keras calls a layer only for the shapes of its outputs. The scope
+# itself is public, `keras.SymbolicScope`, but not the question whether one is open.
+__all__ = [
+    "BuiltBeforeOptimizer",
+    "Functional",
+    "attention_projections",
+    "attribute_names",
+    "build_symbolically",
+    "compile_arguments",
+    "compiled_losses",
+    "flatten_layers",
+    "in_symbolic_scope",
+    "is_functional_call",
+    "make_functional",
+    "mark_called_like",
+    "model_of",
+    "nodes",
+    "producer",
+    "replace_attention_projection",
+    "replace_layer",
+    "sample_weights",
+    "seed_generators",
+    "spared_from_weight_decay",
+    "state_without_model",
+    "steps_of_optimizer",
+    "sublayers",
+    "sync_state",
+    "takes_inputs_and_outputs",
+]
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def sublayers(layer):
+    """Returns the layers that a layer or model tracks, without those inside them.
+
+    Only a `keras.Model` has a public `layers`, and that of a `Sequential` leaves the input layer out.
+    """
+    return layer._flatten_layers(include_self=False, recursive=False)
+
+
+def flatten_layers(layer, include_self=True):
+    """Returns a layer and every layer inside it, each once.
+
+    Only a `keras.Model` has a public list of its layers, and only of the outermost ones.
+    """
+    return layer._flatten_layers(include_self=include_self)
+
+
+def replace_layer(owner, old, new):
+    """Puts `new` in the place of `old` among the layers that `owner` tracks, so that their order stays.
+
+    Setting the attribute would track `new` as the last layer, and the order is that of the weights.
+    Does nothing if `owner` does not track `old`.
+    """
+    if any(known is old for known in sublayers(owner)):
+        owner._tracker.replace_tracked_value("layers", old, new)
+
+
+def attribute_names(layer):
+    """Returns the names of the attributes that a layer holds, without TensorFlow's own.
+
+    On PyTorch a layer is a `torch.nn.Module` too, which keeps layers in a dictionary of its own. Its
+    public `named_children` gives one name of a layer that has several.
+    """
+    names = [*vars(layer), *(vars(layer).get("_modules") or {})]
+    return [name for name in dict.fromkeys(names) if not name.startswith("_self_")]
+
+
+def seed_generators(layer):
+    """Returns the `keras.random.SeedGenerator`s of a layer, without those of the layers inside it.
+
+    In public their states are among `layer.variables`, where nothing tells them from other variables.
+    """
+    return layer._seed_generators
+
+
+def mark_called_like(new, old):
+    """Makes Keras take a model for one that has been called if `old` has been.
+
+    `model.export` without an input signature asks for it, and only a call would set it in public.
+    """
+    new._called = old._called
+
+
+# --- attention ------------------------------------------------------------------------------------
+
+# In the order in which Keras builds them; the gate is optional.
+_PROJECTIONS = {
+    "query": "_query_dense",
+    "key": "_key_dense",
+    "gate": "_gate_dense",
+    "value": "_value_dense",
+    "output": "_output_dense",
+}
+
+
+def attention_projections(layer):
+    """Returns `{role: layer}` of a built attention layer's projections, in the order of its weights.
+
+    The roles are `"query"`, `"key"`, `"gate"` (optional), `"value"` and `"output"`. Keras's attention
+    layers have no public attribute for their projections.
+    """
+    found = {role: getattr(layer, name, None) for role, name in _PROJECTIONS.items()}
+    return {role: projection for role, projection in found.items() if projection is not None}
+
+
+def replace_attention_projection(layer, role, new):
+    """Makes `new` the projection of a built attention layer that has this role.
+
+    The one before is no longer tracked: `new` holds it. See `attention_projections`.
+    """
+    name = _PROJECTIONS[role]
+    layer._tracker.untrack(getattr(layer, name))
+    setattr(layer, name, new)
+
+
+# --- the graph of a functional model --------------------------------------------------------------
+
+
+def nodes(operation):
+    """Returns the symbolic calls of an operation, each with `input_tensors` and `output_tensors`.
+
+    The public `operation.input` and `operation.output` are those of its first call alone.
+    """
+    return operation._inbound_nodes
+
+
+def producer(tensor):
+    """Returns the operation whose symbolic call made a `keras.KerasTensor`.
+
+    A `keras.KerasTensor` has no public attribute that leads back into its graph.
+    """
+    return tensor._keras_history.operation
+
+
+def is_functional_call(args, kwargs):
+    """Returns whether `keras.Model(*args, **kwargs)` makes a functional model.
+
+    Keras has this as a private function. It is repeated here, as its answer is documented behaviour.
+    """
+    return len(args) == 2 or (len(args) == 1 and "outputs" in kwargs) or {*kwargs} >= _GRAPH
+
+
+_GRAPH = {"inputs", "outputs"}
+
+
+def takes_inputs_and_outputs(cls):
+    """Returns whether a subclass of `keras.Model` is made from `inputs` and `outputs`.
+
+    Compares its constructor with that of `Functional`, which is private.
+    """
+    spec, of_graph = (inspect.getfullargspec(c.__init__) for c in (cls, Functional))
+    return spec.args == of_graph.args or (spec.varargs is not None and spec.varkw is not None)
+
+
+def make_functional(cls, model, functional_model):
+    """Puts `functional_model` in the place of `model` among the bases of a class, and of its bases.
+
+    Keras does this with `keras.Model` and `Functional` for a class that calls
+    `super().__init__(inputs, outputs)`. It would change the bases of `model` itself, and so of every
+    other class that is derived from it. Python allows setting `__bases__`, Keras has no public way.
+
+    Args:
+        cls: A subclass of `model`.
+        model: A subclass of `keras.Model`.
+        functional_model: A subclass of `model` and `Functional`.
+    """
+    if cls is model:
+        return functional_model
+    if issubclass(cls, model):
+        bases = (make_functional(base, model, functional_model) for base in cls.__bases__)
+        cls.__bases__ = tuple(bases)
+    return cls
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+class BuiltBeforeOptimizer(keras.Model):
+    """A model that makes more variables once its layers are built, before its optimizer is built.
+
+    Keras's trainers build layers, metrics, loss and optimizer in one private method, so no public
+    method runs between the layers and the optimizer. If Keras no longer called it, the optimizer would
+    not know the variables that `build_rule` makes, and the tests of learned feedback would fail.
+    """
+
+    optimizer: Any
+    _rule_is_built = False
+
+    def build_rule(self):
+        """Makes the variables and sets `_rule_is_built`."""
+        raise NotImplementedError
+
+    def _symbolic_build(self, *args, **kwargs):
+        if not self._rule_is_built:
+            optimizer, self.optimizer = self.optimizer, None
+            try:
+                super()._symbolic_build(*args, **kwargs)
+                self.build_rule()
+            finally:
+                self.optimizer = optimizer
+        super()._symbolic_build(*args, **kwargs)
+
+
+def build_symbolically(model, data):
+    """Builds the layers, metrics, loss and optimizer of a compiled model for a batch, without a step.
+
+    Public `build` knows shapes alone, and builds neither the loss nor the optimizer.
+    """
+    model._symbolic_build(data_batch=data)
+
+
+def compile_arguments(model):
+    """Returns the arguments that a compiled model was compiled with, as `{name: value}`.
+
+    The public `get_compile_config` serialises them, so that a function or class which is not registered
+    does not come back.
+    """
+    return dict(model._compile_config.config)
+
+
+def compiled_losses(model):
+    """Returns `(path, loss, weight, name)` of every loss of a compiled model.
+
+    The model must have computed its loss before. A path leads to the output in a nested structure.
+    The public `model.loss` is what was given to `compile`: names, one loss for several outputs, or a
+    structure unlike that of the outputs.
+    """
+    return model._compile_loss._flat_losses
+
+
+def sample_weights(values, weights, predicted, reduction):
+    """Combines sample weights with the mask of the outputs, as a Keras loss does.
+
+    Keras does this inside `keras.losses.Loss.__call__`, which also takes the mean over the samples.
+
+    Args:
+        values: Values of the loss, `(batch, ...)` float32.
+        weights: Weights like the targets, float32, or `None`.
+        predicted: Outputs of the model, which may carry a mask.
+        reduction: Reduction of the loss.
+
+    Returns:
+        `(values, weights)` of the same rank; weights `None` if there are neither weights nor a mask.
+    """
+    weights = apply_mask(weights, get_keras_mask(predicted), "float32", reduction)
+    if weights is None:
+        return values, None
+    return squeeze_or_expand_to_same_rank(values, weights)
+
+
+def sync_state(model):
+    """Copies what the running epoch has changed into the variables of a model, where it is not there.
+
+    It is not there on JAX alone. The method is public, but Keras 3.16 has renamed it.
+    """
+    sync = getattr(model, "state_sync", None) or getattr(model, "jax_state_sync", None)
+    if sync is not None:
+        sync()
+
+
+# --- callbacks ------------------------------------------------------------------------------------
+
+
+def model_of(callback: keras.callbacks.Callback) -> keras.Model:
+    """Returns the model of a callback, on JAX without what the running epoch has changed.
+
+    The public `callback.model` copies the whole state of the training step into the variables first.
+    """
+    return callback._model
+
+
+def state_without_model(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Returns the attributes of a callback for a copy or a pickle, without its model.
+
+    The attribute that holds the model is private, and `set_model` is only for a model.
+    """
+    return {**vars(callback), "_model": None}
+
+
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+def steps_of_optimizer(optimizer):
+    """Returns how many times a gradient was applied or accumulated.
+
+    The public `iterations` counts the steps that accumulate one gradient once.
+    """
+    return int(ops.convert_to_numpy(optimizer._iterations))
+
+
+def spared_from_weight_decay(optimizer, variables):
+    """Returns which variables an optimizer spares from weight decay, and by which pattern of names.
+
+    The public `exclude_from_weight_decay` only sets them. If the private names are gone, nothing seems
+    to be spared, and the tests of a converted model's weight decay fail.
+
+    Returns:
+        `(spared, pattern)`: a boolean for each variable, and a string or `None`.
+    """
+    keys = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
+    pattern: Any = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    spared = [
+        optimizer._var_key(v) in keys or (pattern is not None and bool(pattern.search(v.name)))
+        for v in variables
+    ]
+    return spared, pattern and pattern.pattern

@@ -1,0 +1,76 @@
+"""The rows that M learns from: of one call, and of all calls and replicas of a training step."""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_decorr.backend.replicas import gather_rows, replica_count, replica_sum
+
+
+class Sample(NamedTuple):
+    """The sampled rows of one call of a layer, on one replica.
+
+    Attributes:
+        X: `(k, n)` float32 raw inputs.
+        count: Float32 scalar: the rows of the batch that these stand for, those left out by a mask not
+            counted.
+        mean: `(n,)` mean that the call centred by, or `None`.
+        kept: `(k,)` booleans: which of the sampled rows a mask keeps, or `None` for all.
+        expected_rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+    """
+
+    X: Any
+    count: Any
+    mean: Any = None
+    kept: Any = None
+    expected_rows: int | None = None
+
+    @property
+    def weights(self):
+        """`(k,)`: the rows of the batch that each sampled row stands for."""
+        kept = ops.ones(ops.shape(self.X)[:1], "float32")
+        if self.kept is not None:
+            kept = ops.cast(self.kept, "float32")
+        return kept * self.count / ops.maximum(ops.sum(kept), 1.0)
+
+
+class Pool(NamedTuple):
+    """The rows of a whole training step, all calls and replicas together.
+
+    Attributes:
+        X: `(k, n)` float32 raw inputs.
+        count: Float32 scalar: the rows of the batch that these stand for.
+        mean: `(n,)` mean of all of these, or `None` if the layer does not centre.
+        weights: `(k,)` rows of the batch that each row stands for, or `None` if all are alike.
+        expected_rows: As in `Sample`.
+    """
+
+    X: Any
+    count: Any
+    mean: Any = None
+    weights: Any = None
+    expected_rows: int | None = None
+
+
+def pool(samples: list[Sample]) -> Pool:
+    """Returns the samples of all calls of a layer in a step, and of all replicas, as one.
+
+    Every call counts by its rows, so that the result does not depend on how the rows of a batch are
+    spread over calls, masks and replicas.
+
+    Args:
+        samples: The `Sample`s of this replica, all with a mean or all without.
+    """
+    counts = replica_sum(ops.stack([sample.count for sample in samples]))
+    count = ops.sum(counts)
+    mean = samples[0].mean
+    if mean is not None and len(samples) > 1:
+        means = ops.stack([sample.mean for sample in samples])
+        mean = ops.matmul(counts, means) / ops.maximum(count, 1.0)
+    rows = [sample.expected_rows for sample in samples]
+    expected = None if None in rows else sum(rows) * replica_count()
+    if len(samples) == 1 and samples[0].kept is None and replica_count() == 1:
+        return Pool(samples[0].X, count, mean, None, expected)
+    X = ops.concatenate([sample.X for sample in samples])
+    weights = ops.concatenate([sample.weights for sample in samples])
+    return Pool(gather_rows(X), count, mean, gather_rows(weights), expected)

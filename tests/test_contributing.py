@@ -1,0 +1,105 @@
+"""The recipes of CONTRIBUTING.md work: what they add is tested as they say, trains, and is saved."""
+
+import doctest
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_decorr
+from keras_decorr.layers import DecorDense
+
+CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+class Recipe(NamedTuple):
+    """What a recipe adds.
+
+    Attributes:
+        code: Source by path: of files of the package and of their tests.
+        package: Package with the registry.
+        registry: Name of the dictionary there.
+        name: Key of the new class in it.
+        cls: Name of the new class.
+    """
+
+    code: dict[str, str]
+    package: str
+    registry: str
+    name: str
+    cls: str
+
+
+def read_recipe(title):
+    """Reads the code blocks and the line about the registry of a section."""
+    sections = re.split(r"^##+ ", CONTRIBUTING.read_text(), flags=re.M)
+    (section,) = [s for s in sections if s.startswith(f"{title}\n")]
+    blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, re.M | re.S)
+    registered = r'In `(\S+)/__init__.py`, add `"(\w+)": (\w+)` to `(\w+)`'
+    ((package, name, cls, registry),) = re.findall(registered, " ".join(section.split()))
+    return Recipe(dict(blocks), package.replace("/", "."), registry, name, cls)
+
+
+@pytest.fixture
+def follow(tmp_path, monkeypatch):
+    """A function that follows a recipe until the end of the test; returns the recipe's tests."""
+    known = set(keras.saving.get_custom_objects())
+
+    def follow(recipe):
+        modules = {}
+        for path, source in recipe.code.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+            name = path.removesuffix(".py").replace("/", ".")
+            assert importlib.util.find_spec(name) is None, f"{path} is there already"
+            spec = importlib.util.spec_from_file_location(name, file)
+            modules[path] = importlib.util.module_from_spec(spec)
+            monkeypatch.setitem(sys.modules, name, modules[path])
+            spec.loader.exec_module(modules[path])
+        package = importlib.import_module(recipe.package)
+        (cls,) = [vars(m)[recipe.cls] for m in modules.values() if m.__name__.startswith("keras_")]
+        monkeypatch.setitem(getattr(package, recipe.registry), recipe.name, cls)
+        for module in modules.values():
+            assert not doctest.testmod(module).failed
+        tests = [m for path, m in modules.items() if path.startswith("tests/")]
+        return [t for m in tests for name, t in vars(m).items() if name.startswith("test_")]
+
+    yield follow
+    for name in set(keras.saving.get_custom_objects()) - known:
+        del keras.saving.get_custom_objects()[name]
+
+
+def with_learning_rule(name):
+    model = keras_decorr.Sequential([keras.Input((6,)), DecorDense(5, "tanh"), DecorDense(1)])
+    model.compile(keras.optimizers.SGD(0.05), "mse", learning_rule=name)
+    return model
+
+
+RECIPES = {"A learning rule": with_learning_rule}
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_recipe(title, follow, rng, tmp_path):
+    recipe = read_recipe(title)
+    tests = follow(recipe)
+    assert tests
+    for test in tests:
+        test(*[rng for _ in inspect.signature(test).parameters])
+
+    model = RECIPES[title](recipe.name)
+    x = rng.normal(size=(64, 6)).astype("float32")
+    losses = model.fit(x, x[:, :1], batch_size=16, epochs=5, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_compile_config() == model.get_compile_config()
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(m(x)) for m in (loaded, model)))
