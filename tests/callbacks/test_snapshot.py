@@ -8,10 +8,8 @@ from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float
 
 
 def test_it_restores_more_than_once():
-    variables = [
-        keras.Variable(np.full((2, 3), 1.5)),
-        keras.Variable(7, dtype="int32", trainable=False),
-    ]
+    count = keras.Variable(7, dtype="int32", trainable=False)
+    variables = [keras.Variable(np.full((2, 3), 1.5)), count]
     snapshot = Snapshot(variables)
     for _ in range(2):
         for variable in variables:
