@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, even by a process that is killed."""
 
 import contextlib
+import csv
 import errno
 import json
 import math
@@ -22,6 +23,14 @@ def write_text(path, text):
     """Writes a text file, whole or not at all."""
     with atomic_write(path) as partial:
         partial.write_text(text)
+
+
+def write_csv(path, rows, names):
+    """Writes dictionaries as a CSV table with certain columns, whole or not at all."""
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @contextlib.contextmanager

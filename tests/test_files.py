@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from keras_decorr.cli.folders.disk import is_disk_full
-from keras_decorr.files import atomic_write, check_room, write_json
+from keras_decorr.files import atomic_write, check_room, write_csv, write_json
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -42,3 +42,10 @@ def test_room_for_the_weights(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="13 MB are free, 12 MB needed") as caught:
             check_room(model, tmp_path)
         assert is_disk_full(caught.value)
+
+
+def test_a_table_has_the_columns_that_are_asked_for(tmp_path):
+    write_csv(tmp_path / "a.csv", [{"a": 1, "b": "x,y", "c": 0}], ["b", "a"])
+    assert (tmp_path / "a.csv").read_text() == 'b,a\n"x,y",1\n'
+    write_csv(tmp_path / "a.csv", [], ["a"])
+    assert (tmp_path / "a.csv").read_text() == "a\n"

@@ -36,7 +36,7 @@ class Fisher:
     exact: Any = None
 
     def by_input_factor(self, damping: float) -> np.ndarray:
-        """Computes `(A + lambda I)^-1 gradient`."""
+        """Computes Computes `(A + lambda I)^-1 gradient`."""
         return np.linalg.solve(damped(self.A, damping), self.gradient)
 
     def by_output_factor(self, direction: np.ndarray, damping: float) -> np.ndarray:
@@ -55,7 +55,7 @@ class Fisher:
 
 
 def damped(matrix: np.ndarray, damping: float) -> np.ndarray:
-    """Computes `matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
+    """Computes Computes `matrix + lambda I` with `lambda = damping` times its mean eigenvalue."""
     mean = np.trace(matrix) / len(matrix)
     # A layer whose factor is zero has no gradient either: any matrix will do.
     return matrix + (damping * mean or 1.0) * np.eye(len(matrix))

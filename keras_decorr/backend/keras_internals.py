@@ -284,7 +284,7 @@ def sync_state(model):
 # --- callbacks ------------------------------------------------------------------------------------
 
 
-def model_of(callback):
+def model_of(callback: keras.callbacks.Callback) -> keras.Model:
     """Returns the model of a callback, on JAX without what the running epoch has changed.
 
     The public `callback.model` copies the whole state of the training step into the variables first.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_decorr.backend.keras_internals import model_of, state_without_model
+from keras_decorr.backend.keras_internals import model_of, state_without_model, sync_state
 from keras_decorr.callbacks.matrix_scale import is_cheap, matrix_scale
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.callbacks.snapshot import Snapshot, finite, is_float
@@ -210,6 +210,7 @@ class DecorrelationGuard(keras.callbacks.Callback):
             thorough: Compute the condition number of a large M, too.
             loss_failed: The loss has become NaN or infinite at the last step.
         """
+        sync_state(model_of(self))  # on JAX the variables are not up to date during an epoch
         exact = {layer for layer in self._layers if thorough or is_cheap(layer)}
         scales = {layer: matrix_scale(layer, thorough=layer in exact) for layer in self._layers}
         limits = self.max_condition, self.max_gain

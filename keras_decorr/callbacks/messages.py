@@ -1,4 +1,4 @@
-"""Where the messages of callbacks go."""
+"""Prints the messages of callbacks."""
 
 import logging
 

@@ -94,7 +94,8 @@ class NetConfig:
 
     def __post_init__(self):
         if self.batch_size is None:
-            self._set("batch_size", 64 if self.dataset == "digits" else 256)
+            # The dataclass is frozen, but for itself.
+            object.__setattr__(self, "batch_size", 64 if self.dataset == "digits" else 256)
         check_fields(self)
         self._check_rules()
         self._check_decorrelators()
@@ -103,10 +104,6 @@ class NetConfig:
                 f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
                 f"Received: --width {self.width} --net {self.net}"
             )
-
-    def _set(self, name, value):
-        """Sets a field whose default depends on others, while the configuration is made."""
-        object.__setattr__(self, name, value)
 
     def _check_rules(self):
         known = self.kind.learning_rates
@@ -152,23 +149,15 @@ class NetConfig:
         return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
     def default_rate(self, decorrelator, structure):
-        """Returns the decorrelation rate that a net with this data set is known to do well with.
-
-        Args:
-            decorrelator: Name of the decorrelator.
-            structure: Name of the structure of M.
-        """
-        if math.isfinite(highest_rate(decorrelator)):  # a running mean: its own rate
+        """Returns the decorrelation rate that the net is known to do well with on the data set."""
+        if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
             return DECORRELATORS[decorrelator]().learning_rate
         return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
 
     def make_decorrelator(self, decorrelator, structure, **arguments):
-        """Makes a `Decorrelator` with the options of this configuration.
+        """Makes the `Decorrelator` of that name with the options of this configuration.
 
-        Args:
-            decorrelator: Its name.
-            structure: Name of the structure of M.
-            **arguments: Further arguments; `None` stands for the decorrelator's default.
+        Further arguments may be `None`, which stands for the decorrelator's default.
         """
         arguments |= {"structure": structure, "groups": self.groups, "rank": self.rank}
         arguments["rows"] = self.rows
@@ -178,16 +167,9 @@ class NetConfig:
         return DECORRELATORS[decorrelator](**given)
 
     def make_net(self, images, decorrelator, rule, **chosen):
-        """Makes the net for images, not compiled.
+        """Makes the net for `Images`, not compiled, with a `Decorrelator` or `None`.
 
-        Args:
-            images: The `Images`.
-            decorrelator: A `Decorrelator`, or `None`.
-            rule: Name of the learning rule.
-            **chosen: Further arguments of the net.
-
-        Returns:
-            A Keras model.
+        Further arguments are those of the function of `keras_decorr.models`.
         """
         given = {"width": self.width, "kernel_initializer": self.kernel_initializer}
         return self.kind.build(
@@ -231,8 +213,3 @@ def upgraded(saved):
 def keeps_norm(decorrelator):
     """Returns whether the decorrelator of that name keeps a norm."""
     return issubclass(DECORRELATORS[decorrelator], Preserving)
-
-
-def highest_rate(decorrelator):
-    """Returns the highest decorrelation rate that the decorrelator of that name takes."""
-    return DECORRELATORS[decorrelator].highest_rate

@@ -31,6 +31,8 @@ DataDir = Annotated[
 Backend = Annotated[str | None, typer.Option(help=one_of(BACKENDS))]
 Out = Annotated[str, typer.Option(help="folder for the results; default: one in results")]
 
+_keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+
 
 class Field(NamedTuple):
     """Describes a field of a configuration.
@@ -49,8 +51,8 @@ class Field(NamedTuple):
 
     @property
     def option(self):
-        """The name of its option."""
-        return option_name(self.name)
+        """The name of its option: `"--gain-rate"` of `"gain_rate"`."""
+        return f"--{self.name.replace('_', '-')}"
 
     @property
     def several(self):
@@ -76,18 +78,13 @@ class Field(NamedTuple):
         kind = types.GenericAlias(list, (self.element,)) if self.several else self.annotation
         annotation = Annotated[(kind, *self.metadata)]  # type: ignore[valid-type]
         default = (self.default or None) if self.several else self.default
-        return _parameter(self.name, default, annotation)
+        return _keyword(self.name, default=default, annotation=annotation)
 
     def given(self, value):
         """Returns the value of the field for that of the parameter: of several, each once."""
         if not self.several:
             return value
         return self.default if value is None else tuple(dict.fromkeys(value))
-
-
-def option_name(name):
-    """Returns the option of a field: `"--gain-rate"` of `"gain_rate"`."""
-    return f"--{name.replace('_', '-')}"
 
 
 def fields(config_type):
@@ -116,10 +113,7 @@ def takes(config_type):
     if `--backend` names one, and shows the user's errors in a line.
 
     Args:
-        config_type: The configuration's dataclass.
-
-    Returns:
-        A decorator of functions with `config` as their first argument.
+        config_type: The configuration's dataclass, the function's first argument.
     """
 
     def decorate(function):
@@ -132,15 +126,9 @@ def takes(config_type):
 
         parameters = [field.parameter() for field in fields(config_type)]
         _, *own = inspect.signature(function).parameters.values()
-        own = [_parameter(one.name, one.default, one.annotation) for one in own]
-        parameters += [*own, _parameter("backend", None, Backend)]
+        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+        parameters.append(_keyword("backend", default=None, annotation=Backend))
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return command
 
     return decorate
-
-
-def _parameter(name, default, annotation):
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )

@@ -26,7 +26,7 @@ def test_factors_and_natural_gradients(bias, rng):
     by_both = by_input @ np.linalg.inv(damped(fisher.G, 0.1))
     np.testing.assert_allclose(fisher.by_input_factor(0.1), by_input, atol=1e-10)
     np.testing.assert_allclose(fisher.by_output_factor(by_input, 0.1), by_both, atol=1e-10)
-    homogeneous = np.concatenate([z - centre, np.ones((40, 3, bias))], axis=-1)
+    homogeneous = np.concatenate([z - centre, np.ones((40, 3, int(bias)))], axis=-1)
     g = np.einsum("stn,stm->snm", homogeneous, d).reshape(40, -1)
     np.testing.assert_allclose(exact, g.T @ g, atol=1e-8)
     step = np.linalg.solve(damped(exact, 0.1), g.sum(0)).reshape(4 + bias, 2)[:4]

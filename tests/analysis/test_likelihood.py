@@ -44,5 +44,5 @@ def test_sigmoid_and_gaussian(rng):
 
 
 def test_a_loss_that_is_no_likelihood():
-    with pytest.raises(ValueError, match=r"fisher='empirical'.*Received: loss=hinge"):
+    with pytest.raises(ValueError, match=r"fisher='empirical'.*Received: loss='hinge'"):
         root_of("hinge")

@@ -8,7 +8,7 @@ from keras_decorr.conversion.features import features
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "expected", "by_channel"),
+    ("layer", "shape", "expected", "of_pixels"),
     [
         (layers.Dense(3), (7,), 7, 7),
         (layers.Conv2D(3, (3, 2)), (8, 8, 5), 30, 5),
@@ -24,14 +24,14 @@ from keras_decorr.conversion.features import features
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, layers.Layer) else "",
 )
-def test_of_each_type(layer, shape, expected, by_channel):
+def test_of_each_type(layer, shape, expected, of_pixels):
     layer.build((None, *shape))
-    assert features(layer, "full") == expected
-    assert features(layer, "channel") == by_channel
+    assert features(layer, "patches") == expected
+    assert features(layer, "pixels") == of_pixels
 
 
 def test_of_attention_it_is_that_of_the_largest_projection():
     inputs = keras.Input((5, 6))
     layer = layers.MultiHeadAttention(4, 3)
     layer(inputs, inputs)
-    assert features(layer, "full") == 12  # of the output: four heads of three
+    assert features(layer, "patches") == 12  # of the output: four heads of three

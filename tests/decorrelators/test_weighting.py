@@ -1,4 +1,4 @@
-"""Statistics are weighted by counts: any split of rows over calls and masks gives the same."""
+"""Any split of rows over calls and masks gives what one batch gives."""
 
 import keras
 import numpy as np

@@ -22,8 +22,8 @@ def has_pixels(name):
 
 
 # Every layer sees its kernel as a matrix in one way for patches, in another for pixels; what a
-# structure makes of a matrix does not depend on the layer. Without pixels "channel" (the old spelling
-# of rows="pixels") is "auto", in any layer: the dense one shows it.
+# structure makes of a matrix does not depend on the layer. "channel" is the old spelling of
+# rows="pixels"; without pixels it is "auto", in any layer: the dense one shows it.
 PAIRS = [
     *((name, "full") for name in sorted(ALL)),
     *((name, "channel") for name in sorted(ALL) if name == "Dense" or has_pixels(name)),

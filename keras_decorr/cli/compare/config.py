@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
-from keras_decorr.cli.net_config import NetConfig, highest_rate
+from keras_decorr.cli.net_config import NetConfig
 from keras_decorr.decorrelators import DECORRELATORS
 
 # The others compare forward passes, which must not differ in the statistics of a batch.
@@ -83,7 +83,7 @@ class Config(NetConfig):
     def __post_init__(self):
         super().__post_init__()
         for name, rate in itertools.product(self.decorrelator, self.decorrelation_rate):
-            allowed = Number(0.0, highest_rate(name))
+            allowed = Number(0.0, DECORRELATORS[name].highest_rate)
             check_option("--decorrelation-rate", rate, allowed, f" of --decorrelator {name}")
         if not self.batch_normalization:
             return
@@ -127,12 +127,7 @@ class Config(NetConfig):
         return {"-".join(pair): pair for pair in pairs}
 
     def new_decorrelator(self, variant, rate=None):
-        """Makes the `Decorrelator` of a variant.
-
-        Args:
-            variant: A key of `decorrelations`.
-            rate: Its decorrelation rate. Default: the decorrelator's own.
-        """
+        """Makes the `Decorrelator` of a variant; without a rate it has its own default."""
         pair = self.decorrelations[variant]
         return self.make_decorrelator(*pair, learning_rate=rate, max_samples=self.max_samples)
 

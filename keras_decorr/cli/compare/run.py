@@ -15,7 +15,7 @@ import keras
 
 from keras_decorr import datasets
 from keras_decorr.cli.compare.config import Net
-from keras_decorr.files import atomic_write, check_room
+from keras_decorr.files import atomic_write, check_room, write_csv
 
 FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
@@ -201,7 +201,4 @@ def read(table):
 def write(table, rows):
     """Writes a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
-    with atomic_write(table) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(table, rows, names)

@@ -1,7 +1,5 @@
 """The report of a grid: tables, figures, and whether the claims of the paper hold."""
 
-import csv
-import io
 import json
 from typing import NamedTuple
 
@@ -11,7 +9,7 @@ from keras_decorr.cli.compare.report import column, spread, summarise
 from keras_decorr.cli.reproduce.claims import LEVEL, check_claims
 from keras_decorr.cli.reproduce.grid import curves
 from keras_decorr.cli.reproduce.grid_folder import collect
-from keras_decorr.files import atomic_write, write_text
+from keras_decorr.files import atomic_write, write_csv, write_text
 
 
 class Report(NamedTuple):
@@ -42,8 +40,9 @@ def write_report(out, grid):
     rows = [row for config, nets in results.items() for row in _rows(config, nets)]
     claims = [(config, claim) for config, nets in results.items() for claim in check_claims(nets)]
     report = Report(rows, claims, failed, out)
-    write_text(out / "table.csv", _csv(rows))
-    write_text(out / "claims.csv", _csv([_claim_row(*claim) for claim in claims]))
+    claim_rows = [_claim_row(*claim) for claim in claims]
+    for name, table_rows in (("table.csv", rows), ("claims.csv", claim_rows)):
+        write_csv(out / name, table_rows, list(table_rows[0]) if table_rows else [])
     write_text(
         out / "table.md", markdown(grid, report, json.loads((out / "grid.json").read_text()))
     )
@@ -103,15 +102,6 @@ def _claim_row(config, claim):
         "p": claim.p,
         "verdict": claim.verdict,
     }
-
-
-def _csv(rows):
-    text = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
 
 
 def markdown(grid, report, description):

@@ -7,7 +7,7 @@ import keras
 from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
-from keras_decorr.cli.net_config import NetConfig, highest_rate
+from keras_decorr.cli.net_config import NetConfig
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.tuning.rates import log_values, written
 
@@ -76,8 +76,8 @@ class TuningConfig(NetConfig):
                 f"Received: --trials {self.trials}"
             )
         if self.tuner in ("random", "bayesian") and self.trials is None:
-            self._set("trials", 20)
-        allowed = Number(0.0, highest_rate(self.decorrelator), open_low=True)
+            object.__setattr__(self, "trials", 20)
+        allowed = Number(0.0, DECORRELATORS[self.decorrelator].highest_rate, open_low=True)
         for rate in self.decorrelation_rates or ():
             owner = f" of --decorrelator {self.decorrelator}"
             check_option("--decorrelation-rates", rate, allowed, owner)

@@ -1,10 +1,8 @@
 """The results of a search: a table of trials, their summary and the heat map."""
 
-import csv
-
 import numpy as np
 
-from keras_decorr.files import atomic_write
+from keras_decorr.files import write_csv
 
 _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
@@ -84,14 +82,11 @@ def _gain(best, other):
     return 100 * (best["accuracy"] - other["accuracy"])
 
 
-def write_csv(path, rows):
-    """Writes the trials to a CSV file, whole or not at all."""
+def write_table(path, rows):
+    """Writes the trials to a CSV file, the message of failed ones in the last column."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.append(names.pop(names.index("message")))
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, rows, names)
 
 
 def heat_map(rows, path, title, marked=None):

@@ -146,7 +146,7 @@ def _differences(mine, theirs):
 
 def _written(config, out, rows):
     summary = report.summarise(rows, config.defaults)
-    report.write_csv(out / "trials.csv", rows)
+    report.write_table(out / "trials.csv", rows)
     write_json(out / "summary.json", summary)
     default = tuple(config.defaults[name] for name in ("learning_rate", "decorrelation_rate"))
     title = f"{config.dataset}, {config.net} net"

@@ -1,4 +1,4 @@
-"""Builds Tiny ImageNet: Y. Le and X. Yang, "Tiny ImageNet Visual Recognition Challenge" (2015).
+"""Builds Builds Tiny ImageNet: Y. Le and X. Yang, "Tiny ImageNet Visual Recognition Challenge" (2015).
 
 tensorflow-datasets has no builder of it. The name of this file and of its class, and the files beside
 it, are as tensorflow-datasets wants them. Nothing of the package loads it but `datasets.load`.

@@ -2,7 +2,7 @@
 
 import csv
 
-from keras_decorr.cli.tune.report import heat_map, summarise, write_csv
+from keras_decorr.cli.tune.report import heat_map, summarise, write_table
 
 
 def row(trial, rate, decorrelation, accuracy, status="completed"):
@@ -36,7 +36,7 @@ def test_without_a_completed_trial_there_is_no_gain():
 
 
 def test_the_table_has_every_setting_and_the_message_last(tmp_path):
-    write_csv(tmp_path / "trials.csv", ROWS)
+    write_table(tmp_path / "trials.csv", ROWS)
     with open(tmp_path / "trials.csv", newline="") as file:
         found = list(csv.DictReader(file))
     assert list(found[0])[-2:] == ["structure", "message"]
