@@ -159,12 +159,17 @@ class NetConfig:
 
         Further arguments may be `None`, which stands for the decorrelator's default.
         """
-        arguments |= {"structure": structure, "groups": self.groups, "rank": self.rank}
-        arguments["rows"] = self.rows
+        arguments |= {"structure": self.make_structure(structure), "rows": self.rows}
         if keeps_norm(decorrelator):
             arguments |= {name: getattr(self, name) for name in _OF_NORM}
         given = {name: value for name, value in arguments.items() if value is not None}
         return DECORRELATORS[decorrelator](**given)
+
+    def make_structure(self, name):
+        """Makes the structure of that name, with `groups` and `rank` if they are arguments of it."""
+        cls = STRUCTURES[name]
+        given = {"groups": self.groups, "rank": self.rank}
+        return cls(**{name: given[name] for name in cls().get_config()})
 
     def make_net(self, images, decorrelator, rule, **chosen):
         """Makes the net for `Images`, not compiled, with a `Decorrelator` or `None`.

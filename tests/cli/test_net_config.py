@@ -9,6 +9,7 @@ from keras_decorr.cli.net_config import DIGITS_RATE, NetConfig, upgraded
 from keras_decorr.cli.nets import NETS
 from keras_decorr.cli.tune.config import TuningConfig
 from keras_decorr.decorrelators import DECORRELATORS, ZCA, NormPreserving
+from keras_decorr.decorrelators.structures import LowRank, Monarch
 from keras_decorr.models import FAN_IN_UNIFORM
 
 BOTH = pytest.mark.parametrize("config_type", [Config, TuningConfig])
@@ -71,12 +72,14 @@ def test_the_decorrelator_has_the_options(monkeypatch):
             given.update(arguments)
 
     monkeypatch.setitem(DECORRELATORS, "norm_preserving", Recording)
-    Config(gain_rate=0.5, groups=8).make_decorrelator("norm_preserving", "full", max_samples=None)
-    common = {"structure": "full", "groups": 8, "preserve": "centred", "gain_rate": 0.5}
-    assert given == common
+    config = Config(gain_rate=0.5, groups=8, rank=2)
+    config.make_decorrelator("norm_preserving", "monarch", max_samples=None)
+    common = {"preserve": "centred", "gain_rate": 0.5}
+    assert given == {**common, "structure": Monarch(groups=8), "rows": "patches"}
     config = Config(rows="pixels", gain_rate=0.5, groups=8, rank=2)
-    config.make_decorrelator("norm_preserving", "full", learning_rate=1e-3)
-    assert given == {**common, "rows": "pixels", "rank": 2, "learning_rate": 1e-3}
+    config.make_decorrelator("norm_preserving", "low_rank", learning_rate=1e-3)
+    low_rank = {"structure": LowRank(rank=2), "rows": "pixels", "learning_rate": 1e-3}
+    assert given == {**common, **low_rank}
 
 
 def test_other_rules_than_backprop_start_from_small_weights():

@@ -106,7 +106,7 @@ def test_a_function_gets_what_it_asks_for():
     assert "learning_rate" not in hp.values  # there is nothing to choose
     model = hyper_model.build(hp)
     decorrelator = model.layers[0].decorrelator
-    assert (decorrelator.structure, decorrelator.max_samples) == ("monarch", 256)
+    assert (decorrelator.structure.name, decorrelator.max_samples) == ("monarch", 256)
     assert decorrelator.sample_fraction == 0.5
     assert model.optimizer.momentum == 0.9
     assert model.learning_rule.get_config() is not None

@@ -70,6 +70,11 @@ class ImagesHyperModel(DecorHyperModel):
             metrics=["accuracy"],
         )
 
+    def _changed(self, rate, **arguments):
+        if "structure" in arguments:  # its options are those of the command, in every trial
+            arguments["structure"] = self.config.make_structure(arguments["structure"])
+        return super()._changed(rate, **arguments)
+
     def _net(self, decorrelator, learning_rule):
         return self.config.make_net(self.images, decorrelator, learning_rule)
 

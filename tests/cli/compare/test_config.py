@@ -117,4 +117,4 @@ def test_a_variant_has_the_decorrelator_of_its_options():
     linear = config.new_decorrelator("norm_preserving", 1e-3)
     assert (linear.learning_rate, linear.gain_rate, linear.max_samples) == (1e-3, 0.5, 64)
     zca = config.new_decorrelator("zca")
-    assert (zca.learning_rate, zca.structure) == (ZCA().learning_rate, "full")
+    assert (zca.learning_rate, zca.structure.name) == (ZCA().learning_rate, "full")

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("keras_tuner")
+import keras_tuner
+
 from keras_decorr import datasets
 from keras_decorr.cli.tune.config import TuningConfig
-from keras_decorr.cli.tune.on_images import Clock, held_out
+from keras_decorr.cli.tune.on_images import Clock, ImagesHyperModel, held_out
+from keras_decorr.decorrelators.structures import Monarch
 
 
 @pytest.fixture
@@ -45,3 +48,16 @@ def test_the_clock_counts_epochs_from_one():
     clock.on_train_begin()
     clock.on_epoch_end(2, logs)
     assert logs["epoch"] == 3 and logs["seconds"] >= 0
+
+
+def test_the_structure_of_a_trial_has_the_options_of_the_command(images):
+    config = TuningConfig(structure=("full", "monarch"), groups=4, batch_size=8)
+    hp = keras_tuner.HyperParameters()
+    hyper_model = ImagesHyperModel(config, held_out(images, config))
+    hyper_model.settings(hp)
+    hp.values |= {"decorrelation_rate": "0.002", "structure": "monarch"}
+    model = hyper_model.build(hp)
+    found = {
+        layer.decorrelator.structure for layer in model.layers if hasattr(layer, "decorrelator")
+    }
+    assert found == {Monarch(groups=4)}
