@@ -18,6 +18,7 @@ from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
+from keras_decorr.decorrelators.structures import Structure
 from keras_decorr.layers.call import takes_training
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
@@ -36,7 +37,7 @@ def decorrelate(
     layers: Any = None,
     exclude: Any = None,
     max_features: int | None = None,
-    above: str | None = "monarch",
+    above: str | Structure | None = "monarch",
 ) -> keras.Model:
     """A copy of a model whose linear maps see decorrelated inputs.
 
@@ -58,8 +59,8 @@ def decorrelate(
             that is in it. Default: everything that can be converted.
         exclude: What to leave as it is, in the same form.
         max_features: Layers with more features than this get the structure `above`.
-        above: A structure of M for these layers, another than the decorrelator's, or `None` to leave
-            them plain. Defaults to `"monarch"`.
+        above: The structure of M for these layers, a name or an object, another than the
+            decorrelator's, or `None` to leave them plain. Defaults to `"monarch"`.
 
     Returns:
         A `keras_decorr.Model` or `keras_decorr.Sequential`; where the model is of a class of the user's
@@ -118,7 +119,7 @@ class _Decorrelating(Converter):
         model: keras.Model,
         decorrelator: Decorrelator,
         max_features: int | None,
-        above: str | None,
+        above: str | Structure | None,
     ) -> None:
         super().__init__(model, decorrelating)
         self._decorrelator = decorrelator
@@ -180,14 +181,16 @@ class _Decorrelating(Converter):
         return new
 
 
-def _check_above(decorrelator: Decorrelator, max_features: int | None, above: str | None) -> None:
+def _check_above(
+    decorrelator: Decorrelator, max_features: int | None, above: str | Structure | None
+) -> None:
     """Raise unless layers with more than `max_features` become something else by `above`."""
-    own, limited = decorrelator.structure.name, max_features is not None
+    own, limited = decorrelator.structure, max_features is not None
     if limited:
         check_count("decorrelate", "max_features", max_features)
     # Where it is not used, its default may be none of the decorrelator's.
     known = decorrelator.structures if limited else decorrelators.Decorrelator.structures
-    if above is not None and above not in known:
+    if above is not None and getattr(above, "name", above) not in known:
         raise ValueError(
             f"Argument `above` of decorrelate must be one of {sorted(known)} or None. "
             f"Received: {above!r}"
@@ -197,13 +200,13 @@ def _check_above(decorrelator: Decorrelator, max_features: int | None, above: st
             "Argument `above` of decorrelate is for layers with more than `max_features` features, and "
             "has no effect without that. Received: above=None, max_features=None"
         )
-    if limited and above == own:
+    if limited and above in (own, own.name):
         raise ValueError(
             "Argument `above` of decorrelate must differ from the structure of the decorrelator, or "
             "`max_features` has no effect. Give above=None to leave wide layers plain, another "
             "structure such as above='block_diagonal', or a decorrelator with structure='full'. "
             f"Received: max_features={max_features}, above={above!r} and a decorrelator with "
-            f"structure={own!r}"
+            f"structure={own.name!r}"
         )
 
 

@@ -285,17 +285,6 @@ class Decorrelation(keras.layers.Layer):
         mean = [self.moving_mean, self.mean_count] if self.decorrelator.center else []
         return [*self.matrices, *chain(*self.memory), *mean]
 
-    def reset_matrix(self):
-        """Makes M the identity again, and what its rule remembers what it was at the start."""
-        identities = self.operator.identities()
-        for variable, identity in zip(self.matrices, identities, strict=True):
-            variable.assign(identity)
-        for stage, identity in zip(self.memory, identities[self.operator.tracked :], strict=True):
-            for variable, start in zip(
-                stage, self.decorrelator.memory(identity).values(), strict=True
-            ):
-                variable.assign(start)
-
     # --- to Keras's own layers ----------------------------------------------------------------
 
     def folded_layer(self):

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators.structures import Monarch
 from keras_decorr.layers import DecorConv1D, DecorDense, DecorEinsumDense, DecorSeparableConv1D
 from tests.helpers import perturb
 
@@ -131,7 +132,7 @@ def test_its_configuration_round_trips(rng):
     again = DecorDense.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.name == "mine"
-    assert again.decorrelator.structure == "monarch"
+    assert again.decorrelator.structure == Monarch(groups=2)
 
 
 def test_bad_input():
