@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import keras_decorr
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
 from keras_decorr.training import decorrelation_layers
@@ -134,7 +135,7 @@ def test_a_subclass_that_is_functional_by_its_init_leaves_the_others_alone(rng):
         assert [int(layer.steps) for layer in model.decorrelation_layers] == [1]
     for model in (sequential(), Subclassed(), OfOneLayer()):
         assert compiled(model).fit(x, y, verbose=0).history["decorrelation_loss"]
-    assert keras_decorr.training.model.DecorrelationStep.__bases__ == (keras.Model,)
+    assert not issubclass(keras_decorr.training.model.DecorrelationStep, Functional)
 
 
 class WithDropout(Subclassed):
