@@ -21,8 +21,8 @@ from keras.src.models.functional import Functional
 # `in_symbolic_scope()` tells whether Keras calls a layer only for the shapes of its outputs. The scope
 # itself is public, `keras.SymbolicScope`, but not the question whether one is open.
 #
-# `get_keras_mask(tensor)` returns the mask that a layer left on its output, or `None`. Keras passes it on
-# by itself to layers, and to nothing else.
+# `get_keras_mask(tensor)` returns the mask that a layer left on its output, or `None`. Keras hands it
+# to layers, and to nothing else.
 __all__ = [
     "BuiltBeforeOptimizer",
     "Functional",
