@@ -271,6 +271,8 @@ def sample_weights(values, weights, predicted, reduction):
     Returns:
         `(values, weights)` of the same rank; weights `None` if there are neither weights nor a mask.
     """
+    if weights is not None:
+        weights = ops.copy(weights)  # on PyTorch Keras multiplies them in place
     weights = apply_mask(weights, get_keras_mask(predicted), "float32", reduction)
     if weights is None:
         return values, None
