@@ -5,6 +5,7 @@ import sys
 import keras_tuner
 import numpy as np
 import pytest
+
 from keras_decorr.tuning.keras_tuner_internals import (
     BayesianOptimizationOracle,
     GridSearchOracle,
