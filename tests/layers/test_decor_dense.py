@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_decorr.backend.keras_internals import get_keras_mask
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.structures import Monarch
 from keras_decorr.layers import DecorConv1D, DecorDense, DecorEinsumDense, DecorSeparableConv1D
@@ -175,7 +176,7 @@ def test_a_mask_goes_no_further_than_behind_the_twin():
         (DecorConv1D(2, 2, strides=2), False),
         (DecorSeparableConv1D(2, 2), False),
     ):
-        mask = keras.src.backend.get_keras_mask(layer(embedded))
+        mask = get_keras_mask(layer(embedded))
         assert (mask is not None) == passes
 
 
