@@ -1,4 +1,4 @@
-"""Recurrent and Foldiak against their equations in float64, and against what theory promises."""
+"""The lateral rules, Recurrent and Foldiak, against their equations in float64."""
 
 import keras
 import numpy as np
@@ -6,32 +6,17 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import Foldiak, NormPreserving, Recurrent
+from keras_decorr.decorrelators import NormPreserving, Recurrent
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
 from tests import reference
+from tests.decorrelators.lateral import ETA, RULES, make
 from tests.helpers import (
     explicit,
-    off_diagonal,
     perturb,
     perturbed,
     relative_error,
-    rows_of_covariance,
     stage_groups,
 )
-
-ETA = 0.05
-ALL_ROWS = {"sample_fraction": 1.0, "max_samples": None}
-CLOSE = {"tolerance": 1e-6, "steps": 500}
-QUICK = {"tolerance": 1e-5, "steps": 100}  # float32 reaches it, so that it ends
-RULES = {"recurrent": Recurrent, "foldiak": Foldiak}
-
-
-def make(rule, **arguments):
-    if rule == "recurrent":
-        arguments = {"gain_rate": 1.0, **arguments}
-    return RULES[rule](
-        **{"learning_rate": ETA, "structure": "full", **ALL_ROWS, **CLOSE, **arguments}
-    )
 
 
 def expected_step(matrices, groups, X, mean, rule):
@@ -49,19 +34,6 @@ def expected_step(matrices, groups, X, mean, rule):
         new.append(changed)
         z = u
     return new
-
-
-def trained(decorrelator, X):
-    """A `Decorrelation`, and a function that takes steps on all rows `X` together, compiled."""
-    layer = Decorrelation(decorrelator)
-    model = keras_decorr.Sequential([keras.Input(X.shape[1:]), layer, keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-
-    def steps(count):
-        rows = np.tile(X, (count, 1))
-        model.fit(rows, rows[:, :1], batch_size=len(X), shuffle=False, verbose=0)
-
-    return layer, steps
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
@@ -106,83 +78,6 @@ def test_convolution_step_equals_the_equations_and_the_kernel_folds(rule, rng):
     assert relative_error(plain.reshape(-1, 3), want) < 1e-4
 
 
-@pytest.mark.parametrize("preserve", ["raw", "nothing"])
-def test_recurrent_equals_the_linear_rule_to_first_order(preserve, rng):
-    """After a step they differ by `g eta^2 C^2 M`, so halving the rate quarters the difference.
-
-    The next order makes the ratio `4 (1 - x) / (1 - x / 2)`, `x = eta l` for the eigenvalues `l` of C:
-    between `4 (1 - x)` and 4 for `x < 0.1` here.
-    """
-    n = 12
-    A = 0.3 * rng.normal(size=(n, n)) / np.sqrt(n)
-    M = np.linalg.inv(np.eye(n) + A)
-    X = rng.normal(size=(64, n)).astype("float32")
-    largest = np.linalg.eigvalsh(M @ X.T @ X @ M.T / 64)[-1]
-
-    def after(cls, start, eta, **arguments):
-        shared = {"structure": "full", "center": False, "preserve": preserve, **ALL_ROWS}
-        layer = Decorrelation(cls(eta, **shared, **arguments))
-        layer.build((None, n))
-        layer.matrices[0].assign(start.astype("float32"))
-        layer(X, training=True)
-        return ops.convert_to_numpy(layer.matrices[0]).astype("float64")
-
-    differences = []
-    for x in (0.1, 0.05, 0.025):
-        eta = float(x / largest)
-        linear = after(NormPreserving, M, eta)
-        recurrent = np.linalg.inv(after(Recurrent, np.eye(n) + A, eta, **CLOSE))
-        differences.append(np.linalg.norm(recurrent - linear))
-    ratios = np.array(differences[:-1]) / differences[1:]
-    # 1 % for the rounding of float32, some 1e-7 beside differences of 1e-4.
-    assert np.all(ratios < 4.04)
-    assert ratios[0] > 3.6 * 0.99 and ratios[1] > 3.8 * 0.99
-
-
-def test_recurrent_lowers_the_correlation_as_its_scalar_recursion_says(rng):
-    """All matrices share the eigenvectors of the covariance: an eigenvalue `c` of C goes to
-    `c (g / (1 + eta c))^2`, with the gain `g` of the rows.
-    """
-    n, eta = 8, 0.02
-    covariance = 0.8 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    X = rows_of_covariance(rng, 64, covariance)
-    layer, steps = trained(make("recurrent", learning_rate=eta, center=False, **QUICK), X)
-    steps(150)
-    s, Q = np.linalg.eigh(X.T.astype("float64") @ X / 64)
-    m = np.ones(n)
-    for _ in range(150):
-        U = X @ Q * m
-        g = np.mean(np.linalg.norm(X, axis=1) / np.linalg.norm(U, axis=1))
-        m = g * m / (1 + eta * m**2 * s)
-    M = np.linalg.inv(explicit(layer, stage_groups("full", n, 1))[0])
-    energy = off_diagonal(M @ covariance @ M.T)
-    expected = off_diagonal(Q @ np.diag(m**2 * s) @ Q.T)
-    assert expected < 0.05 * off_diagonal(covariance)
-    assert energy == pytest.approx(expected, rel=0.02)  # 150 steps of float32, at rest to 1e-5
-
-
-def test_foldiak_leaves_no_correlation_and_gets_there_at_its_rate(rng):
-    """The squares fall by a share between `4 eta d_min / l_max(L)` and `4 eta d_max / l_min(L)`."""
-    n, eta = 6, 0.02
-    covariance = 0.7 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    X = rows_of_covariance(rng, 64, covariance)
-    layer, steps = trained(make("foldiak", learning_rate=eta, center=False, **QUICK), X)
-    energies = []
-    for count in (250, 1):
-        steps(count)
-        (L,) = explicit(layer, stage_groups("full", n, 1))
-        M = np.linalg.inv(L)
-        C = M @ covariance @ M.T
-        energies.append(off_diagonal(C))
-    assert energies[-1] < 1e-3 * off_diagonal(covariance)
-    np.testing.assert_allclose(np.diag(L), 1.0)
-    np.testing.assert_allclose(L, L.T, atol=1e-5)
-    values, d = np.linalg.eigvalsh(L), np.diag(C)
-    share = 1 - energies[-1] / energies[-2]
-    # The theory is of first order in what is left, 3 % of the correlations at first, and in the rate.
-    assert 0.95 * 4 * eta * d.min() / values[-1] < share < 1.05 * 4 * eta * d.max() / values[0]
-
-
 def test_what_has_not_settled_is_counted_in_the_logs(rng):
     x = rng.normal(size=(32, 6)).astype("float32")
 
@@ -215,9 +110,8 @@ def test_a_kernel_that_has_not_settled_counts_though_the_inputs_have(rng):
     X = np.zeros((9, 4), "float32")
     X[:, 0] = rng.normal(size=9)
     operator, matrices = layer.operator, [ops.convert_to_tensor(L)]
-    U = operator.stages(matrices, ops.convert_to_tensor(X))
-    (inputs,) = operator.inputs(lambda: ops.convert_to_tensor(X), U)
-    report = layer.decorrelator.report(matrices, [inputs()], U, operator.row_axis)
+    stages, _ = operator.stages(matrices, ops.convert_to_tensor(X), ops.ones(9))
+    report = layer.decorrelator.report(stages)
     assert float(report["unsettled_updates"]) == 1.0
 
 
