@@ -6,7 +6,7 @@ SPLITS = """
 import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from keras_decorr.decorrelators import ZCA, NormPreserving
 from keras_decorr.layers import DecorDense
 
@@ -32,11 +32,10 @@ class Trained:
         self.skipped = layer.decorrelation.skipped_updates
 
         @tf.function(input_signature=[(ROWS, MASK), (ROWS, MASK)])
-        def step(*parts):
+        def step(first, second):
             def call():
-                context = tf.distribute.get_replica_context()
-                i = context.replica_id_in_sync_group
-            x, mask = (tf.where(i == 0, a, b) if False else tf.cond(tf.equal(i, 0), lambda: a, lambda: b) for a, b in zip(*parts))
+                number = tf.distribute.get_replica_context().replica_id_in_sync_group
+                x, mask = tf.cond(tf.equal(number, 0), lambda: first, lambda: second)
                 layer(x, training=True, mask=mask)
             strategy.run(call)
 
@@ -54,17 +53,21 @@ replicas = {rule: Trained(two, rule) for rule in RULES}
 alone = {rule: Trained(tf.distribute.get_strategy(), rule) for rule in RULES}
 
 @settings(max_examples=40, deadline=None, database=None, derandomize=True)
-@given(st.sampled_from(sorted(RULES)), st.integers(0, 7), st.integers(0, 7), st.integers(0, 99))
-@example("full", 5, 0, 1)  # a last batch smaller than the number of replicas
-@example("low_rank", 4, 7, 2)
-@example("zca", 7, 2, 3)
-@example("zca", 0, 0, 4)  # nothing at all
-def check(rule, first, second, seed):
+@given(
+    st.sampled_from(sorted(RULES)), st.integers(0, 7), st.integers(0, 7),
+    st.sampled_from([0.0, 0.7, 1.0]), st.integers(0, 99),
+)
+@example("full", 1, 0, 1.0, 1)  # a last batch smaller than the number of replicas
+@example("low_rank", 4, 7, 0.7, 2)
+@example("zca", 7, 2, 0.7, 3)
+@example("zca", 2, 3, 0.0, 4)  # no row that counts
+def check(rule, first, second, share, seed):
+    assume(first + second > 0)
     rng = np.random.default_rng(seed)
     parts = []
     for size in (first, second):
         x = (rng.normal(size=(size, N)) + rng.normal(size=N)).astype("float32")
-        mask = rng.random(size) < 0.7
+        mask = rng.random(size) < share
         x[~mask] = np.nan
         parts.append((x, mask))
     rows = np.concatenate([x[mask] for x, mask in parts])

@@ -82,6 +82,5 @@ __all__ = [
     "Stage",
     "Structure",
     "get",
-    "operator_for",
     "serialize",
 ]
