@@ -53,6 +53,16 @@ def operator(structure, n, groups=None, rank=None):
     return operator_for(n, work, NormPreserving(structure=structure, groups=groups, rank=rank))
 
 
+def random_matrices(operator, rng):
+    """Weights of an operator that are not those of the identity; padding stays zero."""
+    matrices = []
+    for identity in operator.identities():
+        real = identity.max(-1, keepdims=True) * identity.max(-2, keepdims=True)
+        noise = rng.normal(size=identity.shape) * real / np.sqrt(identity.shape[-1])
+        matrices.append(ops.convert_to_tensor((identity + noise).astype("float32")))
+    return matrices
+
+
 def stage_groups(structure, n, g):
     """The groups of features of every stage of a structure."""
     if structure == "full":

@@ -78,6 +78,33 @@ class Case:
         return y.reshape(-1)
 
 
+def transposed(U, kernel, strides):
+    """A transposed convolution without padding or bias: each pixel's patch, added where it belongs."""
+    taps, filters = kernel.shape[:-2], kernel.shape[-2]
+    sizes = [(n - 1) * s + max(k, s) for n, s, k in zip(U.shape[1:-1], strides, taps, strict=True)]
+    y = np.zeros((len(U), *sizes, filters))
+    for pixel in np.ndindex(*U.shape[1:-1]):
+        for tap in np.ndindex(*taps):
+            place = tuple(np.multiply(pixel, strides) + tap)
+            y[(slice(None), *place)] += U[(slice(None), *pixel)] @ kernel[tap].T
+    return y
+
+
+def depthwise(x, M, mean, kernel, strides):
+    """A depthwise convolution without padding or bias: a map of the patches of each channel.
+
+    `M` is `(channels, taps, taps)`, `mean` `(channels, taps)`.
+    """
+    *taps, channels, multiplier = kernel.shape
+    ones = [1] * len(taps)
+    patches = reference.patches(x, taps, strides, ones, "valid").reshape(
+        -1, int(np.prod(taps)), channels
+    )
+    K = kernel.reshape(-1, channels, multiplier)
+    parts = [(patches[..., c] - mean[c]) @ M[c].T @ K[:, c] for c in range(channels)]
+    return np.concatenate(parts, axis=-1)
+
+
 _L = keras.layers
 CASES = {
     "Dense": Case(_L.Dense, {"units": 5}, (6,)),

@@ -18,7 +18,7 @@ from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.state import build_like
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
-from keras_decorr.decorrelators.structures import Structure
+from keras_decorr.decorrelators.structures import StructureSpec
 from keras_decorr.layers.call import takes_training
 from keras_decorr.training import Model, Sequential
 from keras_decorr.training.model import FunctionalModel
@@ -37,7 +37,7 @@ def decorrelate(
     layers: Any = None,
     exclude: Any = None,
     max_features: int | None = None,
-    above: str | Structure | None = "monarch",
+    above: str | StructureSpec | None = "monarch",
 ) -> keras.Model:
     """A copy of a model whose linear maps see decorrelated inputs.
 
@@ -119,7 +119,7 @@ class _Decorrelating(Converter):
         model: keras.Model,
         decorrelator: Decorrelator,
         max_features: int | None,
-        above: str | Structure | None,
+        above: str | StructureSpec | None,
     ) -> None:
         super().__init__(model, decorrelating)
         self._decorrelator = decorrelator
@@ -182,7 +182,7 @@ class _Decorrelating(Converter):
 
 
 def _check_above(
-    decorrelator: Decorrelator, max_features: int | None, above: str | Structure | None
+    decorrelator: Decorrelator, max_features: int | None, above: str | StructureSpec | None
 ) -> None:
     """Raise unless layers with more than `max_features` become something else by `above`."""
     own, limited = decorrelator.structure, max_features is not None

@@ -86,17 +86,6 @@ def test_folding_gives_keras_attention(kind, inputs, use_bias, rng):
     np.testing.assert_allclose(numpy(folded(*inputs)), numpy(layer(*inputs)), rtol=1e-4, atol=1e-5)
 
 
-def test_the_projections_decorrelate_their_own_inputs(inputs):
-    """The query's statistics are those of the query, the output's those of the heads."""
-    _, layer = pair(KINDS["multi-head"], NormPreserving(sample_fraction=1.0), inputs)
-    layer(*inputs, training=True)
-    query, value = inputs
-    for projection, x in ((layer.query_dense, query), (layer.value_dense, value)):
-        mean = numpy(projection.decorrelation.moving_mean)
-        np.testing.assert_allclose(mean, x.reshape(-1, 8).mean(0), atol=1e-6)
-    assert layer.output_dense.features == 2 * 3
-
-
 def test_it_trains_masks_and_reloads(kind, rng, tmp_path):
     ours, _, own = kind
     inputs = keras.Input((6,), dtype="int32")

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.backend.keras_internals import get_keras_mask
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.structures import Monarch
-from keras_decorr.layers import DecorConv1D, DecorDense, DecorEinsumDense, DecorSeparableConv1D
+from keras_decorr.layers import DecorDense
 from tests.helpers import perturb
 
 ARGUMENTS = [
@@ -152,32 +151,6 @@ def test_a_quantized_kernel_is_used_as_keras_uses_it(decorrelator, rng):
     model.quantize("int8")
     found = ops.convert_to_numpy(model(x))
     assert 0.0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
-
-
-def test_m_is_not_folded_into_a_quantized_kernel(rng):
-    x = rng.normal(size=(8, 3, 6)).astype("float32")
-    for decorrelator in (None, "norm_preserving"):
-        layer = DecorEinsumDense("abc,cd->abd", (3, 4), decorrelator=decorrelator)
-        model = keras.Sequential([keras.Input((3, 6)), layer])
-        expected = ops.convert_to_numpy(model(x))
-        model.quantize("int8")
-        if decorrelator is None:
-            np.testing.assert_allclose(ops.convert_to_numpy(model(x)), expected, atol=0.1)
-        else:
-            with pytest.raises(ValueError, match="Quantize the folded model"):
-                model(x)
-
-
-def test_a_mask_goes_no_further_than_behind_the_twin():
-    tokens = np.array([[1, 2, 0, 0]])
-    embedded = keras.layers.Embedding(5, 3, mask_zero=True)(tokens)
-    for layer, passes in (
-        (DecorDense(2), True),
-        (DecorConv1D(2, 2, strides=2), False),
-        (DecorSeparableConv1D(2, 2), False),
-    ):
-        mask = get_keras_mask(layer(embedded))
-        assert (mask is not None) == passes
 
 
 def test_a_constraint_holds_after_a_training_step(rng):

@@ -3,70 +3,21 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import keras_decorr
-from keras_decorr.backend import keras_internals
 from keras_decorr.decorrelators import NormPreserving
-from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
-from keras_decorr.training import decorrelation_layers
-from keras_decorr.training.step import DecorrelationStep
+from keras_decorr.layers import DecorDense, Decorrelation
 from tests.helpers import rewind, whole_batches
-
-
-def numpy(x):
-    return ops.convert_to_numpy(x)
-
-
-def decorrelator(**arguments):
-    return NormPreserving(
-        **{"learning_rate": 1e-2, "sample_fraction": 1.0, "structure": "full", **arguments}
-    )
-
-
-def layers(**arguments):
-    return [
-        keras.Input((6, 6, 2)),
-        DecorConv2D(4, 3, activation="relu", decorrelator=decorrelator(**arguments)),
-        keras.layers.Flatten(),
-        DecorDense(3, activation="softmax", decorrelator=decorrelator(**arguments)),
-    ]
-
-
-def sequential(cls=keras_decorr.Sequential, **arguments):
-    keras.utils.set_random_seed(1)
-    return cls(layers(**arguments))
-
-
-class Subclassed(keras_decorr.Model):
-    """No `training` argument: the step must reach its layers all the same."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = DecorDense(5, activation="relu", decorrelator=decorrelator())
-        self.second = DecorDense(3, activation="softmax", decorrelator=decorrelator())
-
-    def call(self, x):
-        return self.second(self.first(keras.ops.reshape(x, (-1, 72))))
-
-
-def compiled(model, **arguments):
-    arguments = {"optimizer": keras.optimizers.SGD(0.05), "metrics": ["accuracy"], **arguments}
-    model.compile(loss="sparse_categorical_crossentropy", **arguments)
-    return model
-
-
-def data(rng, n):
-    x = rng.normal(size=(n, 6, 6, 2)).astype("float32")
-    return x, rng.integers(0, 3, n).astype("int32")
-
-
-def matrices(model):
-    return [numpy(M).copy() for layer in decorrelation_layers(model) for M in layer.matrices]
-
-
-def steps(model):
-    return [int(layer.steps) for layer in decorrelation_layers(model)]
+from tests.training.nets import (
+    Subclassed,
+    compiled,
+    data,
+    decorrelator,
+    matrices,
+    numpy,
+    sequential,
+    steps,
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,48 +47,6 @@ def test_plain_keras_and_our_models_move_m_alike(rng, fresh):
     assert steps(ours) == steps(plain) == [3, 3]
     for a, b in zip(ours.weights, plain.weights, strict=True):
         np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
-
-
-def test_functional_and_subclassed_models(rng):
-    x, y = data(rng, whole_batches(40, 16))
-    inputs = keras.Input((6, 6, 2))
-    outputs = inputs
-    for layer in layers()[1:]:
-        outputs = layer(outputs)
-    functional = keras_decorr.Model(inputs, outputs)
-    assert isinstance(functional, keras_decorr.Model)
-    for model in (functional, Subclassed()):
-        logs = compiled(model).fit(x, y, batch_size=16, epochs=2, verbose=0).history
-        assert steps(model) == [6, 6]
-        assert all(0 < value < 1 for value in logs["decorrelation_loss"])
-        assert logs["skipped_updates"] == [0.0, 0.0]
-
-
-class OfOneLayer(keras_decorr.Model):
-    """As Keras allows it: functional by its own `__init__`."""
-
-    def __init__(self, units=3):
-        inputs = keras.Input((6, 6, 2))
-        outputs = DecorDense(units, decorrelator=decorrelator())(keras.layers.Flatten()(inputs))
-        super().__init__(inputs=inputs, outputs=outputs)
-
-
-class OfItsOwnKind(OfOneLayer):
-    def __init__(self):
-        super().__init__(units=4)
-
-
-def test_a_subclass_that_is_functional_by_its_init_leaves_the_others_alone(rng):
-    x, y = data(rng, 20)
-    for cls in (OfItsOwnKind, OfOneLayer, OfOneLayer):
-        model = cls()
-        assert isinstance(model, cls) and [layer.name for layer in model.layers]
-        assert "decorrelation_loss" in compiled(model).fit(x, y, verbose=0).history
-        assert [int(layer.steps) for layer in model.decorrelation_layers] == [1]
-    for model in (sequential(), Subclassed(), OfOneLayer()):
-        assert compiled(model).fit(x, y, verbose=0).history["decorrelation_loss"]
-    for base in (keras_decorr.Model, DecorrelationStep, keras.Model):
-        assert not issubclass(base, keras_internals.Functional)
 
 
 class WithDropout(Subclassed):

@@ -6,30 +6,9 @@ import numpy as np
 import pytest
 
 import keras_decorr
-from keras_decorr.tuning import DecorHyperModel, make_tuner
+from keras_decorr.tuning import DecorHyperModel
 from tests.helpers import few_of
-
-EAGER = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "run_eagerly": True}
-
-
-def plain():
-    return keras.Sequential(
-        [
-            keras.Input((6,)),
-            keras.layers.Dense(5, activation="relu", use_bias=False),
-            keras.layers.Dense(2, activation="softmax"),
-        ]
-    )
-
-
-def net(decorrelator, learning_rule):
-    return keras_decorr.Sequential(
-        [
-            keras.Input((6,)),
-            keras_decorr.layers.DecorDense(4, activation="relu", decorrelator=decorrelator),
-            keras_decorr.layers.DecorDense(2, activation="softmax", decorrelator=decorrelator),
-        ]
-    )
+from tests.tuning.searches import EAGER, ended, net, plain, rate_of, small_search
 
 
 def chosen(hyper_model, **values):
@@ -39,16 +18,6 @@ def chosen(hyper_model, **values):
     hp.values |= values
     hp.ensure_active_values()
     return hp
-
-
-@pytest.fixture
-def data(rng):
-    x = rng.normal(size=(32, 6)).astype("float32")
-    return x, (x[:, 0] > 0).astype("int32")
-
-
-def rate_of(model):
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def test_a_plain_model_is_converted_with_its_weights(data):
@@ -198,59 +167,6 @@ def test_what_makes_no_model_is_refused():
         hyper_model.build(chosen(hyper_model))
 
 
-def small_search():
-    return DecorHyperModel(
-        net, learning_rates=(1e-3, 1e30), decorrelation_rates=(0, 1e-3), seed=0, **EAGER
-    )
-
-
-def ended(tuner, data, **arguments):
-    x, y = data
-    tuner.search(x, y, validation_data=(x, y), batch_size=8, verbose=0, **arguments)
-    return {
-        (t.hyperparameters.get("learning_rate"), t.status) for t in tuner.oracle.trials.values()
-    }
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """A function that lets trials end as they do, without their training."""
-
-    def fit(self, hp, model, *args, **kwargs):
-        if rate_of(model) > 1:
-            raise keras_tuner.errors.FailedTrialError("The trial diverges")
-        return {"val_accuracy": 0.5}
-
-    return lambda: monkeypatch.setattr(DecorHyperModel, "fit", fit)
-
-
-def test_an_objective_that_is_not_in_the_logs_is_refused_at_the_first_epoch(data, tmp_path):
-    x, y = data
-    objective = keras_tuner.Objective("val_acc", "max")
-    tuner = make_tuner("grid", small_search(), objective, tmp_path)
-    with pytest.raises(ValueError, match=r"`objective` .*'loss'.*`validation_data`.*'val_acc'"):
-        tuner.search(x, y, epochs=1, verbose=0)
-
-
-@pytest.mark.parametrize(
-    "name",
-    few_of(["random", "bayesian", "grid", "hyperband"], ("random", "hyperband").__contains__),
-)
-def test_tuners_run_and_diverging_trials_fail(name, data, tmp_path, quick):
-    if name in ("bayesian", "grid"):  # these train as the random one does
-        quick()
-    limit = {"epochs": 3} if name == "hyperband" else {"trials": 4}
-    tuner = make_tuner(name, small_search(), "val_accuracy", tmp_path / "search", **limit)
-    found = ended(tuner, data, **({} if name == "hyperband" else {"epochs": 1}))
-    assert found == {("0.001", "COMPLETED"), ("1e+30", "FAILED")}
-    assert tuner.get_best_hyperparameters()[0].get("learning_rate") == "0.001"
-    for trial in tuner.oracle.trials.values():
-        assert (trial.message or "").startswith("The trial diverges") == (trial.status == "FAILED")
-    again = make_tuner(name, small_search(), "val_accuracy", tmp_path / "search", **limit)
-    again.run_trial = None  # there is nothing left to run
-    assert ended(again, data) == found
-
-
 @pytest.mark.parametrize(
     "kind",
     few_of(
@@ -269,26 +185,3 @@ def test_keras_tuners_own_tuners_take_it(kind, data, tmp_path, quick):
     found = ended(tuner, data, **({} if kind == "Hyperband" else {"epochs": 1}))
     assert found <= {("0.001", "COMPLETED"), ("1e+30", "FAILED")}
     assert ("0.001", "COMPLETED") in found
-
-
-def test_another_error_stops_the_search(data, tmp_path):
-    tuner = make_tuner("random", small_search(), "val_accuracy", tmp_path / "search", trials=3)
-    with pytest.raises(ValueError):
-        tuner.search(data[0], data[1][:5], verbose=0)
-    assert len(tuner.oracle.trials) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"name": "annealing"}, "`name` must be one of.*'annealing'"),
-        ({"name": "hyperband"}, "plans its trials from the most `epochs`"),
-        ({"name": "hyperband", "epochs": 3, "trials": 3}, "plans its trials"),
-        ({"name": "random", "epochs": 3}, "epochs in `search`"),
-    ],
-)
-def test_a_tuner_that_cannot_be_is_refused(arguments, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
-        make_tuner(
-            hypermodel=small_search(), objective="val_accuracy", directory=tmp_path, **arguments
-        )

@@ -8,19 +8,19 @@ from keras_decorr.decorrelators.structures.full import Full
 from keras_decorr.decorrelators.structures.low_rank import LowRank
 from keras_decorr.decorrelators.structures.monarch import Monarch
 from keras_decorr.decorrelators.structures.product import Product
-from keras_decorr.decorrelators.structures.structure import Stage, Structure
+from keras_decorr.decorrelators.structures.structure import Stage, Structure, StructureSpec
 
-STRUCTURES: dict[str, type[Structure]] = {
+STRUCTURES: dict[str, type[StructureSpec]] = {
     cls.name: cls for cls in (Auto, Full, BlockDiagonal, Monarch, LowRank)
 }
 
 
-def get(identifier) -> Structure:
+def get(identifier) -> StructureSpec:
     """Returns a structure of M.
 
     Args:
         identifier: A name (`"auto"`, `"full"`, `"block_diagonal"`, `"monarch"`, `"low_rank"`), a
-            `Structure`, or the dictionary of `serialize`.
+            structure, or the dictionary of `serialize`.
 
     Raises:
         ValueError: If the identifier is none of these.
@@ -35,7 +35,7 @@ def get(identifier) -> Structure:
         return STRUCTURES[identifier]()
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, Structure):
+    if isinstance(identifier, StructureSpec):
         return identifier
     raise ValueError(
         f"Argument `structure` must be one of {sorted(STRUCTURES)} or an instance of "
@@ -43,7 +43,7 @@ def get(identifier) -> Structure:
     )
 
 
-def serialize(structure: Structure):
+def serialize(structure: StructureSpec):
     """Returns the name of a structure with default arguments, else its configuration.
 
     Example:

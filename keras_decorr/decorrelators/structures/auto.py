@@ -7,14 +7,14 @@ from keras_decorr.decorrelators.cost import USUAL_BATCH, cost
 from keras_decorr.decorrelators.structures.block_diagonal import GROUPS
 from keras_decorr.decorrelators.structures.full import Full
 from keras_decorr.decorrelators.structures.monarch import Monarch
-from keras_decorr.decorrelators.structures.structure import Structure
+from keras_decorr.decorrelators.structures.structure import StructureSpec
 
 # What M may add to the layer's own training step, as a share of its multiply-adds.
 _BUDGET = 0.05
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
-class Auto(Structure):
+class Auto(StructureSpec):
     """A full M where its counted cost is small beside the layer's own, else a Monarch M.
 
     A full M is nearly free where patches or tokens are many and features few. Where the rows are single
@@ -50,9 +50,3 @@ class Auto(Structure):
 
     def get_config(self):
         return {"groups": self.groups}
-
-    def _chosen_for_a_layer(self, *_args):
-        raise NotImplementedError("Auto is an operator only in a layer: call `operator_for`.")
-
-    shapes = property(_chosen_for_a_layer)
-    identities = run = join = fold = _chosen_for_a_layer

@@ -51,7 +51,45 @@ class Stage(NamedTuple):
     expected_rows: int | None = None
 
 
-class Structure(ABC):
+class StructureSpec(ABC):
+    """What a decorrelator takes for its `structure`: arguments, and the choice of an operator.
+
+    Equal arguments make equal objects, and `get_config` gives them, as for an initializer.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def operator_for(self, n: int, work, decorrelator) -> "Structure":
+        """Returns the operator for `n` features of a layer.
+
+        Args:
+            n: Number of features.
+            work: The `Work` of the linear map behind the decorrelation.
+            decorrelator: The `Decorrelator`.
+        """
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns a structure from the dictionary of `get_config`."""
+        return cls(**config)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+    def __repr__(self):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class Structure(StructureSpec):
     """The structure of a decorrelation matrix M, as a decorrelator takes it.
 
     The constructor takes the arguments of the structure alone. `for_features(n)` gives the operator for
@@ -70,7 +108,6 @@ class Structure(ABC):
     (2, 3)
     """
 
-    name: ClassVar[str]
     # The axis of the outputs of `run` along which the rows lie.
     row_axis = -2
     # How many of the first matrices follow the inputs by `track`, and not the rule.
@@ -92,10 +129,9 @@ class Structure(ABC):
         return operator
 
     def operator_for(self, n, work, decorrelator):
-        """Returns the operator for the work that a layer has for it: see `structures.operator_for`."""
         return self.for_features(n, decorrelator.product)
 
-    def set_sizes(self) -> None:  # noqa: B027, most structures need it, not all
+    def set_sizes(self) -> None:
         """Computes the sizes that depend on `n`. Called by `for_features`; nothing by default."""
 
     @property
@@ -190,24 +226,3 @@ class Structure(ABC):
             step_cost: `step_cost(k, m)`: those of the rule, for a matrix of `(m, m)`.
         """
         return sum(math.prod(groups) * step_cost(k, m) for *groups, m, _ in self.shapes)
-
-    # --- serialization ------------------------------------------------------------------------
-
-    def get_config(self) -> dict:
-        """Returns the arguments of the constructor."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        """Returns a structure from the dictionary of `get_config`."""
-        return cls(**config)
-
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self):
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
-
-    def __repr__(self):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"

@@ -1,0 +1,22 @@
+"""DecorConv2DTranspose against the sum of the patches of its pixels, in float64."""
+
+import numpy as np
+
+from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers import DecorConv2DTranspose
+from tests.helpers import perturb
+from tests.layers.twins import double
+from tests.reference_layers import transposed
+
+
+def test_every_decorrelated_pixel_adds_its_patch(rng):
+    layer = DecorConv2DTranspose(
+        4, (2, 3), strides=(3, 1), decorrelator=NormPreserving(structure="full")
+    )
+    x = rng.normal(size=(2, 3, 4, 3)).astype("float32")
+    layer.build(x.shape)
+    perturb(layer.decorrelation, rng)
+    M = double(layer.decorrelation.matrices[0])
+    expected = transposed(x @ M.T, double(layer.kernel), layer.strides)
+    assert tuple(layer.compute_output_shape(x.shape)) == expected.shape
+    np.testing.assert_allclose(double(layer(x)), expected, rtol=1e-4, atol=1e-5)
