@@ -2,8 +2,6 @@
 
 import tracemalloc
 
-import pytest
-
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.cost import Work
 from keras_decorr.decorrelators.structures import Auto, Full, Monarch, operator_for
@@ -33,8 +31,6 @@ def test_wide_layers_are_counted_without_making_a_matrix():
     assert peak < 2**20
 
 
-def test_it_hands_its_groups_on_and_is_no_operator_itself():
+def test_it_hands_its_groups_on():
     operator = operator_for(100, Work(1, 100), NormPreserving(structure=Auto(groups=5)))
     assert operator == Monarch(groups=5)
-    with pytest.raises(NotImplementedError, match="operator_for"):
-        Auto().for_features(4).apply([], None)
