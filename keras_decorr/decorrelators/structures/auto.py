@@ -1,5 +1,7 @@
 """The structure that is chosen for each layer by its counted cost."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.decorrelators.arguments import check_count
@@ -8,6 +10,7 @@ from keras_decorr.decorrelators.structures.block_diagonal import GROUPS
 from keras_decorr.decorrelators.structures.full import Full
 from keras_decorr.decorrelators.structures.monarch import Monarch
 from keras_decorr.decorrelators.structures.structure import Structure
+from keras_decorr.typing import Tensor
 
 # What M may add to the layer's own training step, as a share of its multiply-adds.
 _BUDGET = 0.05
@@ -32,10 +35,10 @@ class Auto(Structure):
 
     name = "auto"
 
-    def __init__(self, groups: int = GROUPS):
+    def __init__(self, groups: int = GROUPS) -> None:
         self.groups = check_count(type(self).__name__, "groups", groups)
 
-    def operator_for(self, n, work, decorrelator):
+    def operator_for(self, n: int, work: Any, decorrelator: Any) -> Structure:
         full = Full().for_features(n, decorrelator.product)
         if work.pixels and decorrelator.rows == "pixels":
             return full
@@ -48,11 +51,12 @@ class Auto(Structure):
             return full
         return Monarch(self.groups).for_features(n, decorrelator.product)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"groups": self.groups}
 
-    def _chosen_for_a_layer(self, *_args):
+    def _chosen_for_a_layer(self, *_args: Any) -> Tensor:
         raise NotImplementedError("Auto is an operator only in a layer: call `operator_for`.")
 
     shapes = property(_chosen_for_a_layer)
-    identities = run = join = fold = _chosen_for_a_layer
+    identities: Any = _chosen_for_a_layer
+    run = join = fold = identities
