@@ -119,7 +119,9 @@ def _is_finite(stages: list[Stage], sample: Pool) -> Tensor:
     return ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))
 
 
-def _moving_mean(rule: Decorrelator, state: State, sample: Pool, finite: Tensor) -> tuple[Tensor, Tensor]:
+def _moving_mean(
+    rule: Decorrelator, state: State, sample: Pool, finite: Tensor
+) -> tuple[Tensor, Tensor]:
     """Returns the moving mean and the rows that it remembers, older ones by less."""
     if state.mean is None:
         return None, None

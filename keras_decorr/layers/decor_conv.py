@@ -43,7 +43,7 @@ class DecorConv(DecorLayer):
         """Whether the rows are pixels rather than patches."""
         return self.decorrelation is not None and self.decorrelator.rows == "pixels"
 
-    def parts_of(self, channels: int) -> int:
+    def parts_of(self, channels: int) -> Any:
         """How many parts the channels are cut into, each with filters of its own."""
         return self.layer.groups
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count
-from keras_decorr.decorrelators.structures import Product
+from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths.blocks import block_identity, choose_groups, join, split
 from keras_decorr.typing import Tensor

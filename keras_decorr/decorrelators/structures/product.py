@@ -12,7 +12,7 @@ class Product:
     Example:
 
     >>> import numpy as np
-    >>> from keras_decorr.decorrelators.structures import Product
+    >>> from keras_decorr.decorrelators.structures.product import Product
     >>> M, X = np.array([[0.0, 1.0], [2.0, 0.0]]), np.array([[3.0, 4.0]])
     >>> np.array(Product().apply(M, X, row_axis=-2)).tolist()
     [[4.0, 6.0]]
