@@ -22,6 +22,7 @@ from rich.table import Table
 
 from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Foldiak, NormPreserving, Recurrent
 from keras_decorr.layers import Decorrelation
+from keras_decorr.maths.correlation import squared_norms
 from keras_decorr.maths.lateral import settle
 
 RHO = 0.9
@@ -72,7 +73,7 @@ def run(rule, rate, structure, n, batch, steps, pool, R):
     cls, arguments = RULES[rule]
     layer = Decorrelation(
         cls(
-            learning_rate=rate, structure=structure, groups=32, sample_fraction=1.0, center=False,
+            learning_rate=rate, structure=structure, sample_fraction=1.0, center=False,
             max_samples=None, **arguments,
         )
     )  # fmt: skip
@@ -89,12 +90,8 @@ def run(rule, rate, structure, n, batch, steps, pool, R):
     count = ""
     if "unsettled_updates" in layer.decorrelator.reports:
         Z = ops.convert_to_tensor(pool[0])
-        stages = layer.operator.stages(matrices, Z)
-        inputs = layer.operator.inputs(lambda: Z, stages)
-        counts = [
-            int(settle(L, give(), layer.operator.row_axis)[1])
-            for L, give in zip(matrices, inputs, strict=True)
-        ]
+        stages, _ = layer.operator.stages(matrices, Z, squared_norms(Z))
+        counts = [int(settle(stage.M, stage.Z, stage.row_axis)[1]) for stage in stages]
         count = " + ".join(map(str, counts))
     left = float(correlation(U)) if np.all(np.isfinite(U)) else np.inf
     return left if np.isfinite(left) else np.inf, 1e3 * float(np.median(times[2:])), count

@@ -27,16 +27,15 @@ class Means(keras.callbacks.Callback):
         super().__init__()
         self.layers = layers
         self.averages = {momentum: [0.0] * len(layers) for momentum in momenta}
-        self.steps = 0
+        self.counts = dict.fromkeys(momenta, 0.0)
 
     def on_train_batch_end(self, batch, logs=None):
         means = [keras.ops.convert_to_numpy(layer.moving_mean) for layer in self.layers]
         for momentum, averages in self.averages.items():
-            m = min(momentum, self.steps / (self.steps + 1))
+            count = self.counts[momentum] = momentum * self.counts[momentum] + 1.0
             averages[:] = [
-                m * old + (1 - m) * new for old, new in zip(averages, means, strict=True)
+                old + (new - old) / count for old, new in zip(averages, means, strict=True)
             ]
-        self.steps += 1
 
     def put(self, momentum):
         """Let the layers use this average."""

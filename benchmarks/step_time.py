@@ -20,16 +20,18 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr import models, rules
-from keras_decorr.context.collection import Sample
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.cost import cost
+from keras_decorr.decorrelators.sample import Sample
 from keras_decorr.layers import Decorrelation
 
-STRUCTURES = ("full", "block_diagonal", "monarch", "low_rank", "channel", "auto")
+# The last but one: M of single pixels, not of patches.
+STRUCTURES = ("full", "block_diagonal", "monarch", "low_rank", "pixels", "auto")
 
 
 def build(net, structure, max_samples, rule="backprop"):
-    decorrelator = structure and NormPreserving(1e-5, structure=structure, max_samples=max_samples)
+    chosen = {"rows": "pixels"} if structure == "pixels" else {"structure": structure}
+    decorrelator = structure and NormPreserving(1e-5, max_samples=max_samples, **chosen)
     model = getattr(models, f"{net}_net")(
         (32, 32, 3), 10, decorrelator=decorrelator, classifier_activation=None
     )
@@ -89,7 +91,7 @@ def multiply_adds(model, batch):
             # Applied to the batch, M passes on a gradient to its inputs, which the first layer spares.
             applied = spots == 1 and batch <= units
             total += counted.apply // 2 if first and applied else counted.apply
-            update += counted.update
+            update += counted.sample + counted.update
         first = False
     return total, update
 
@@ -152,11 +154,11 @@ def update_times(sizes, rounds):
 
 def compiled_update(layer, X):
     """`(run, temporaries)`: the update as a function, and the bytes it allocates, if known (JAX)."""
-    sample = Sample(X, None, None, None)
+    samples = [Sample(X, float(len(X)), ops.mean(X, axis=0))]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda: layer.update(sample)["decorrelation_loss"])
+        function = tf.function(lambda: layer.update(samples)["decorrelation_loss"])
         return lambda: float(function()), None
     if keras.backend.backend() == "jax":
         import jax
@@ -166,7 +168,7 @@ def compiled_update(layer, X):
         def update(values):
             scope = keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
             with scope:
-                loss = layer.update(sample)["decorrelation_loss"]
+                loss = layer.update(samples)["decorrelation_loss"]
             return loss, [scope.get_current_value(v) for v in variables]
 
         box = [[v.value + 0 for v in variables]]
@@ -177,7 +179,7 @@ def compiled_update(layer, X):
             return float(loss)
 
         return run, function.memory_analysis().temp_size_in_bytes
-    return lambda: float(layer.update(sample)["decorrelation_loss"]), None
+    return lambda: float(layer.update(samples)["decorrelation_loss"]), None
 
 
 def main():
@@ -198,7 +200,7 @@ def main():
     for net in arguments.nets:
         table = Table("M", "ms", "time / plain", "counted", "with update", title=f"{net} net")
         # Where there are no convolutions it is auto, which is in the table already.
-        structures = [s for s in arguments.structures if net == "conv" or s != "channel"]
+        structures = [s for s in arguments.structures if net == "conv" or s != "pixels"]
         for row in step_ratios(
             net, arguments.batch_size, arguments.rounds, arguments.max_samples, structures
         ):

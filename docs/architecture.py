@@ -21,8 +21,10 @@ LAYERS = [
     {"context": "what is open during a step"},
     {"decorrelators": "how M is updated; structures of M"},
     {"maths": "pure functions on tensors"},
-    {"backend": "", "datasets": "", "files": ""},
+    {"datasets": "image data sets, for cli"},
     {"extras": "optional packages"},
+    {"backend": "", "files": "", "naming": ""},
+    {"typing": "names for types"},
 ]
 # Phases of a training step: (phase, [(package, code, what it does)]).
 STEP = [
@@ -36,16 +38,17 @@ STEP = [
             ("layers", "DecorDense.call", "takes its inputs x"),
             ("layers", "Decorrelation.call", "u = M (x − mean)"),
             ("context", "Collection.add", "keeps a sample of x for the update"),
-            ("layers", "keras.layers.Dense", "y = activation(u W + b)"),
+            ("layers", "DecorLayer.linear_map", "y = activation(u W + b)"),
         ],
     ),
     ("Loss", [("rules", "LearningRule.compute_loss", "the scalar to differentiate")]),
     (
         "Update of M, once a step",
         [
-            ("context", "Collection.flush", "joins the samples of each layer"),
-            ("decorrelators", "Decorrelator.step", "new M from M and the sample"),
-            ("layers", "Decorrelation.update", "assigns M and the moving mean"),
+            ("context", "Collection.flush", "returns the samples of each layer"),
+            ("decorrelators", "pool", "joins those of all calls and replicas"),
+            ("decorrelators", "decorrelation_step", "new M and moving mean from these"),
+            ("layers", "Decorrelation.update", "assigns them to its variables"),
         ],
     ),
     ("Update of W and b", [("training", "keras.Model.train_step", "gradient, then optimizer")]),

@@ -14,7 +14,9 @@ import pytest
 from keras import ops
 
 import keras_decorr
+from keras_decorr.decorrelators import STRUCTURES, Decorrelator, NormPreserving
 from keras_decorr.layers import DecorDense
+from keras_decorr.naming import to_snake_case
 
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
@@ -42,8 +44,9 @@ def read_recipe(title):
     sections = re.split(r"^##+ ", CONTRIBUTING.read_text(), flags=re.M)
     (section,) = [s for s in sections if s.startswith(f"{title}\n")]
     blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, re.M | re.S)
-    registered = r'In `(\S+)/__init__.py`, add `"(\w+)": (\w+)` to `(\w+)`'
+    registered = r'In `(\S+)/__init__.py`, add `(?:"(\w+)": )?(\w+)` to `(\w+)`'
     ((package, name, cls, registry),) = re.findall(registered, " ".join(section.split()))
+    name = name or to_snake_case(cls)
     return Recipe(dict(blocks), package.replace("/", "."), registry, name, cls)
 
 
@@ -65,8 +68,11 @@ def follow(tmp_path, monkeypatch):
             monkeypatch.setitem(sys.modules, name, modules[path])
             spec.loader.exec_module(modules[path])
         package = importlib.import_module(recipe.package)
-        (cls,) = [vars(m)[recipe.cls] for m in modules.values() if m.__name__.startswith("keras_")]
+        found = {vars(m)[recipe.cls] for m in modules.values() if recipe.cls in vars(m)}
+        (cls,) = found
         monkeypatch.setitem(getattr(package, recipe.registry), recipe.name, cls)
+        # The base class reads the registry once, when it is imported.
+        monkeypatch.setattr(Decorrelator, "structures", tuple(STRUCTURES))
         for module in modules.values():
             assert not doctest.testmod(module).failed
         tests = [m for path, m in modules.items() if path.startswith("tests/")]
@@ -77,13 +83,19 @@ def follow(tmp_path, monkeypatch):
         del keras.saving.get_custom_objects()[name]
 
 
-def with_learning_rule(name):
-    model = keras_decorr.Sequential([keras.Input((6,)), DecorDense(5, "tanh"), DecorDense(1)])
-    model.compile(keras.optimizers.SGD(0.05), "mse", learning_rule=name)
+def model_with(decorrelator="norm_preserving", learning_rule="backprop"):
+    """A small compiled net."""
+    hidden = DecorDense(5, "tanh", decorrelator=decorrelator)
+    model = keras_decorr.Sequential([keras.Input((6,)), hidden, DecorDense(1)])
+    model.compile(keras.optimizers.SGD(0.05), "mse", learning_rule=learning_rule)
     return model
 
 
-RECIPES = {"A learning rule": with_learning_rule}
+RECIPES = {
+    "A decorrelator": lambda name: model_with(decorrelator=name),
+    "A structure": lambda name: model_with(NormPreserving(structure=name)),
+    "A learning rule": lambda name: model_with(learning_rule=name),
+}
 
 
 @pytest.mark.parametrize("title", RECIPES)
@@ -101,5 +113,7 @@ def test_recipe(title, follow, rng, tmp_path):
     assert losses[-1] < losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
+    saved = f"{loaded.get_config()} {loaded.get_compile_config()}"
+    assert recipe.cls in saved or f"'{recipe.name}'" in saved
     assert loaded.get_compile_config() == model.get_compile_config()
     np.testing.assert_array_equal(*(ops.convert_to_numpy(m(x)) for m in (loaded, model)))

@@ -5,6 +5,6 @@ from keras_decorr.analysis.natural_gradient import (
     LayerAlignment,
     natural_gradient_alignment,
 )
-from keras_decorr.analysis.summary import Row, costs, summary
+from keras_decorr.analysis.summary import costs, summary
 
-__all__ = ["Angles", "LayerAlignment", "Row", "costs", "natural_gradient_alignment", "summary"]
+__all__ = ["Angles", "LayerAlignment", "costs", "natural_gradient_alignment", "summary"]

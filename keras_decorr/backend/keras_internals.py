@@ -22,6 +22,9 @@ from keras_decorr.typing import Tensor
 #
 # `in_symbolic_scope()` tells whether Keras calls a layer only for the shapes of its outputs. The scope
 # itself is public, `keras.SymbolicScope`, but not the question whether one is open.
+#
+# `get_keras_mask(tensor)` returns the mask that a layer left on its output, or `None`. Keras hands it
+# to layers, and to nothing else.
 __all__ = [
     "BuiltBeforeOptimizer",
     "Functional",
@@ -31,6 +34,7 @@ __all__ = [
     "compile_arguments",
     "compiled_losses",
     "flatten_layers",
+    "get_keras_mask",
     "in_symbolic_scope",
     "is_functional_call",
     "make_functional",
@@ -267,6 +271,8 @@ def sample_weights(values: Tensor, weights: Tensor, predicted: Tensor, reduction
     Returns:
         `(values, weights)` of the same rank; weights `None` if there are neither weights nor a mask.
     """
+    if weights is not None:
+        weights = ops.copy(weights)  # on PyTorch Keras multiplies them in place
     weights = apply_mask(weights, get_keras_mask(predicted), "float32", reduction)
     if weights is None:
         return values, None

@@ -107,7 +107,7 @@ def _scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
     weights = weights * (rows / ops.maximum(ops.sum(weights), 1e-9))
     scale = ops.expand_dims(ops.sqrt(weights), -1)
     # A row that does not count may hold anything, NaN too.
-    X, Z = (ops.where(scale > 0.0, scale * rows, 0.0) for rows in (X, Z))
+    X, Z = (ops.where(scale > 0.0, scale * A, 0.0) for A in (X, Z))
     return X, Z, weights
 
 

@@ -326,7 +326,7 @@ class Decorrelation(keras.layers.Layer):
             variable.assign(store[str(i)])
         # As if all steps had had the usual batch.
         rows = USUAL_BATCH * self.work.rows / (1.0 - self.decorrelator.momentum)
-        self.mean_count.assign(rows if int(self.steps) else 0.0)
+        self.mean_count.assign(rows if ops.convert_to_numpy(self.steps) else 0.0)
 
     def _flat(self, inputs: Tensor) -> Tensor:
         # A reshape that changes nothing would keep TensorFlow from fusing a transpose behind it.

@@ -28,7 +28,7 @@ def net():
 def test_rows_counted_by_hand():
     conv, dense = costs(net(), batch_size=8)
     assert (conv.name, conv.features, conv.structure) == ("conv", 27, "full")
-    assert conv.weights == 27**2 + 27 + 3  # M, the mean, and a rate and two counters
+    assert conv.weights == 27**2 + 27 + 4  # M, the mean, and a rate and three counters
     assert conv.size == 4 * conv.weights
     assert conv.plain_inference == 16 * 27 * 4
     assert conv.inference == 4 * 27**2 // 8  # folded once a batch

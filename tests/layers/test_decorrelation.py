@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_decorr.backend.keras_internals import get_keras_mask
 from keras_decorr.context import collection
 from keras_decorr.decorrelators import (
     ZCA,
@@ -144,7 +145,7 @@ def test_masked_steps_do_not_count_and_the_mask_passes(rng):
         assert int(numpy(layers[0].skipped_updates)) == 0
     embedded = keras.layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0]]))
     out = Decorrelation()(embedded)
-    assert keras.src.backend.get_keras_mask(out) is not None
+    assert get_keras_mask(out) is not None
 
 
 def test_a_batch_that_is_masked_as_a_whole_changes_nothing(rng):

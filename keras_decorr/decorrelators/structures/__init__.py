@@ -84,6 +84,5 @@ __all__ = [
     "Stage",
     "Structure",
     "get",
-    "operator_for",
     "serialize",
 ]

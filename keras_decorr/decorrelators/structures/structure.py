@@ -30,6 +30,15 @@ class Stage(NamedTuple):
         weights: `(k,)` weights of the rows with mean 1, or `None` if all are 1.
         memory: What the rule keeps beside M, in the order of `Decorrelator.memory`.
         expected_rows: The number of rows to expect where `k` is not known when tracing, or `None`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_decorr.decorrelators.structures import Full
+    >>> operator, Z = Full().for_features(3), np.ones((2, 3), "float32")
+    >>> (stage,), U = operator.stages(operator.identities(), Z, np.full(2, 3.0, "float32"))
+    >>> tuple(stage.U.shape), stage.row_axis
+    ((3, 2), -1)
     """
 
     M: Any
