@@ -23,7 +23,8 @@ LAYERS = [
     {"maths": "pure functions on tensors"},
     {"datasets": "image data sets, for cli"},
     {"extras": "optional packages"},
-    {"backend": "", "files": "", "naming": "", "typing": ""},
+    {"backend": "", "files": "", "naming": ""},
+    {"typing": "names for types"},
 ]
 # Phases of a training step: (phase, [(package, code, what it does)]).
 STEP = [

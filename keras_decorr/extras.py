@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+from collections.abc import Sequence
 
 from keras_decorr.backend.versions import BOUNDS, check_version
 
@@ -14,7 +15,7 @@ _PACKAGES = {
 }
 
 
-def check_installed(owner, **extras):
+def check_installed(owner: str, **extras: Sequence[str]) -> None:
     """Raise unless the modules of some extras can be imported, in a known version; none of them is.
 
     Args:

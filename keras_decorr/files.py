@@ -8,24 +8,30 @@ import math
 import os
 import shutil
 import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
+
+from keras_decorr.typing import FilePath
 
 _SPARE = 2**20  # bytes for all that is not weights
 
 
-def write_json(path, content):
+def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with atomic_write(path) as partial:
         partial.write_text(text)
 
 
-def write_csv(path, rows, names):
+def write_csv(path: Path, rows: Iterable[dict], names: Sequence[str]) -> None:
     """Writes dictionaries as a CSV table with certain columns, whole or not at all."""
     with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
@@ -34,7 +40,7 @@ def write_csv(path, rows, names):
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a path to write a file to, which becomes `path` at the end, whole, or not at all.
 
     Any number of processes may write the same file. Nothing is left behind after an error.
@@ -50,7 +56,7 @@ def atomic_write(path):
         partial.unlink(missing_ok=True)
 
 
-def check_room(model, folder):
+def check_room(model: keras.Model, folder: FilePath) -> None:
     """Raises before a model whose weights there is no room for is trained or saved.
 
     Raises:

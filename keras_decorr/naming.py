@@ -3,7 +3,7 @@
 import re
 
 
-def to_snake_case(name):
+def to_snake_case(name: str) -> str:
     """Returns the name of a class in snake case, as Keras names its layers.
 
     Example:

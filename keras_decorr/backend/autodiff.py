@@ -1,9 +1,14 @@
 """Derivatives of pure functions on the backend in use: reverse mode and forward mode."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
+from keras_decorr.typing import Tensor
 
-def read(x):
+
+def read(x: Tensor) -> Tensor:
     """The value of a tensor or variable: what TensorFlow's custom gradients take no variable for."""
     if keras.backend.backend() != "tensorflow":
         return keras.ops.convert_to_tensor(x)
@@ -12,7 +17,7 @@ def read(x):
     return tf.convert_to_tensor(x)
 
 
-def pullback(function, xs):
+def pullback(function: Callable, xs: list) -> tuple[Any, Callable]:
     """`function(xs)`, and the gradient through it of as many cotangents as are asked for.
 
     Args:
@@ -36,7 +41,7 @@ def pullback(function, xs):
             xs = [x.detach().requires_grad_() for x in xs]
             value = function(xs)
 
-        def gradients(upstream):
+        def gradients(upstream: Tensor) -> Any:
             return torch.autograd.grad(
                 value, xs, upstream, retain_graph=True, allow_unused=True, materialize_grads=True
             )
@@ -51,7 +56,7 @@ def pullback(function, xs):
     return value, lambda upstream: tape.gradient(value, xs, upstream, unconnected_gradients=zero)
 
 
-def vjp(function, x, upstream):
+def vjp(function: Callable, x: Tensor, upstream: Tensor) -> Tensor:
     """The gradient of `<function(x), upstream>` with respect to `x`.
 
     Args:
@@ -66,7 +71,9 @@ def vjp(function, x, upstream):
     return pull(upstream)[0]
 
 
-def implicit(multiply, outer, solve, L, Z, flip=False):
+def implicit(
+    multiply: Callable, outer: Callable, solve: Callable, L: Tensor, Z: Tensor, flip: bool = False
+) -> Tensor:
     """`U` with `multiply(L, U) = Z`, differentiable as the solution and not as the way to it.
 
     The gradient `E` of `U` gives `V`, the solution of the transposed equation, as that of `Z`, and
@@ -97,10 +104,10 @@ def implicit(multiply, outer, solve, L, Z, flip=False):
         return _implicit_torch(multiply, outer, solve, L, Z, flip)
 
     @keras.ops.custom_gradient
-    def solved(L, Z):
+    def solved(L: Tensor, Z: Tensor) -> tuple:
         U = solve(L, Z, flip)
 
-        def gradient(*upstream_, upstream=None):
+        def gradient(*upstream_: Any, upstream: Tensor = None) -> tuple:
             E = upstream_[0] if upstream is None else upstream
             V = implicit(multiply, outer, solve, L, E, not flip)
             return -outer(V, U, flip), V
@@ -110,26 +117,28 @@ def implicit(multiply, outer, solve, L, Z, flip=False):
     return solved(read(L), read(Z))
 
 
-def _implicit_torch(multiply, outer, solve, L, Z, flip):
+def _implicit_torch(
+    multiply: Callable, outer: Callable, solve: Callable, L: Tensor, Z: Tensor, flip: bool
+) -> Tensor:
     # Not `ops.custom_gradient`, which has no forward mode here.
     import torch
 
     class Solved(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, L, Z):
+        def forward(ctx: Any, L: Tensor, Z: Tensor) -> Tensor:
             U = solve(L, Z, flip)
             ctx.save_for_backward(L, U)
             ctx.save_for_forward(L, U)
             return U
 
         @staticmethod
-        def backward(ctx, E):
+        def backward(ctx: Any, E: Tensor) -> tuple:
             L, U = ctx.saved_tensors
             V = _implicit_torch(multiply, outer, solve, L, E, not flip)
             return -outer(V, U, flip) if ctx.needs_input_grad[0] else None, V
 
         @staticmethod
-        def jvp(ctx, dL, dZ):
+        def jvp(ctx: Any, dL: Tensor, dZ: Tensor) -> Tensor:
             L, U = ctx.saved_tensors
             change = torch.zeros_like(U) if dZ is None else dZ
             return solve(L, change if dL is None else change - multiply(dL, U, flip), flip)
@@ -137,7 +146,7 @@ def _implicit_torch(multiply, outer, solve, L, Z, flip):
     return Solved.apply(L, Z)
 
 
-def derivative(function):
+def derivative(function: Callable) -> tuple[Tensor, Tensor]:
     """`(f(0), f'(0))` of a function of one scalar, by forward-mode differentiation.
 
     Args:
@@ -170,7 +179,7 @@ def derivative(function):
     raise NotImplementedError(f"Forward-mode differentiation on the backend {backend!r}")
 
 
-def variable_gradients(loss, variables):
+def variable_gradients(loss: Callable, variables: list) -> Any:
     """Returns the gradient of a loss with respect to each of the Keras variables that it reads.
 
     Args:
@@ -184,7 +193,7 @@ def variable_gradients(loss, variables):
     if backend == "jax":
         import jax
 
-        def loss_of(values):
+        def loss_of(values: Any) -> Tensor:
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
                 return loss()
 

@@ -3,7 +3,7 @@
 import keras
 
 
-def on_tensorflows_cpu():
+def on_tensorflows_cpu() -> bool:
     """Whether this is TensorFlow without a GPU, whose products have likes and dislikes of their own."""
     if keras.backend.backend() != "tensorflow":
         return False

@@ -1,12 +1,13 @@
 """Forward passes that leave no trace in the backend's global state."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
 
 
 @contextmanager
-def without_side_effects():
+def without_side_effects() -> Iterator[None]:
     """Runs the forward passes inside without gradients and without drawing from a global generator.
 
     Only PyTorch needs it: its autograd records every operation on a parameter, and dropout draws from

@@ -15,6 +15,8 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.losses.loss import apply_mask, squeeze_or_expand_to_same_rank
 from keras.src.models.functional import Functional
 
+from keras_decorr.typing import Tensor
+
 # `Functional` is the class of `keras.Model(inputs, outputs)`. The public `keras.Model` is no base to
 # derive a functional class from, and `isinstance` with it says nothing about a graph.
 #
@@ -56,7 +58,7 @@ __all__ = [
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def sublayers(layer):
+def sublayers(layer: Any) -> Any:
     """Returns the layers that a layer or model tracks, without those inside them.
 
     Only a `keras.Model` has a public `layers`, and that of a `Sequential` leaves the input layer out.
@@ -64,7 +66,7 @@ def sublayers(layer):
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
-def flatten_layers(layer, include_self=True):
+def flatten_layers(layer: Any, include_self: bool = True) -> Any:
     """Returns a layer and every layer inside it, each once.
 
     Only a `keras.Model` has a public list of its layers, and only of the outermost ones.
@@ -72,7 +74,7 @@ def flatten_layers(layer, include_self=True):
     return layer._flatten_layers(include_self=include_self)
 
 
-def replace_layer(owner, old, new):
+def replace_layer(owner: Any, old: Any, new: Any) -> None:
     """Puts `new` in the place of `old` among the layers that `owner` tracks, so that their order stays.
 
     Setting the attribute would track `new` as the last layer, and the order is that of the weights.
@@ -82,7 +84,7 @@ def replace_layer(owner, old, new):
         owner._tracker.replace_tracked_value("layers", old, new)
 
 
-def attribute_names(layer):
+def attribute_names(layer: Any) -> list[str]:
     """Returns the names of the attributes that a layer holds, without TensorFlow's own.
 
     On PyTorch a layer is a `torch.nn.Module` too, which keeps layers in a dictionary of its own. Its
@@ -92,7 +94,7 @@ def attribute_names(layer):
     return [name for name in dict.fromkeys(names) if not name.startswith("_self_")]
 
 
-def seed_generators(layer):
+def seed_generators(layer: Any) -> Any:
     """Returns the `keras.random.SeedGenerator`s of a layer, without those of the layers inside it.
 
     In public their states are among `layer.variables`, where nothing tells them from other variables.
@@ -100,7 +102,7 @@ def seed_generators(layer):
     return layer._seed_generators
 
 
-def mark_called_like(new, old):
+def mark_called_like(new: Any, old: Any) -> None:
     """Makes Keras take a model for one that has been called if `old` has been.
 
     `model.export` without an input signature asks for it, and only a call would set it in public.
@@ -120,7 +122,7 @@ _PROJECTIONS = {
 }
 
 
-def attention_projections(layer):
+def attention_projections(layer: Any) -> dict[str, Any]:
     """Returns `{role: layer}` of a built attention layer's projections, in the order of its weights.
 
     The roles are `"query"`, `"key"`, `"gate"` (optional), `"value"` and `"output"`. Keras's attention
@@ -130,7 +132,7 @@ def attention_projections(layer):
     return {role: projection for role, projection in found.items() if projection is not None}
 
 
-def replace_attention_projection(layer, role, new):
+def replace_attention_projection(layer: Any, role: str, new: Any) -> None:
     """Makes `new` the projection of a built attention layer that has this role.
 
     The one before is no longer tracked: `new` holds it. See `attention_projections`.
@@ -143,7 +145,7 @@ def replace_attention_projection(layer, role, new):
 # --- the graph of a functional model --------------------------------------------------------------
 
 
-def nodes(operation):
+def nodes(operation: Any) -> Any:
     """Returns the symbolic calls of an operation, each with `input_tensors` and `output_tensors`.
 
     The public `operation.input` and `operation.output` are those of its first call alone.
@@ -151,7 +153,7 @@ def nodes(operation):
     return operation._inbound_nodes
 
 
-def producer(tensor):
+def producer(tensor: keras.KerasTensor) -> Any:
     """Returns the operation whose symbolic call made a `keras.KerasTensor`.
 
     A `keras.KerasTensor` has no public attribute that leads back into its graph.
@@ -159,7 +161,7 @@ def producer(tensor):
     return tensor._keras_history.operation
 
 
-def is_functional_call(args, kwargs):
+def is_functional_call(args: tuple, kwargs: dict) -> bool:
     """Returns whether `keras.Model(*args, **kwargs)` makes a functional model.
 
     Keras has this as a private function. It is repeated here, as its answer is documented behaviour.
@@ -170,7 +172,7 @@ def is_functional_call(args, kwargs):
 _GRAPH = {"inputs", "outputs"}
 
 
-def takes_inputs_and_outputs(cls):
+def takes_inputs_and_outputs(cls: Any) -> bool:
     """Returns whether a subclass of `keras.Model` is made from `inputs` and `outputs`.
 
     Compares its constructor with that of `Functional`, which is private.
@@ -179,7 +181,7 @@ def takes_inputs_and_outputs(cls):
     return spec.args == of_graph.args or (spec.varargs is not None and spec.varkw is not None)
 
 
-def make_functional(cls, model, functional_model):
+def make_functional(cls: type, model: type, functional_model: type) -> type:
     """Puts `functional_model` in the place of `model` among the bases of a class, and of its bases.
 
     Keras does this with `keras.Model` and `Functional` for a class that calls
@@ -213,11 +215,11 @@ class BuiltBeforeOptimizer(keras.Model):
     optimizer: Any
     _rule_is_built = False
 
-    def build_rule(self):
+    def build_rule(self) -> None:
         """Makes the variables and sets `_rule_is_built`."""
         raise NotImplementedError
 
-    def _symbolic_build(self, *args, **kwargs):
+    def _symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         if not self._rule_is_built:
             optimizer, self.optimizer = self.optimizer, None
             try:
@@ -228,7 +230,7 @@ class BuiltBeforeOptimizer(keras.Model):
         super()._symbolic_build(*args, **kwargs)
 
 
-def build_symbolically(model, data):
+def build_symbolically(model: Any, data: Any) -> None:
     """Builds the layers, metrics, loss and optimizer of a compiled model for a batch, without a step.
 
     Public `build` knows shapes alone, and builds neither the loss nor the optimizer.
@@ -236,7 +238,7 @@ def build_symbolically(model, data):
     model._symbolic_build(data_batch=data)
 
 
-def compile_arguments(model):
+def compile_arguments(model: Any) -> dict[str, Any]:
     """Returns the arguments that a compiled model was compiled with, as `{name: value}`.
 
     The public `get_compile_config` serialises them, so that a function or class which is not registered
@@ -245,7 +247,7 @@ def compile_arguments(model):
     return dict(model._compile_config.config)
 
 
-def compiled_losses(model):
+def compiled_losses(model: Any) -> Any:
     """Returns `(path, loss, weight, name)` of every loss of a compiled model.
 
     The model must have computed its loss before. A path leads to the output in a nested structure.
@@ -255,7 +257,7 @@ def compiled_losses(model):
     return model._compile_loss._flat_losses
 
 
-def sample_weights(values, weights, predicted, reduction):
+def sample_weights(values: Tensor, weights: Tensor, predicted: Tensor, reduction: Any) -> Any:
     """Combines sample weights with the mask of the outputs, as a Keras loss does.
 
     Keras does this inside `keras.losses.Loss.__call__`, which also takes the mean over the samples.
@@ -277,7 +279,7 @@ def sample_weights(values, weights, predicted, reduction):
     return squeeze_or_expand_to_same_rank(values, weights)
 
 
-def sync_state(model):
+def sync_state(model: Any) -> None:
     """Copies what the running epoch has changed into the variables of a model, where it is not there.
 
     It is not there on JAX alone. The method is public, but Keras 3.16 has renamed it.
@@ -309,7 +311,7 @@ def state_without_model(callback: keras.callbacks.Callback) -> dict[str, Any]:
 # --- optimizers -----------------------------------------------------------------------------------
 
 
-def steps_of_optimizer(optimizer) -> int:
+def steps_of_optimizer(optimizer: Any) -> int:
     """Returns how many times a gradient was applied or accumulated.
 
     The public `iterations` counts the steps that accumulate one gradient once.
@@ -317,7 +319,7 @@ def steps_of_optimizer(optimizer) -> int:
     return int(ops.convert_to_numpy(optimizer._iterations))
 
 
-def spared_from_weight_decay(optimizer, variables):
+def spared_from_weight_decay(optimizer: Any, variables: list) -> tuple[list[bool], str | None]:
     """Returns which variables an optimizer spares from weight decay, and by which pattern of names.
 
     The public `exclude_from_weight_decay` only sets them. If the private names are gone, nothing seems

@@ -1,9 +1,13 @@
 """Statistics of the whole batch where `tf.distribute` gives each replica a part of it."""
 
+from typing import Any
+
 import keras
 
+from keras_decorr.typing import Tensor
 
-def replica_sum(x):
+
+def replica_sum(x: Tensor) -> Tensor:
     """Returns the sum of a tensor over the replicas of the running strategy; `x` outside of one."""
     context = _context()
     if context is None:
@@ -13,7 +17,7 @@ def replica_sum(x):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
-def gather_rows(x):
+def gather_rows(x: Tensor) -> Tensor:
     """Returns the rows of all replicas one after another; `x` outside of a strategy.
 
     Args:
@@ -23,19 +27,19 @@ def gather_rows(x):
     return x if context is None else context.all_gather(x, axis=0)
 
 
-def replica_number():
+def replica_number() -> Any:
     """Returns the number of this replica of the running strategy, from 0."""
     context = _context()
     return 0 if context is None else context.replica_id_in_sync_group
 
 
-def replica_count():
+def replica_count() -> int:
     """Returns the number of replicas of the running strategy; 1 outside of one."""
     context = _context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def _context():
+def _context() -> Any:
     """Returns the context of this replica, or `None` where it is the only one."""
     if keras.backend.backend() != "tensorflow":
         return None

@@ -6,7 +6,7 @@ import re
 BOUNDS = {"keras": ("3.15", "3.17"), "keras-tuner": ("1.4.8", "1.5")}
 
 
-def check_version(package, version):
+def check_version(package: str, version: str) -> None:
     """Raises unless the version of a package is within its bounds.
 
     A pre-release counts as the release that it leads to, so `3.16.0.dev2026102704` as 3.16.0.
@@ -26,7 +26,7 @@ def check_version(package, version):
         )
 
 
-def _numbers(version):
+def _numbers(version: str) -> tuple[int, ...]:
     """The release numbers at the start of a version, as a tuple."""
     found = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(number) for number in found[0].split(".")) if found else ()

@@ -5,6 +5,7 @@ Each class says with `in` whether it allows a value, and with `str` which values
 
 import math
 import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,10 @@ class OneOf:
 
     names: Any
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         return value in list(self.names)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"one of {list(self.names)}"
 
 
@@ -34,14 +35,14 @@ class Number:
     high: float = math.inf
     open_low: bool = False
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
             return False
         if not math.isfinite(value) or (self.open_low and value == self.low):
             return False
         return self.low <= float(value) <= self.high
 
-    def __str__(self):
+    def __str__(self) -> str:
         left, right = "(" if self.open_low else "[", "]" if math.isfinite(self.high) else ")"
         return f"a finite number in {left}{self.low:g}, {self.high:g}{right}"
 
@@ -52,15 +53,15 @@ class Count:
 
     low: int = 1
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         return integer and value >= self.low
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"an integer of at least {self.low}"
 
 
-def check_option(option, value, allowed, condition=""):
+def check_option(option: str, value: Any, allowed: Any, condition: str | None = "") -> None:
     """Raises unless the value of an option is allowed.
 
     Args:
@@ -76,7 +77,7 @@ def check_option(option, value, allowed, condition=""):
         raise ValueError(f"Option {option}{condition} must be {allowed}. Received: {value!r}")
 
 
-def one_of(names):
+def one_of(names: Iterable[str]) -> str:
     """Returns names as a help text lists them: "a, b or c"."""
     *most, last = names
     return f"{', '.join(most)} or {last}"

@@ -28,7 +28,7 @@ def main(
     debug: Annotated[
         bool, typer.Option("--debug", help="show the whole traceback of an error")
     ] = False,
-):
+) -> None:
     """Decorrelated layers for Keras (N. Ahmad, arXiv 2407.10780).
 
     Example: **keras-decorr compare --epochs 5**

@@ -92,7 +92,7 @@ class NetConfig:
         int | None, Option(help="use so many of the training images; default: all"), Count()
     ] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch_size is None:
             # The dataclass is frozen, but for itself.
             object.__setattr__(self, "batch_size", 64 if self.dataset == "digits" else 256)
@@ -105,7 +105,7 @@ class NetConfig:
                 f"Received: --width {self.width} --net {self.net}"
             )
 
-    def _check_rules(self):
+    def _check_rules(self) -> None:
         known = self.kind.learning_rates
         for rule in self.rule:
             if rule not in known:
@@ -114,7 +114,7 @@ class NetConfig:
                     f"Received: --rule {rule} --net {self.net}"
                 )
 
-    def _check_decorrelators(self):
+    def _check_decorrelators(self) -> None:
         for name in self.decorrelators:
             allowed = OneOf(DECORRELATORS[name].structures)
             for structure in self.structure:
@@ -131,30 +131,30 @@ class NetConfig:
                 )
 
     @property
-    def decorrelators(self):
+    def decorrelators(self) -> Any:
         """A tuple of the names of its decorrelators."""
         return (self.decorrelator,) if isinstance(self.decorrelator, str) else self.decorrelator
 
     @property
-    def kind(self):
+    def kind(self) -> Any:
         """The `Kind` of the net."""
         return NETS[self.net]
 
     @property
-    def kernel_initializer(self):
+    def kernel_initializer(self) -> Any:
         """The initializer of all kernels of all nets, or `None` for the net's own."""
         alone = all(rule == "backprop" for rule in self.rule)
         if not self.initializer and alone:
             return None
         return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
-    def default_rate(self, decorrelator, structure):
+    def default_rate(self, decorrelator: Any, structure: Any) -> Any:
         """Returns the decorrelation rate that the net is known to do well with on the data set."""
         if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
             return DECORRELATORS[decorrelator]().learning_rate
         return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
 
-    def make_decorrelator(self, decorrelator, structure, **arguments):
+    def make_decorrelator(self, decorrelator: Any, structure: Any, **arguments: Any) -> Any:
         """Makes the `Decorrelator` of that name with the options of this configuration.
 
         Further arguments may be `None`, which stands for the decorrelator's default.
@@ -165,13 +165,13 @@ class NetConfig:
         given = {name: value for name, value in arguments.items() if value is not None}
         return DECORRELATORS[decorrelator](**given)
 
-    def make_structure(self, name):
+    def make_structure(self, name: str) -> Any:
         """Makes the structure of that name, with `groups` and `rank` if they are arguments of it."""
         cls = STRUCTURES[name]
         given = {"groups": self.groups, "rank": self.rank}
         return cls(**{name: given[name] for name in cls().get_config()})
 
-    def make_net(self, images, decorrelator, rule, **chosen):
+    def make_net(self, images: Any, decorrelator: Any, rule: str, **chosen: Any) -> Any:
         """Makes the net for `Images`, not compiled, with a `Decorrelator` or `None`.
 
         Further arguments are those of the function of `keras_decorr.models`.
@@ -188,12 +188,12 @@ class NetConfig:
             **chosen,
         )
 
-    def to_dict(self):
+    def to_dict(self) -> Any:
         """Returns the configuration as plain Python objects."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, saved):
+    def from_dict(cls, saved: dict) -> Any:
         """Returns the configuration that `to_dict` gave, by way of a JSON file."""
         arguments: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -202,7 +202,7 @@ class NetConfig:
         return cls(**arguments)
 
 
-def upgraded(saved):
+def upgraded(saved: dict) -> dict:
     """Returns the options that a version saved with their names of today.
 
     Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`. Beside other
@@ -215,6 +215,6 @@ def upgraded(saved):
     return {**saved, "structure": structures or ["auto"], "rows": rows}
 
 
-def keeps_norm(decorrelator):
+def keeps_norm(decorrelator: Any) -> bool:
     """Returns whether the decorrelator of that name keeps a norm."""
     return issubclass(DECORRELATORS[decorrelator], Preserving)

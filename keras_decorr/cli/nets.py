@@ -28,7 +28,7 @@ class Kind:
     has_width: bool = False
     normalises: bool = False
 
-    def decorrelation_rate(self, structure):
+    def decorrelation_rate(self, structure: Any) -> Any:
         """Returns the rate of M for a structure; where none was tried, that of Monarch."""
         return self.decorrelation_rates.get(structure, self.decorrelation_rates["monarch"])
 

@@ -15,6 +15,7 @@ import functools
 import inspect
 import types
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -50,44 +51,44 @@ class Field(NamedTuple):
     metadata: tuple
 
     @property
-    def option(self):
+    def option(self) -> str:
         """The name of its option: `"--gain-rate"` of `"gain_rate"`."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
-    def several(self):
+    def several(self) -> bool:
         """Whether it holds any number of values: `tuple[T, ...]`."""
         return typing.get_args(self.annotation)[1:] == (...,)
 
     @property
-    def element(self):
+    def element(self) -> Any:
         """The type of one value: `T` of `T`, `T | None` or `tuple[T, ...]`."""
         if self.several or isinstance(self.annotation, types.UnionType):
             return typing.get_args(self.annotation)[0]
         return self.annotation
 
-    def values(self, config):
+    def values(self, config: Any) -> Any:
         """Returns a tuple of the values that a configuration holds; empty for the default `None`."""
         value = getattr(config, self.name)
         if value is None and self.default is None:
             return ()
         return value if isinstance(value, tuple) else (value,)
 
-    def parameter(self):
+    def parameter(self) -> Any:
         """Returns the parameter of a command from which typer makes the option."""
         kind = types.GenericAlias(list, (self.element,)) if self.several else self.annotation
         annotation = Annotated[(kind, *self.metadata)]  # type: ignore[valid-type]
         default = (self.default or None) if self.several else self.default
         return _keyword(self.name, default=default, annotation=annotation)
 
-    def given(self, value):
+    def given(self, value: Any) -> Any:
         """Returns the value of the field for that of the parameter: of several, each once."""
         if not self.several:
             return value
         return self.default if value is None else tuple(dict.fromkeys(value))
 
 
-def fields(config_type):
+def fields(config_type: type) -> list:
     """Returns a list of the `Field`s of a configuration."""
     hints = typing.get_type_hints(config_type, include_extras=True)
     return [
@@ -98,7 +99,7 @@ def fields(config_type):
     ]
 
 
-def check_fields(config):
+def check_fields(config: Any) -> None:
     """Raises ValueError, which names the option, unless a configuration's values are allowed."""
     for field in fields(type(config)):
         for allowed in field.metadata[1:]:
@@ -106,7 +107,7 @@ def check_fields(config):
                 check_option(field.option, value, allowed)
 
 
-def takes(config_type):
+def takes(config_type: type) -> Any:
     """Makes a command of a function that takes a configuration, whose fields become its options.
 
     The function's further parameters are options, too. The command starts again with another backend
@@ -116,9 +117,9 @@ def takes(config_type):
         config_type: The configuration's dataclass, the function's first argument.
     """
 
-    def decorate(function):
+    def decorate(function: Callable) -> Any:
         @functools.wraps(function)
-        def command(*, backend, **options):
+        def command(*, backend: str | None, **options: Any) -> None:
             use_backend(backend)
             with errors_in_a_line():
                 given = {f.name: f.given(options.pop(f.name)) for f in fields(config_type)}

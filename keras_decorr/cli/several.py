@@ -1,12 +1,15 @@
 """Options of the command line that take several values: `--rule a b` as well as `--rule a --rule b`."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from typer.core import TyperCommand
 
 
 class CommandWithLists(TyperCommand):
     """Takes several values after an option; a command of this class has no arguments."""
 
-    def parse_args(self, ctx, args):
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
         lists = {
             name
             for option in self.params
@@ -16,7 +19,7 @@ class CommandWithLists(TyperCommand):
         return super().parse_args(ctx, list(repeated(args, lists)))
 
 
-def repeated(args, lists):
+def repeated(args: list[str], lists: Any) -> Iterator[Any]:
     """Yields the arguments with the option repeated before each of its values.
 
     Args:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import typer
@@ -19,7 +21,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @contextmanager
-def errors_in_a_line():
+def errors_in_a_line() -> Iterator[Any]:
     """Shows an error of the user's, such as a bad option, in a line on stderr, and exits with 2."""
     try:
         yield
@@ -31,7 +33,7 @@ def errors_in_a_line():
         raise typer.Exit(2) from error
 
 
-def use_backend(backend):
+def use_backend(backend: str | None) -> None:
     """Starts the process again with another Keras backend, which is fixed once Keras is imported."""
     if backend is None or backend == keras.backend.backend():
         return

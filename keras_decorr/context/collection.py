@@ -5,7 +5,9 @@ A training step that runs several forward passes, or that must see one M through
 collection instead: the layers leave their samples there, and the step updates every M once.
 """
 
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from keras_decorr.context.scope import Scope
 
@@ -15,17 +17,17 @@ _scope = Scope()
 class Collection:
     """The samples that the layers have left, by layer."""
 
-    def __init__(self):
-        self._samples = {}
+    def __init__(self) -> None:
+        self._samples: dict = {}
         self._open = True
 
-    def add(self, layer, sample):
+    def add(self, layer: Any, sample: Any) -> None:
         """Keeps the `Sample` of one call of `layer`."""
         if self._open:
             self._samples.setdefault(id(layer), (layer, []))[1].append(sample)
 
     @contextmanager
-    def paused(self):
+    def paused(self) -> Iterator[None]:
         """Leave out the samples of the forward passes inside, as those with noise."""
         was, self._open = self._open, False
         try:
@@ -33,17 +35,17 @@ class Collection:
         finally:
             self._open = was
 
-    def flush(self):
+    def flush(self) -> list:
         """Returns `(layer, samples)` for every layer, a sample for each of its calls; forgets them."""
         samples, self._samples = self._samples, {}
         return list(samples.values())
 
 
-def current():
+def current() -> Any:
     """The open `Collection` of this thread, or `None`."""
     return _scope.current
 
 
-def collect():
+def collect() -> AbstractContextManager[Collection]:
     """Open a collection for the forward passes inside."""
     return _scope.open(Collection())

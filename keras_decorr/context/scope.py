@@ -1,7 +1,9 @@
 """What is open while a training step runs, one stack a thread."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Scope(threading.local):
@@ -10,16 +12,16 @@ class Scope(threading.local):
     Each replica of a `tf.distribute` strategy traces in a thread of its own, so each has its own.
     """
 
-    def __init__(self):
-        self._stack = []
+    def __init__(self) -> None:
+        self._stack: list = []
 
     @property
-    def current(self):
+    def current(self) -> Any:
         """The object opened last, or `None`."""
         return self._stack[-1] if self._stack else None
 
     @contextmanager
-    def open(self, thing):
+    def open(self, thing: Any) -> Iterator[Any]:
         """Make an object the current one for the code inside."""
         self._stack.append(thing)
         try:

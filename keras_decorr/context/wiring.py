@@ -5,7 +5,11 @@ in force what to do. The ground wiring does nothing, which is backpropagation; a
 own for the forward passes of a training step.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from keras_decorr.context.scope import Scope
+from keras_decorr.typing import Tensor
 
 
 class Wiring:
@@ -15,19 +19,19 @@ class Wiring:
     each; a layer that is called twice comes twice.
     """
 
-    def inputs(self, layer, x):
+    def inputs(self, layer: Any, x: Tensor) -> Tensor:
         """What the layer takes for its raw inputs `x`."""
         return x
 
-    def mean(self, layer, batch_mean):
+    def mean(self, layer: Any, batch_mean: Callable) -> Tensor:
         """The mean to centre by: `batch_mean()`, a function of the inputs, or another."""
         return batch_mean()
 
-    def sampled(self, layer, x):
+    def sampled(self, layer: Any, x: Tensor) -> Tensor:
         """The part of the batch from which M learns."""
         return x
 
-    def linear(self, layer, op, x, kernel, fold):
+    def linear(self, layer: Any, op: Callable, x: Tensor, kernel: Tensor, fold: Callable) -> Tensor:
         """`op(x, kernel)`.
 
         Args:
@@ -39,11 +43,11 @@ class Wiring:
         """
         return op(x, kernel)
 
-    def pre_activation(self, layer, a):
+    def pre_activation(self, layer: Any, a: Tensor) -> Tensor:
         """What the layer takes for its pre-activation `a`."""
         return a
 
-    def output(self, layer, a, y):
+    def output(self, layer: Any, a: Tensor, y: Tensor) -> None:
         """Sees the output `y` that the layer made of `a`."""
 
 
@@ -52,6 +56,6 @@ _scope = Scope()
 opened = _scope.open
 
 
-def current():
+def current() -> Any:
     """The `Wiring` in force in this thread."""
     return _scope.current or _GROUND

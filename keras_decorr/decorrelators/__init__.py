@@ -1,5 +1,7 @@
 """The rules by which a layer's decorrelation matrix M follows its inputs."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.decorrelators import structures
@@ -20,7 +22,7 @@ DECORRELATORS: dict[str, type[Decorrelator]] = {
 }
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """A decorrelator of its own for one layer.
 
     Args:
@@ -56,7 +58,7 @@ def get(identifier):
     )
 
 
-def serialize(decorrelator):
+def serialize(decorrelator: Any) -> Any:
     """The configuration of a decorrelator (or `None`), as `keras.saving` writes it.
 
     Example:
@@ -69,7 +71,7 @@ def serialize(decorrelator):
     return keras.saving.serialize_keras_object(decorrelator)
 
 
-def deserialize(config):
+def deserialize(config: Any) -> Any:
     """A decorrelator from the configuration that `serialize` wrote.
 
     Example:

@@ -2,9 +2,12 @@
 
 import math
 import numbers
+from typing import Any
 
 
-def check_number(owner, name, value, low, high=math.inf, *, open_low=False):
+def check_number(
+    owner: str, name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False
+) -> Any:
     """Return `value` if it is a number in `[low, high]` (`(low, high]` if `open_low`).
 
     Raises:
@@ -19,7 +22,7 @@ def check_number(owner, name, value, low, high=math.inf, *, open_low=False):
     return value
 
 
-def check_count(owner, name, value, low=1):
+def check_count(owner: str, name: str, value: Any, low: float = 1) -> int:
     """Return `value` if it is an integer of at least `low`.
 
     Raises:

@@ -1,6 +1,6 @@
 """The cost of a decorrelation, counted in multiply-adds."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_decorr.maths.sampling import sample_count
 
@@ -25,7 +25,7 @@ class Work(NamedTuple):
     parts: int = 1
     pixels: bool = False
 
-    def is_folded(self, batch):
+    def is_folded(self, batch: int) -> bool:
         """Returns whether M is folded into the kernel at this batch size."""
         return batch * self.rows > self.columns if self.folds is None else self.folds
 
@@ -50,12 +50,12 @@ class Cost(NamedTuple):
     inference: int
 
     @property
-    def extra_step(self):
+    def extra_step(self) -> int:
         """What decorrelation adds to a training step."""
         return self.apply + self.sample + self.update
 
 
-def cost(operator, work, decorrelator, batch=USUAL_BATCH):
+def cost(operator: Any, work: Any, decorrelator: Any, batch: int = USUAL_BATCH) -> Cost:
     """Returns the `Cost` of a training step and of inference on a batch.
 
     Args:

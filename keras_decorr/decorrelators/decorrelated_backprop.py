@@ -1,10 +1,14 @@
 """The rule of decorrelated backpropagation (S. Dalm et al., arXiv 2405.02385)."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths.decorrelated_backprop import decorrelated_backprop_step
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -40,16 +44,16 @@ class DecorrelatedBackprop(Decorrelator):
 
     structures = tuple(name for name in Decorrelator.structures if name != "low_rank")
 
-    def __init__(self, kappa=0.5, **kwargs):
+    def __init__(self, kappa: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kappa = check_number(type(self).__name__, "kappa", kappa, 0.0, 1.0)
 
-    def step(self, stage, eta):
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         M, U = stage.M, stage.U
         step = decorrelated_backprop_step(
             M, U, self.kappa, eta, stage.expected_rows, stage.row_axis
         )
         return (step,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"kappa": self.kappa, **super().get_config()}

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -10,6 +10,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_decorr.decorrelators import old_spellings, structures
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product, Stage
+from keras_decorr.typing import Tensor
 
 STRUCTURE = "auto"
 ROWS = ("patches", "pixels")
@@ -86,16 +87,16 @@ class Decorrelator(ABC):
 
     def __init__(
         self,
-        learning_rate=LEARNING_RATE,
+        learning_rate: Any = LEARNING_RATE,
         sample_fraction: float = 0.1,
         max_samples: int | None = 512,
         update_every: int = 1,
         center: bool = True,
         momentum: float = 0.9,
-        structure=STRUCTURE,
+        structure: Any = STRUCTURE,
         rows: str = ROWS[0],
-        **old,
-    ):
+        **old: Any,
+    ) -> None:
         owner = type(self).__name__
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
@@ -132,7 +133,7 @@ class Decorrelator(ABC):
     # --- the rule -----------------------------------------------------------------------------
 
     @abstractmethod
-    def step(self, stage: Stage, eta) -> tuple:
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         """Returns the weights of a stage after one step, and then its memory.
 
         Where `eta` is 0 and the rows are all zero, as for a step that is skipped, both must come out as
@@ -151,7 +152,7 @@ class Decorrelator(ABC):
         """How the weights of a stage act on its inputs: as a matrix, M itself, by default."""
         return Product()
 
-    def memory(self, identity) -> dict:
+    def memory(self, identity: Tensor) -> dict:
         """Returns what the rule keeps beside the weights of a stage, which start as `identity`.
 
         Returns:
@@ -177,7 +178,7 @@ class Decorrelator(ABC):
     # --- the rate -----------------------------------------------------------------------------
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Tensor:
         """The decorrelation rate per step; of a schedule, its value at the present step."""
         if isinstance(self._learning_rate, LearningRateSchedule):
             if self._step_variable is None:
@@ -186,7 +187,7 @@ class Decorrelator(ABC):
         return self._learning_rate if self._rate_variable is None else self._rate_variable
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: float) -> None:
         owner = type(self).__name__
         if isinstance(self._learning_rate, LearningRateSchedule):
             raise TypeError(
@@ -199,7 +200,7 @@ class Decorrelator(ABC):
         if self._rate_variable is not None:
             self._rate_variable.assign(self._learning_rate)
 
-    def scale_rate(self, factor):
+    def scale_rate(self, factor: float) -> None:
         """Multiply the rate of a built layer by a number, or what its schedule gives from now on."""
         factor = check_number(type(self).__name__, "factor", float(factor), 0.0)
         if isinstance(self._learning_rate, LearningRateSchedule):
@@ -207,12 +208,12 @@ class Decorrelator(ABC):
         else:
             self.learning_rate = float(keras.ops.convert_to_numpy(self.learning_rate)) * factor
 
-    def bind(self, rate, step):
+    def bind(self, rate: Tensor, step: Tensor) -> None:
         """Connect to the variables in which a layer holds the rate and counts its steps."""
         self._rate_variable, self._step_variable = rate, step
 
     @property
-    def initial_rate(self):
+    def initial_rate(self) -> float:
         """Value with which the rate variable of a layer starts: the rate, or a schedule's factor."""
         scheduled = isinstance(self._learning_rate, LearningRateSchedule)
         return 1.0 if scheduled else float(self._learning_rate)
@@ -238,7 +239,7 @@ class Decorrelator(ABC):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> Self:
         """Returns a decorrelator from the dictionary of `get_config`."""
         return cls(**config)
 

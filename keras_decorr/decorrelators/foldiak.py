@@ -3,7 +3,9 @@
 import keras
 
 from keras_decorr.decorrelators.lateral import Lateral
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths.foldiak import foldiak_step
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -51,5 +53,5 @@ class Foldiak(Lateral):
         extraction", IJCNN (1989).
     """
 
-    def step(self, stage, eta):
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         return (foldiak_step(stage.M, stage.U, eta, stage.row_axis),)

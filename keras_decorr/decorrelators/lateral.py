@@ -1,12 +1,15 @@
 """What the rules share whose units inhibit each other: M is the inverse of their weights."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
-from keras_decorr.decorrelators.structures import Product
+from keras_decorr.decorrelators.structures import Product, Stage
 from keras_decorr.maths.lateral import fixed_point, unsettled
+from keras_decorr.typing import Tensor
 
 
 class Settling(Product):
@@ -18,21 +21,21 @@ class Settling(Product):
         tolerance: As in `maths.lateral.settle`.
     """
 
-    def __init__(self, step_size, steps, tolerance):
+    def __init__(self, step_size: float | None, steps: int, tolerance: float) -> None:
         self._dynamics = {"step_size": step_size, "steps": steps, "tolerance": tolerance}
         self.passes = steps + 1
 
-    def apply(self, M, X, row_axis):
+    def apply(self, M: Tensor, X: Tensor, row_axis: int) -> Tensor:
         return self._settle(M, X, row_axis, transposed=False)
 
-    def fold(self, M, K):
+    def fold(self, M: Tensor, K: Tensor) -> Tensor:
         # M^T K = L^-T K: the same dynamics, on the columns of the kernel, with L^T.
         return self._settle(M, K, row_axis=-1, transposed=True)
 
-    def matrix(self, M):
+    def matrix(self, M: Tensor) -> Any:
         return np.linalg.pinv(M, rcond=1e-30)  # no plain inverse: the padding is zero
 
-    def _settle(self, L, X, row_axis, transposed):
+    def _settle(self, L: Tensor, X: Tensor, row_axis: int, transposed: bool) -> Tensor:
         given = X.dtype
         if "16" in str(given):  # half precision would never come to rest
             L, X = ops.cast(L, "float32"), ops.cast(X, "float32")
@@ -66,8 +69,13 @@ class Lateral(Decorrelator):
     reports = ("unsettled_updates",)
 
     def __init__(
-        self, learning_rate=LEARNING_RATE, step_size=None, steps=100, tolerance=1e-4, **kwargs
-    ):
+        self,
+        learning_rate: Any = LEARNING_RATE,
+        step_size: float | None = None,
+        steps: int = 100,
+        tolerance: float = 1e-4,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if step_size is not None:
@@ -77,10 +85,10 @@ class Lateral(Decorrelator):
         self.tolerance = check_number(owner, "tolerance", tolerance, 0.0, 1.0, open_low=True)
 
     @property
-    def product(self):
+    def product(self) -> Product:
         return Settling(self.step_size, self.steps, self.tolerance)
 
-    def report(self, stages):
+    def report(self, stages: list[Stage]) -> dict:
         """Returns `unsettled_updates`: 1 if the activities of a stage were not at rest, else 0.
 
         Beside the sampled rows a column of signs is tried with `L^T`, as kernels and gradients are:
@@ -103,10 +111,10 @@ class Lateral(Decorrelator):
             count = ops.maximum(count, ops.cast(moves, "float32"))
         return {"unsettled_updates": count}
 
-    def step_cost(self, k, m):
+    def step_cost(self, k: int, m: int) -> int:
         # The rule; the check of the sampled rows and of one column.
         return 2 * k * m**2 + (self.steps + 2) * m**2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"step_size": self.step_size, "steps": self.steps, "tolerance": self.tolerance}
         return {**own, **super().get_config()}

@@ -3,7 +3,9 @@
 import keras
 
 from keras_decorr.decorrelators.preserving import Preserving
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths import norm_preserving
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -45,7 +47,7 @@ class NormPreserving(Preserving):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def step(self, stage, eta):
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         step = norm_preserving.norm_preserving_step
         g = self.gain(stage)
         return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis),)

@@ -1,12 +1,16 @@
 """Spellings of version 0.1.0 that users have in code and in saved files."""
 
+from typing import Any
+
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.structures import STRUCTURES, StructureSpec, get
 
 _NAMES = ("groups", "rank")
 
 
-def structure_and_rows(owner: str, structure, rows: str, old: dict) -> tuple[StructureSpec, str]:
+def structure_and_rows(
+    owner: str, structure: Any, rows: str, old: dict
+) -> tuple[StructureSpec, str]:
     """Returns the structure and the rows that the arguments of a decorrelator ask for.
 
     `groups=` and `rank=` were arguments of the decorrelator, beside the name of a structure. A third

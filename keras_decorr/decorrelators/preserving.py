@@ -1,8 +1,12 @@
 """The gain of the rules that keep the norm of the activations (N. Ahmad, arXiv 2407.10780)."""
 
+from typing import Any
+
 from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths import norm_preserving
+from keras_decorr.typing import Tensor
 
 NORMS = ("centred", "raw", "nothing")
 GAIN_RATE = 0.1
@@ -29,8 +33,12 @@ class Preserving(Decorrelator):
     """
 
     def __init__(
-        self, learning_rate=LEARNING_RATE, preserve="centred", gain_rate=GAIN_RATE, **kwargs
-    ):
+        self,
+        learning_rate: Any = LEARNING_RATE,
+        preserve: str = "centred",
+        gain_rate: float = GAIN_RATE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
         owner = type(self).__name__
         if preserve not in NORMS:
@@ -41,7 +49,7 @@ class Preserving(Decorrelator):
         self.preserve = preserve
         self.gain_rate = check_number(owner, "gain_rate", gain_rate, 0.0, 1.0, open_low=True)
 
-    def gain(self, stage):
+    def gain(self, stage: Stage) -> Tensor:
         """Returns the gain `g` of a stage, and of it what one step takes."""
         if self.preserve == "nothing":
             return 1.0
@@ -50,6 +58,6 @@ class Preserving(Decorrelator):
             norm_preserving.gain(x2, stage.u2, stage.weights), self.gain_rate
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"preserve": self.preserve, "gain_rate": self.gain_rate}
         return {**own, **super().get_config()}

@@ -4,7 +4,9 @@ import keras
 
 from keras_decorr.decorrelators.lateral import Lateral
 from keras_decorr.decorrelators.preserving import Preserving
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths.recurrent import recurrent_step
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -55,6 +57,6 @@ class Recurrent(Preserving, Lateral):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def step(self, stage, eta):
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         g = self.gain(stage)
         return (recurrent_step(stage.M, stage.Z, stage.U, g, eta, stage.row_axis),)

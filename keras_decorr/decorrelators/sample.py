@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_decorr.backend.replicas import gather_rows, replica_count, replica_sum
+from keras_decorr.typing import Tensor
 
 
 class Sample(NamedTuple):
@@ -26,7 +27,7 @@ class Sample(NamedTuple):
     expected_rows: int | None = None
 
     @property
-    def weights(self):
+    def weights(self) -> Tensor:
         """`(k,)`: the rows of the batch that each sampled row stands for."""
         kept = ops.ones(ops.shape(self.X)[:1], "float32")
         if self.kept is not None:

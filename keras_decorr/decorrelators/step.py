@@ -6,8 +6,9 @@ from keras import ops
 
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.decorrelators.sample import Pool
-from keras_decorr.decorrelators.structures import Structure
+from keras_decorr.decorrelators.structures import Stage, Structure
 from keras_decorr.maths.correlation import off_diagonal_energy, squared_norms
+from keras_decorr.typing import Tensor
 
 
 class State(NamedTuple):
@@ -59,10 +60,10 @@ def decorrelation_step(
     eta = ops.cast(rule.learning_rate, "float32")
     eta = ops.where(ops.logical_and(finite, any_row), eta, 0.0)
 
-    def or_zero(x):
+    def or_zero(x: Tensor) -> Tensor:
         return ops.where(finite, x, 0.0)
 
-    def new_weights():
+    def new_weights() -> tuple[tuple, tuple]:
         matrices, memory = operator.track(state.matrices, or_zero(Z), eta), []
         for stage, kept in zip(stages, state.memory, strict=True):
             stage = stage._replace(
@@ -96,7 +97,7 @@ def decorrelation_step(
     return state, report
 
 
-def _scaled_rows(sample):
+def _scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
     """Returns raw and centred rows, scaled so that a mean over them is their weighted mean."""
     X, mean, weights = sample.X, sample.mean, sample.weights
     Z = X if mean is None else X - mean
@@ -110,7 +111,7 @@ def _scaled_rows(sample):
     return X, Z, weights
 
 
-def _is_finite(stages, sample):
+def _is_finite(stages: list[Stage], sample: Pool) -> Tensor:
     # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two elements
     # of U that the step forms.
     norms = [stages[0].raw2, stages[0].x2, *(stage.u2 for stage in stages)]
@@ -118,7 +119,9 @@ def _is_finite(stages, sample):
     return ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))
 
 
-def _moving_mean(rule, state, sample, finite):
+def _moving_mean(
+    rule: Decorrelator, state: State, sample: Pool, finite: Tensor
+) -> tuple[Tensor, Tensor]:
     """Returns the moving mean and the rows that it remembers, older ones by less."""
     if state.mean is None:
         return None, None

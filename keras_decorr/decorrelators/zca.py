@@ -1,12 +1,16 @@
 """ZCA whitening from a running covariance (L. Huang et al., arXiv 1804.08450)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import Decorrelator
+from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths.correlation import mean_outer_product
 from keras_decorr.maths.zca import inverse_root_eigh, inverse_root_newton_schulz
+from keras_decorr.typing import Tensor
 
 METHODS = ("newton_schulz", "eigh")
 
@@ -64,13 +68,13 @@ class ZCA(Decorrelator):
 
     def __init__(
         self,
-        learning_rate=1e-2,
-        method="newton_schulz",
-        epsilon=1e-3,
-        iterations=15,
-        structure="block_diagonal",
-        **kwargs,
-    ):
+        learning_rate: Any = 1e-2,
+        method: str = "newton_schulz",
+        epsilon: float = 1e-3,
+        iterations: int = 15,
+        structure: Any = "block_diagonal",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, structure=structure, **kwargs)
         owner = type(self).__name__
         if method not in METHODS:
@@ -81,10 +85,10 @@ class ZCA(Decorrelator):
         self.epsilon = check_number(owner, "epsilon", epsilon, 0.0, open_low=True)
         self.iterations = check_count(owner, "iterations", iterations)
 
-    def memory(self, identity):
+    def memory(self, identity: Tensor) -> dict:
         return {"covariance": identity}
 
-    def step(self, stage, eta):
+    def step(self, stage: Stage, eta: Tensor) -> tuple:
         M, (Sigma,) = stage.M, stage.memory
         Sigma = Sigma + eta * (mean_outer_product(stage.Z, stage.Z, stage.row_axis) - Sigma)
         A = Sigma + self.epsilon * ops.eye(M.shape[-1], dtype=Sigma.dtype)
@@ -96,11 +100,11 @@ class ZCA(Decorrelator):
         real = ops.expand_dims(ops.diagonal(M, axis1=-2, axis2=-1) != 0.0, -1)
         return ops.where(eta > 0.0, ops.where(real, root, 0.0), M), Sigma
 
-    def step_cost(self, k, m):
+    def step_cost(self, k: int, m: int) -> int:
         # An eigendecomposition counts as six products: five for it, one to put M together.
         products = 6 if self.method == "eigh" else 3 * self.iterations
         return k * m**2 + products * m**3
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"method": self.method, "epsilon": self.epsilon, "iterations": self.iterations}
         return {**own, **super().get_config()}

@@ -1,6 +1,8 @@
 """What the decorrelating convolutions share (N. Ahmad, arXiv 2407.10780)."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -10,6 +12,7 @@ from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.patches import Window, patch_sum, patches_at
 from keras_decorr.maths.sampling import sample_count, sample_rows
+from keras_decorr.typing import Shape, Tensor
 
 
 class DecorConv(DecorLayer):
@@ -25,7 +28,7 @@ class DecorConv(DecorLayer):
     """
 
     @property
-    def windows(self):
+    def windows(self) -> list[Window]:
         """A `Window` for each spatial axis."""
         layer = self.layer
         return [
@@ -36,20 +39,20 @@ class DecorConv(DecorLayer):
         ]
 
     @property
-    def pixelwise(self):
+    def pixelwise(self) -> bool:
         """Whether the rows are pixels rather than patches."""
         return self.decorrelation is not None and self.decorrelator.rows == "pixels"
 
-    def parts_of(self, channels):
+    def parts_of(self, channels: int) -> Any:
         """How many parts the channels are cut into, each with filters of its own."""
         return self.layer.groups
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.decorrelation is not None:
             self._build_decorrelation(input_shape)
         self.layer.build(input_shape)
 
-    def _build_decorrelation(self, input_shape):
+    def _build_decorrelation(self, input_shape: Shape) -> None:
         name, rank = type(self).__name__, len(self.layer.kernel_size)
         if len(input_shape) != rank + 2:
             raise ValueError(
@@ -74,25 +77,25 @@ class DecorConv(DecorLayer):
         self.decorrelation.serve(self._work(sizes))
         self.decorrelation.build((None, channels if self.pixelwise else self.taps * channels))
 
-    def _work(self, sizes):
+    def _work(self, sizes: Sequence) -> Work:
         filters = self.layer.compute_output_shape(self._spec(sizes))[
             -1 if self.layer.data_format == "channels_last" else 1
         ]
         columns = filters // self.parts * (self.taps if self.pixelwise else 1)
         return Work(self._positions(sizes), columns, True, self.parts, self.pixelwise)
 
-    def _spec(self, sizes):
+    def _spec(self, sizes: Sequence) -> Shape:
         if self.layer.data_format == "channels_last":
             return (None, *sizes, self.channels)
         return (None, self.channels, *sizes)
 
-    def _positions(self, sizes):
+    def _positions(self, sizes: Sequence) -> int:
         if None in sizes:
             return 1
         return math.prod(w.positions(s) for w, s in zip(self.windows, sizes, strict=True))
 
     @property
-    def taps(self):
+    def taps(self) -> Any:
         """Positions of the kernel."""
         return math.prod(self.layer.kernel_size)
 
@@ -103,14 +106,14 @@ class DecorConv(DecorLayer):
     # and f filters a part. Rows are the features part by part: patches (parts, taps, c), pixels
     # (parts, c).
 
-    def matrix(self, K):
+    def matrix(self, K: Tensor) -> Tensor:
         if self.parts == 1 and not self.pixelwise:
             return ops.reshape(K, (-1, K.shape[-1]))
         K = ops.reshape(K, self._split)
         order = (2, 1, 0, 3) if self.pixelwise else (2, 0, 1, 3)
         return ops.reshape(ops.transpose(K, order), (self.features, -1))
 
-    def of_matrix(self, K):
+    def of_matrix(self, K: Tensor) -> Tensor:
         shape = self.kernel.shape
         if self.parts == 1 and not self.pixelwise:
             return ops.reshape(K, shape)
@@ -122,12 +125,12 @@ class DecorConv(DecorLayer):
         return ops.reshape(K, shape)
 
     @property
-    def _split(self):
+    def _split(self) -> tuple[int, int, int, int]:
         """`(taps, c, parts, f)`: channels and filters of a part."""
         size, c = math.prod(self.kernel.shape), self.channels // self.parts
         return self.taps, c, self.parts, size // (self.taps * self.channels)
 
-    def shift(self, mean, K):
+    def shift(self, mean: Tensor, K: Tensor) -> Tensor:
         K = ops.reshape(self.matrix(K), (self.parts, self.features // self.parts, -1))
         sums = ops.matmul(ops.reshape(mean, (self.parts, 1, -1)), K)
         if self.pixelwise:  # a pixel meets every tap
@@ -136,18 +139,18 @@ class DecorConv(DecorLayer):
 
     # --- statistics ---------------------------------------------------------------------------
 
-    def row_sum(self, x, mask=None):
+    def row_sum(self, x: Tensor, mask: Tensor = None) -> Any:
         if self.pixelwise:
             return with_sum(x, self._pixel_axes(x))
         x, image = with_sum(x, (0,))
         return x, self._rows(patch_sum(self._channels_last(image), self.windows))
 
-    def row_count(self, x, mask=None):
+    def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         if self.pixelwise:
             return count_rows(x, self._pixel_axes(x))
         return ops.cast(math.prod([ops.shape(x)[0], *self._places(x)]), "float32")
 
-    def observe(self, x, count, mean, mask=None):
+    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
         images = self._channels_last(x)
         if self.pixelwise:
             self.decorrelation.observe(images, count, mean)
@@ -162,19 +165,19 @@ class DecorConv(DecorLayer):
         X = ops.reshape(patches, (-1, self.features))
         self.decorrelation.keep(Sample(X, count, mean, None, expected))
 
-    def _pixel_axes(self, x):
+    def _pixel_axes(self, x: Tensor) -> tuple[int, ...]:
         """All axes of a batch but that of the channels."""
         axes = [*range(len(x.shape))]
         axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
         return tuple(axes)
 
-    def _places(self, x):
+    def _places(self, x: Tensor) -> list:
         """Number of output positions along each spatial axis."""
         last = self.layer.data_format == "channels_last"
         sizes = ops.shape(x)[1:-1] if last else ops.shape(x)[2:]
         return [w.positions(size) for w, size in zip(self.windows, sizes, strict=True)]
 
-    def _rows(self, patches):
+    def _rows(self, patches: Tensor) -> Tensor:
         """Patches `(..., taps, c)` as features, part by part."""
         if self.parts == 1:
             return ops.reshape(patches, (*ops.shape(patches)[:-2], -1))
@@ -182,7 +185,7 @@ class DecorConv(DecorLayer):
         patches = ops.reshape(patches, (-1, self.taps, self.parts, self.channels // self.parts))
         return ops.reshape(ops.transpose(patches, (0, 2, 1, 3)), (*leading, -1))
 
-    def _channels_last(self, images):
+    def _channels_last(self, images: Tensor) -> Tensor:
         if self.layer.data_format == "channels_last":
             return images
         axis = -1 - len(self.layer.kernel_size)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -50,7 +51,7 @@ class DecorConv1D(DecorConv):
 
     twin = keras.layers.Conv1D
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         layer = self.layer
         padding = layer.padding
         if padding == "causal":

@@ -3,6 +3,7 @@
 import keras
 
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -49,5 +50,5 @@ class DecorConv3D(DecorConv):
 
     twin = keras.layers.Conv3D
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         return self.layer.convolution_op(x, K)

@@ -1,9 +1,13 @@
 """What the decorrelating transposed convolutions share."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.typing import Tensor
 
 
 class DecorConvTranspose(DecorConv):
@@ -11,21 +15,21 @@ class DecorConvTranspose(DecorConv):
 
     pixelwise = True
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.decorrelation is not None:
             self.decorrelator.center = False
 
-    def parts_of(self, channels):
+    def parts_of(self, channels: int) -> int:
         return 1
 
-    def _work(self, sizes):
+    def _work(self, sizes: Sequence) -> Work:
         rows = 1
         for size in sizes:
             rows *= size or 1
         return Work(rows, self.taps * self.layer.filters, folds=True, pixels=True)
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         layer = self.layer
         return ops.conv_transpose(
             x,
@@ -39,8 +43,8 @@ class DecorConvTranspose(DecorConv):
 
     # The kernel is (*kernel_size, filters, channels).
 
-    def matrix(self, K):
+    def matrix(self, K: Tensor) -> Tensor:
         return ops.transpose(ops.reshape(K, (-1, self.channels)))
 
-    def of_matrix(self, K):
+    def of_matrix(self, K: Tensor) -> Tensor:
         return ops.reshape(ops.transpose(K), self.kernel.shape)

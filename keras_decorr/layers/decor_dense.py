@@ -1,6 +1,7 @@
 """A dense layer on decorrelated inputs (N. Ahmad, arXiv 2407.10780)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +10,7 @@ from keras_decorr.context import wiring
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_count, row_sum
+from keras_decorr.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -54,18 +56,18 @@ class DecorDense(DecorLayer):
     twin = keras.layers.Dense
 
     @property
-    def units(self):
+    def units(self) -> Any:
         """Number of outputs."""
         return self.layer.units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.decorrelation is not None:
             rows = math.prod(size or 1 for size in input_shape[1:-1])
             self.decorrelation.serve(Work(rows, self.units))
             self.decorrelation.build(input_shape)
         self.layer.build(input_shape)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         # JAX has a symbol where Keras asks for shapes alone.
         sizes = (size if isinstance(size, int) else USUAL_BATCH for size in inputs.shape[:-1])
         rows = math.prod(sizes)
@@ -76,20 +78,20 @@ class DecorDense(DecorLayer):
         inputs = self.decorrelation(inputs, training=training, mask=mask)
         return self.layer(inputs) if self.quantized else self.linear_map(inputs)
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         return ops.matmul(x, K)
 
-    def matrix(self, K):
+    def matrix(self, K: Tensor) -> Tensor:
         return K
 
-    def of_matrix(self, K):
+    def of_matrix(self, K: Tensor) -> Tensor:
         return K
 
-    def row_sum(self, x, mask=None):
+    def row_sum(self, x: Tensor, mask: Tensor = None) -> Any:
         return row_sum(x, mask)
 
-    def row_count(self, x, mask=None):
+    def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         return row_count(x, mask)
 
-    def observe(self, x, count, mean, mask=None):
+    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
         self.decorrelation.observe(x, count, mean, mask)

@@ -3,12 +3,13 @@
 from keras import ops
 
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.typing import Shape, Tensor
 
 
 class DecorDepthwiseConv(DecorConv):
     """A convolution whose every channel is a part of its own."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.pixelwise:
             raise ValueError(
                 f"{type(self).__name__} cannot have a decorrelator with rows='pixels': a single "
@@ -17,10 +18,10 @@ class DecorDepthwiseConv(DecorConv):
             )
         super().build(input_shape)
 
-    def parts_of(self, channels):
+    def parts_of(self, channels: int) -> int:
         return channels
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         layer = self.layer
         return ops.depthwise_conv(
             x,

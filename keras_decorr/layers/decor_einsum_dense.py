@@ -2,6 +2,7 @@
 
 import math
 import string
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,6 +11,7 @@ from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_count, row_sum
 from keras_decorr.maths.centring import count_rows, with_sum
+from keras_decorr.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -55,7 +57,7 @@ class DecorEinsumDense(DecorLayer):
 
     twin = keras.layers.EinsumDense
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.decorrelation is not None:
             self._read_equation(input_shape)
         if not self.layer.built:
@@ -72,7 +74,7 @@ class DecorEinsumDense(DecorLayer):
         self.decorrelation.serve(Work(math.prod(free), columns, folds=True))
         self.decorrelation.build((None, math.prod(kernel[a] for a in self._features)))
 
-    def _read_equation(self, input_shape):
+    def _read_equation(self, input_shape: Shape) -> None:
         equation = self.layer.equation
         inputs, self._kernel, self._output = _labels(equation, len(input_shape))
         self._features = [a for a in self._kernel if a in inputs and a not in self._output]
@@ -92,20 +94,20 @@ class DecorEinsumDense(DecorLayer):
         free = [a for a in inputs if a not in self._features]
         self._order = [inputs.index(a) for a in (*free, *self._features)]
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         return ops.einsum(self.layer.equation, x, K)
 
-    def matrix(self, K):
+    def matrix(self, K: Tensor) -> Tensor:
         order = [self._kernel.index(a) for a in (*self._features, *self._columns)]
         return ops.reshape(ops.transpose(K, order), (self.features, -1))
 
-    def of_matrix(self, K):
+    def of_matrix(self, K: Tensor) -> Tensor:
         sizes = dict(zip(self._kernel, self.kernel.shape, strict=True))
         axes = [*self._features, *self._columns]
         K = ops.reshape(K, [sizes[a] for a in axes])
         return ops.transpose(K, [axes.index(a) for a in self._kernel])
 
-    def shift(self, mean, K):
+    def shift(self, mean: Tensor, K: Tensor) -> Tensor:
         sizes = dict(zip(self._kernel, self.kernel.shape, strict=True))
         sums = ops.reshape(
             ops.matmul(mean[None], self.matrix(K)), [sizes[a] for a in self._columns]
@@ -113,7 +115,7 @@ class DecorEinsumDense(DecorLayer):
         sums = ops.transpose(sums, [self._columns.index(a) for a in self._bias_axes])
         return ops.reshape(sums, self._bias_shape)
 
-    def row_sum(self, x, mask=None):
+    def row_sum(self, x: Tensor, mask: Tensor = None) -> tuple[Tensor, Tensor]:
         if mask is not None:
             return x, row_sum(self._as_rows(x), mask)[1]
         x, total = with_sum(x, self._free_axes)
@@ -121,18 +123,18 @@ class DecorEinsumDense(DecorLayer):
         total = ops.transpose(total, [sorted(places).index(place) for place in places])
         return x, ops.reshape(total, (-1,))
 
-    def row_count(self, x, mask=None):
+    def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         return count_rows(x, self._free_axes) if mask is None else row_count(x, mask)
 
-    def observe(self, x, count, mean, mask=None):
+    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
         self.decorrelation.observe(self._as_rows(x), count, mean, mask)
 
     @property
-    def _free_axes(self):
+    def _free_axes(self) -> tuple[int, ...]:
         """The axes of the inputs that are no features, rising."""
         return tuple(sorted(self._order[: -len(self._features)]))
 
-    def _as_rows(self, x):
+    def _as_rows(self, x: Tensor) -> Tensor:
         """`(batch, ..., n)`."""
         if self._order != sorted(self._order):
             x = ops.transpose(x, self._order)
@@ -141,14 +143,14 @@ class DecorEinsumDense(DecorLayer):
         leading = ops.shape(x)[: len(x.shape) - len(self._features)]
         return ops.reshape(x, (*leading, self.features))
 
-    def folded_bias(self):
+    def folded_bias(self) -> dict[str, Any]:
         if not self.folds_a_mean:
             return {}
         axes = {*self._bias_axes, *(self.layer.bias_axes or "")}
         return {"bias_axes": "".join(a for a in self._output if a in axes)}
 
 
-def _labels(equation, rank):
+def _labels(equation: str, rank: int) -> tuple[list, list, list]:
     """The axes of inputs, kernel and output, an ellipsis written out."""
     left, output = equation.replace(" ", "").split("->")
     inputs, kernel = left.split(",")

@@ -1,7 +1,7 @@
 """What every layer with a linear map behind a decorrelation has in common."""
 
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -11,6 +11,7 @@ from keras_decorr.context import wiring
 from keras_decorr.layers.decorrelation import Decorrelation, as_rows
 from keras_decorr.layers.like_its_twin import LikeItsTwin
 from keras_decorr.naming import to_snake_case
+from keras_decorr.typing import Shape, Tensor
 
 _OF_EVERY_LAYER = (
     "autocast",
@@ -37,7 +38,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     twin: Any = None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.twin is not None:
             cls.__signature__ = signature(cls.twin)
@@ -45,14 +46,14 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     def __init__(
         self,
-        *args,
-        decorrelator="norm_preserving",
-        activity_regularizer=None,
-        name=None,
-        dtype=None,
-        trainable=True,
-        **kwargs,
-    ):
+        *args: Any,
+        decorrelator: Any = "norm_preserving",
+        activity_regularizer: Any = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
         layer = kwargs.pop("layer", None)
         own = {key: kwargs.pop(key) for key in _OF_EVERY_LAYER if key in kwargs}
         super().__init__(
@@ -73,62 +74,62 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         )
 
     @property
-    def decorrelator(self):
+    def decorrelator(self) -> Any:
         """The layer's own `Decorrelator`, or `None`. Set its `learning_rate` at any time."""
         return self.decorrelation and self.decorrelation.decorrelator
 
     @property
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """The kernel that acts on the decorrelated inputs."""
         return self.layer.kernel
 
     @property
-    def bias(self):
+    def bias(self) -> Tensor:
         """The bias, or `None`."""
         return self.layer.bias
 
     @property
-    def quantized(self):
+    def quantized(self) -> bool:
         """Whether the kernel is quantized: then the Keras layer alone knows how to use it."""
         return getattr(self.layer, "quantization_mode", None) is not None
 
     # --- the kernel as a matrix ---------------------------------------------------------------
 
-    def op(self, x, K):
+    def op(self, x: Tensor, K: Tensor) -> Tensor:
         """The linear map of the layer, linear in each of its arguments."""
         raise NotImplementedError
 
-    def matrix(self, K):
+    def matrix(self, K: Tensor) -> Tensor:
         """`(n, columns)`: the kernel as a matrix, from a tensor of its shape."""
         raise NotImplementedError
 
-    def of_matrix(self, K):
+    def of_matrix(self, K: Tensor) -> Tensor:
         """The inverse of `matrix`."""
         raise NotImplementedError
 
-    def shift(self, mean, K):
+    def shift(self, mean: Tensor, K: Tensor) -> Tensor:
         """What rows that all equal `mean`, of shape `(n,)`, come to: a tensor of the bias's shape."""
         return ops.reshape(ops.matmul(mean[None], self.matrix(K)), (-1,))
 
-    def fold(self, K):
+    def fold(self, K: Tensor) -> Tensor:
         """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones."""
         return self.of_matrix(self.decorrelation.fold(self.matrix(K)))
 
     # --- the call -----------------------------------------------------------------------------
 
-    def row_sum(self, x, mask=None):
+    def row_sum(self, x: Tensor, mask: Tensor = None) -> tuple[Tensor, Tensor]:
         """Returns a batch to go on with, and the `(n,)` float32 sum of its rows: see `with_sum`."""
         raise NotImplementedError
 
-    def row_count(self, x, mask=None):
+    def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         """Returns the number of rows of a batch that a mask keeps, as a float32 scalar."""
         raise NotImplementedError
 
-    def observe(self, x, count, mean, mask=None):
+    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
         """Leaves a sample of the rows of a batch to the decorrelation."""
         raise NotImplementedError
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         if self.quantized:
             if self.decorrelation is None:
                 return self.layer(inputs)
@@ -151,7 +152,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             self.observe(seen, count, mean, mask)
         return outputs
 
-    def linear_map(self, inputs, mean=None, folded=False):
+    def linear_map(self, inputs: Tensor, mean: Tensor = None, folded: bool = False) -> Tensor:
         """`y = activation(op(inputs, K) + b)`, with what the wiring in force makes of it.
 
         Args:
@@ -161,7 +162,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         """
         wires = wiring.current()
 
-        def fold(K):
+        def fold(K: Tensor) -> Tensor:
             return self.fold(K) if folded else K
 
         kernel = ops.convert_to_tensor(self.kernel)
@@ -181,18 +182,18 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         wires.output(self, a, y)
         return y
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         return self.layer.compute_output_shape(input_shape)
 
     # --- to and from the twin -----------------------------------------------------------------
 
     @property
-    def features(self):
+    def features(self) -> Any:
         """The number of features `n` that M decorrelates, or `None` without a decorrelator."""
         return self.decorrelation and self.decorrelation.operator.n
 
     @classmethod
-    def from_layer(cls, layer, decorrelator="norm_preserving"):
+    def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
         """A layer like this one from a Keras layer. It is not built and has no weights yet.
 
         Args:
@@ -203,7 +204,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return cls.from_config(config)
 
     @classmethod
-    def around(cls, layer, decorrelator):
+    def around(cls, layer: Any, decorrelator: Any) -> Self:
         """A layer that holds this very Keras layer, with its weights."""
         return cls(
             layer=layer,
@@ -214,11 +215,11 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             trainable=layer.trainable,
         )
 
-    def load_plain(self, layer):
+    def load_plain(self, layer: Any) -> None:
         """Take the weights of a built Keras layer like the one inside. This layer must be built."""
         self.layer.set_weights(layer.get_weights())
 
-    def folded_layer(self):
+    def folded_layer(self) -> keras.layers.Layer:
         """A Keras layer that does in inference what this one does. It is not built yet."""
         config = self.layer.get_config()
         config |= {key: value for key, value in super().get_config().items() if key in config}
@@ -227,16 +228,16 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             config["lora_rank"] = None  # the folded kernel has it
         return self.twin.from_config({**config, **self.folded_bias()})
 
-    def folded_bias(self):
+    def folded_bias(self) -> dict[str, Any]:
         """What must change in the configuration of the twin for a bias that takes the mean."""
         return {"use_bias": True} if self.folds_a_mean else {}
 
     @property
-    def folds_a_mean(self):
+    def folds_a_mean(self) -> bool:
         """Whether a mean folds into the bias."""
         return self.decorrelation is not None and self.decorrelator.center
 
-    def folded_weights(self):
+    def folded_weights(self) -> Any:
         """Arrays for the weights of `folded_layer()`, once that is built."""
         if self.decorrelation is None:
             return self.layer.get_weights()
@@ -248,7 +249,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             bias = -shift if bias is None else bias - shift
         return [ops.convert_to_numpy(x) for x in (kernel, bias) if x is not None]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **self.layer.get_config(),
             **super().get_config(),
@@ -257,7 +258,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         }
 
 
-def signature(twin):
+def signature(twin: Any) -> inspect.Signature:
     """The signature of a Keras layer, with a decorrelator."""
     _, *parameters = inspect.signature(twin.__init__).parameters.values()
     decorrelator = inspect.Parameter(

@@ -1,11 +1,15 @@
 """A recurrent layer on decorrelated inputs."""
 
+from typing import Any, Self
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr import decorrelators
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.like_its_twin import LikeItsTwin
+from keras_decorr.typing import Shape, Tensor
 
 LAYERS = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 
@@ -42,7 +46,7 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
 
     twins = LAYERS
 
-    def __init__(self, layer, decorrelator="norm_preserving", **kwargs):
+    def __init__(self, layer: Any, decorrelator: Any = "norm_preserving", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(layer, dict):
             layer = keras.saving.deserialize_keras_object(layer)
@@ -59,35 +63,41 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
         self.supports_masking = True
 
     @property
-    def decorrelator(self):
+    def decorrelator(self) -> Any:
         """The layer's own `Decorrelator`, or `None`."""
         return self.decorrelation and self.decorrelation.decorrelator
 
     @property
-    def features(self):
+    def features(self) -> int | None:
         """The number of features `n` that M decorrelates, or `None` without a decorrelator."""
         return self.decorrelation and self.decorrelation.operator.n
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.decorrelation is not None:
             self.decorrelation.build(input_shape)
         self.layer.build(input_shape)
 
-    def call(self, inputs, initial_state=None, training=None, mask=None):
+    def call(
+        self,
+        inputs: Tensor,
+        initial_state: Any = None,
+        training: bool | None = None,
+        mask: Tensor = None,
+    ) -> Tensor:
         if self.decorrelation is not None:
             inputs = self.decorrelation(inputs, training=training, mask=mask)
         return self.layer(inputs, initial_state=initial_state, training=training, mask=mask)
 
-    def compute_output_shape(self, inputs_shape, initial_state_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, initial_state_shape: Any = None) -> Any:
         return self.layer.compute_output_shape(inputs_shape)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
         return self.layer.compute_mask(inputs, mask)
 
     # --- to and from Keras's layer: see DecorLayer ----------------------------------------------
 
     @classmethod
-    def from_layer(cls, layer, decorrelator="norm_preserving"):
+    def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Self:
         """A layer around a copy of a recurrent Keras layer. It is not built and has no weights."""
         copy = type(layer).from_config(layer.get_config())
         return cls(
@@ -98,18 +108,18 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
             trainable=layer.trainable,
         )
 
-    def load_plain(self, layer):
+    def load_plain(self, layer: Any) -> None:
         """Take the weights of a built Keras layer like the one inside. This layer must be built."""
         self.layer.set_weights(layer.get_weights())
 
-    def folded_layer(self):
+    def folded_layer(self) -> keras.layers.Layer:
         """A Keras layer that does in inference what this one does. It is not built yet."""
         config = {**self.layer.get_config(), **super().get_config()}
         if self.decorrelation is not None and self.decorrelator.center:
             config["use_bias"] = True
         return type(self.layer).from_config(config)
 
-    def folded_weights(self):
+    def folded_weights(self) -> list[np.ndarray]:
         """Arrays for the weights of `folded_layer()`, once that is built."""
         kernel, recurrent, *bias = self.layer.get_weights()
         if self.decorrelation is None:
@@ -124,7 +134,7 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
             shift = ops.convert_to_numpy(ops.stack([shift, ops.zeros_like(shift)]))
         return [kernel, recurrent, bias[0] - shift if bias else -shift]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "layer": keras.saving.serialize_keras_object(self.layer),

@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr import decorrelators
 from keras_decorr.layers.decor_layer import signature
+from keras_decorr.typing import Shape, Tensor
 
 _OF_THE_DEPTHWISE = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")
 _OF_THE_POINTWISE = ("filters", "activation", "use_bias")
@@ -29,11 +31,11 @@ class DecorSeparableConv(keras.layers.Layer):
     depthwise_type: Any = None
     pointwise_type: Any = None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__signature__ = signature(cls.twin)
 
-    def __init__(self, *args, decorrelator="norm_preserving", **kwargs):
+    def __init__(self, *args: Any, decorrelator: Any = "norm_preserving", **kwargs: Any) -> None:
         # The twin only reads the arguments; it never gets weights.
         config = self.twin(*args, **kwargs).get_config()
         super().__init__(
@@ -68,46 +70,46 @@ class DecorSeparableConv(keras.layers.Layer):
         )
 
     @property
-    def decorrelator(self):
+    def decorrelator(self) -> Any:
         """The decorrelator that both convolutions have a copy of, or `None`."""
         return self._decorrelator
 
     @property
-    def features(self):
+    def features(self) -> Any:
         """The number of features of the pointwise convolution, or `None` without a decorrelator."""
         return self.pointwise.features
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.depthwise.build(input_shape)
         self.pointwise.build(self.depthwise.compute_output_shape(input_shape))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.pointwise(self.depthwise(inputs, training=training), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         return self.pointwise.compute_output_shape(self.depthwise.compute_output_shape(input_shape))
 
     # --- to and from the twin: see DecorLayer ---------------------------------------------------
 
     @classmethod
-    def from_layer(cls, layer, decorrelator="norm_preserving"):
+    def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
         """A layer like this one from a Keras layer. It is not built and has no weights yet."""
         return cls.from_config({**layer.get_config(), "decorrelator": decorrelator})
 
-    def load_plain(self, layer):
+    def load_plain(self, layer: Any) -> None:
         """Take the weights of a built Keras layer. This layer must be built."""
         depthwise, *pointwise = layer.get_weights()
         self.depthwise.layer.set_weights([depthwise])
         self.pointwise.layer.set_weights(pointwise)
 
-    def folded_layer(self):
+    def folded_layer(self) -> keras.layers.Layer:
         """A Keras layer that does in inference what this one does. It is not built yet."""
         config = {**self._config, **super().get_config()}
         if self.pointwise.folds_a_mean:
             config["use_bias"] = True
         return self.twin.from_config(config)
 
-    def folded_weights(self):
+    def folded_weights(self) -> list[np.ndarray]:
         """Arrays for the weights of `folded_layer()`, once that is built."""
         depthwise, *shift = self.depthwise.folded_weights()
         pointwise, *bias = self.pointwise.folded_weights()
@@ -115,7 +117,7 @@ class DecorSeparableConv(keras.layers.Layer):
             bias[0] = bias[0] + shift[0] @ pointwise.reshape(-1, pointwise.shape[-1])
         return [ops.convert_to_numpy(array) for array in (depthwise, pointwise, *bias)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **self._config,
             **super().get_config(),

@@ -1,10 +1,12 @@
 """A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
 
 import math
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_decorr import decorrelators
@@ -17,6 +19,7 @@ from keras_decorr.decorrelators.step import State, decorrelation_step
 from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.sampling import sample_count, sample_rows
+from keras_decorr.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -57,13 +60,13 @@ class Decorrelation(keras.layers.Layer):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def __init__(self, decorrelator="norm_preserving", **kwargs):
+    def __init__(self, decorrelator: Any = "norm_preserving", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.decorrelator = decorrelators.get(decorrelator)
         self.work: Any = None
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs inputs of rank 2 or more, (batch, ..., features): with "
@@ -102,7 +105,7 @@ class Decorrelation(keras.layers.Layer):
             self.mean_count = self._state("mean_count", (), 0.0)
         self.decorrelator.bind(self.rate, self.steps)
 
-    def _state(self, name, shape, value, dtype="float32"):
+    def _state(self, name: str, shape: Shape, value: Any, dtype: Any = "float32") -> keras.Variable:
         # In float16 a step of 1e-5 would round to nothing. All replicas of a tf.distribute strategy
         # compute the same new value, from the rows of all.
         return self.add_weight(
@@ -115,7 +118,7 @@ class Decorrelation(keras.layers.Layer):
             aggregation="only_first_replica",
         )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         if self.decorrelator is None:
             return inputs
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
@@ -128,20 +131,20 @@ class Decorrelation(keras.layers.Layer):
             self.observe(seen, count, mean, seen_mask)
         return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def serve(self, work):
+    def serve(self, work: Work) -> None:
         """Say, before `build`, what the linear map behind this layer has to do: a `Work`."""
         self.work = work
 
     # --- M as an operator ---------------------------------------------------------------------
 
-    def fold(self, K):
+    def fold(self, K: Tensor) -> Tensor:
         """`M^T K` for a kernel `(n, columns)`."""
         return self.operator.fold(self._read(K.dtype), K)
 
-    def _read(self, dtype):
+    def _read(self, dtype: Any) -> list:
         matrices = [ops.cast(M, dtype) for M in self.matrices]
         if keras.backend.backend() == "torch":
             # The update is in place there, and would break the backward pass through this tensor.
@@ -150,7 +153,7 @@ class Decorrelation(keras.layers.Layer):
 
     # --- statistics ---------------------------------------------------------------------------
 
-    def learns(self, training):
+    def learns(self, training: bool | None) -> bool:
         """Whether a call with this `training` argument moves M."""
         if in_symbolic_scope():  # only shapes are asked for
             return False
@@ -158,12 +161,14 @@ class Decorrelation(keras.layers.Layer):
             training = collection.current() is not None
         return bool(training) and self.trainable
 
-    def seen(self, inputs, mask):
+    def seen(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the part of a batch and of its mask, or `None`, from which M learns."""
         wires = wiring.current()
         return wires.sampled(self, inputs), None if mask is None else wires.sampled(self, mask)
 
-    def centre(self, inputs, seen, row_sum, count, training):
+    def centre(
+        self, inputs: Tensor, seen: Tensor, row_sum: Callable, count: Tensor, training: bool | None
+    ) -> tuple[Tensor, Tensor]:
         """Returns the inputs to go on with, and the mean to subtract from them, or `None`.
 
         The gradient passes through the mean of a batch. If it did not, it would ask the biases of the
@@ -186,7 +191,7 @@ class Decorrelation(keras.layers.Layer):
         if not self.learns(training):
             return inputs, ops.convert_to_tensor(self.moving_mean)
 
-        def mean_of_the_batch():
+        def mean_of_the_batch() -> Tensor:
             nonlocal inputs
             same = seen is inputs
             x, total = row_sum(seen)
@@ -199,7 +204,9 @@ class Decorrelation(keras.layers.Layer):
         mean = wiring.current().mean(self, mean_of_the_batch)
         return inputs, mean
 
-    def observe(self, inputs, count, mean=None, mask=None):
+    def observe(
+        self, inputs: Tensor, count: Tensor, mean: Tensor = None, mask: Tensor = None
+    ) -> None:
         """Takes a sample of the rows of a batch.
 
         Args:
@@ -216,7 +223,7 @@ class Decorrelation(keras.layers.Layer):
             both_int = isinstance(rows, int)
             rows = min(rows, self.most_rows) if both_int else ops.minimum(rows, self.most_rows)
 
-        def sampled(x):
+        def sampled(x: Tensor) -> Tensor:
             return ops.take(x, rows, axis=0) if inner else x[:rows]
 
         kept = None if mask is None else sampled(ops.reshape(ops.cast(mask, "bool"), (-1,)))
@@ -224,12 +231,12 @@ class Decorrelation(keras.layers.Layer):
         self.keep(Sample(sampled(self._flat(inputs)), count, mean, kept, expected))
 
     @property
-    def most_rows(self):
+    def most_rows(self) -> int | None:
         """The most rows that this replica samples in a step, or `None` for no cap."""
         most = self.decorrelator.max_samples
         return None if most is None else max(most // replica_count(), 1)
 
-    def expected_rows(self, shape):
+    def expected_rows(self, shape: tuple) -> Any:
         """Returns the likely number of sampled rows in a batch of `shape`, without its last axis."""
         if None in shape[1:]:
             return None
@@ -237,7 +244,7 @@ class Decorrelation(keras.layers.Layer):
         rows *= math.prod(shape[1:])
         return min(rows, self.most_rows or rows)
 
-    def keep(self, sample):
+    def keep(self, sample: Sample) -> None:
         """Uses a `Sample` for the update: at the end of the training step, or now."""
         sample = sample._replace(X=ops.cast(sample.X, "float32"))
         sample = keras.tree.map_structure(
@@ -251,7 +258,7 @@ class Decorrelation(keras.layers.Layer):
 
     # --- the update ---------------------------------------------------------------------------
 
-    def update(self, samples):
+    def update(self, samples: list[Sample]) -> dict[str, Tensor]:
         """Takes one decorrelation step.
 
         Args:
@@ -273,21 +280,21 @@ class Decorrelation(keras.layers.Layer):
         return report
 
     @property
-    def state(self):
+    def state(self) -> State:
         """The variables that a step changes, as a `State`."""
         mean = (self.moving_mean, self.mean_count) if self.decorrelator.center else ()
         memory = tuple(tuple(stage) for stage in self.memory)
         return State(tuple(self.matrices), memory, self.steps, self.skipped_updates, *mean)
 
     @property
-    def matrix_variables(self):
+    def matrix_variables(self) -> list:
         """The variables that make up M: its weights, the memory of its rule, and the mean."""
         mean = [self.moving_mean, self.mean_count] if self.decorrelator.center else []
         return [*self.matrices, *chain(*self.memory), *mean]
 
     # --- to Keras's own layers ----------------------------------------------------------------
 
-    def folded_layer(self):
+    def folded_layer(self) -> keras.layers.Layer:
         """A Keras layer that does in inference what this one does. It is not built yet."""
         if self.decorrelator is None:
             return keras.layers.Identity(name=self.name, dtype=self.dtype_policy)
@@ -299,7 +306,7 @@ class Decorrelation(keras.layers.Layer):
             trainable=self.trainable,
         )
 
-    def folded_weights(self):
+    def folded_weights(self) -> list[np.ndarray]:
         """Arrays for the weights of `folded_layer()`, once that is built."""
         if self.decorrelator is None:
             return []
@@ -308,7 +315,7 @@ class Decorrelation(keras.layers.Layer):
             return [kernel]
         return [kernel, -ops.convert_to_numpy(self.moving_mean) @ kernel]
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         variables = self.variables
         # A file of version 0.1.0 lacks the last one, `mean_count`.
         lacks_one = self.decorrelator is not None and self.decorrelator.center
@@ -321,18 +328,18 @@ class Decorrelation(keras.layers.Layer):
         rows = USUAL_BATCH * self.work.rows / (1.0 - self.decorrelator.momentum)
         self.mean_count.assign(rows if ops.convert_to_numpy(self.steps) else 0.0)
 
-    def _flat(self, inputs):
+    def _flat(self, inputs: Tensor) -> Tensor:
         # A reshape that changes nothing would keep TensorFlow from fusing a transpose behind it.
         return inputs if len(inputs.shape) == 2 else ops.reshape(inputs, (-1, self.operator.n))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "decorrelator": decorrelators.serialize(self.decorrelator),
         }
 
 
-def as_rows(inputs, mask, dtype):
+def as_rows(inputs: Tensor, mask: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:
     """Inputs as Keras's layers take them, and a mask with all of their axes but the last.
 
     Keras casts floats alone, and integers cannot be centred. A mask may be of the first axes alone, as
@@ -347,7 +354,7 @@ def as_rows(inputs, mask, dtype):
     return inputs, mask
 
 
-def row_sum(inputs, mask=None):
+def row_sum(inputs: Tensor, mask: Tensor = None) -> Any:
     """Returns inputs `(..., n)` to go on with, and the `(n,)` float32 sum of the rows a mask keeps."""
     axes = tuple(range(len(inputs.shape) - 1))
     if mask is None:
@@ -356,7 +363,7 @@ def row_sum(inputs, mask=None):
     return inputs, ops.sum(ops.where(kept, ops.cast(inputs, "float32"), 0.0), axis=axes)
 
 
-def row_count(inputs, mask=None):
+def row_count(inputs: Tensor, mask: Tensor = None) -> Tensor:
     """Returns the number of rows of `(..., n)` that a mask keeps, as a float32 scalar."""
     if mask is None:
         return count_rows(inputs, range(len(inputs.shape) - 1))

@@ -18,7 +18,7 @@ class LikeItsTwin:
     twins: tuple[type, ...] = ()
     layer: Any
 
-    def __getattr__(self, name):  # only where nothing of that name is found
+    def __getattr__(self, name: str) -> Any:  # only where nothing of that name is found
         if name in _attributes(type(self).twins) and name not in ("layer", "kwargs"):
             return getattr(self.layer, name)
         of_torch = getattr(super(), "__getattr__", None)  # whose modules keep their parts there
@@ -28,6 +28,6 @@ class LikeItsTwin:
 
 
 @functools.cache
-def _attributes(twins):
+def _attributes(twins: tuple) -> frozenset:
     arguments = (name for twin in twins for name in inspect.signature(twin).parameters)
     return frozenset((*arguments, *_METHODS))

@@ -1,6 +1,7 @@
 """Every layer of a model, with where it is."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 
@@ -21,7 +22,7 @@ class Place(NamedTuple):
     chain: tuple
 
 
-def walk(model, descends=lambda layer: True, chain=()):
+def walk(model: Any, descends: Callable = lambda layer: True, chain: tuple = ()) -> Iterator[Place]:
     """Yield a `Place` for every layer, those inside nested models included.
 
     A layer that is used in several places comes once for each.

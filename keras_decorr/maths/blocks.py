@@ -10,8 +10,10 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_decorr.typing import Tensor
 
-def choose_groups(n, groups, power=1):
+
+def choose_groups(n: int, groups: int, power: int = 1) -> tuple[int, int]:
     """How many groups to cut `n` features into: about `groups`, with little or no padding.
 
     Of the numbers from `groups` down to half of it, the one that needs the least padding, and of
@@ -28,14 +30,14 @@ def choose_groups(n, groups, power=1):
     """
     most = max(min(groups, int(n ** (1 / power) + 1e-9)), 1)
 
-    def width(g):
-        return -(-n // g**power) * g**power
+    def width(g: int) -> int:
+        return -(-n // int(g**power)) * int(g**power)
 
     g = min(range((most + 1) // 2, most + 1), key=lambda g: (width(g), -g))
     return g, width(g) // g
 
 
-def block_identity(n, g, m, order=None):
+def block_identity(n: int, g: int, m: int, order: np.ndarray | None = None) -> np.ndarray:
     """`(g, m, m)` float32: the identity on `n` features, 0 on the padding.
 
     Args:
@@ -49,7 +51,7 @@ def block_identity(n, g, m, order=None):
     return np.eye(m, dtype="float32") * real[:, None, :]
 
 
-def monarch_order(g, m):
+def monarch_order(g: int, m: int) -> np.ndarray:
     """`(g m,)`: the feature at each place of the second stage.
 
     `n / g^2` features of every group of the first stage make a group of the second.
@@ -57,7 +59,7 @@ def monarch_order(g, m):
     return np.arange(g * m).reshape(g, g, m // g).swapaxes(0, 1).reshape(-1)
 
 
-def split(X, g, m):
+def split(X: Tensor, g: int, m: int) -> Tensor:
     """Rows `(k, n)` into groups `(g, m, k)`, padded with zeros.
 
     The features lead and the rows come last: so a whole row of memory moves where features are
@@ -70,7 +72,7 @@ def split(X, g, m):
     return ops.reshape(X, (g, m, -1))
 
 
-def join(X, n):
+def join(X: Tensor, n: int) -> Tensor:
     """Groups `(g, m, k)` back into rows `(k, n)`, the inverse of `split`."""
     X = ops.reshape(X, (1, math.prod(X.shape[:2]), -1))
     if X.shape[1] > n:
@@ -81,11 +83,11 @@ def join(X, n):
     return ops.reshape(ops.transpose(X, (2, 0, 1)), (-1, n))
 
 
-def exchange(X):
+def exchange(X: Tensor) -> Tensor:
     """Regroup `(g, m, k)`: each group gives an equal share to every new one. Its own inverse."""
     return ops.reshape(ops.transpose(_shares(X), (1, 0, 2, 3)), (*X.shape[:2], -1))
 
 
-def _shares(X):
+def _shares(X: Tensor) -> Tensor:
     g, m = X.shape[:2]
     return ops.reshape(X, (g, g, m // g, -1))

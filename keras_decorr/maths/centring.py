@@ -1,14 +1,17 @@
 """The sum of a batch, and its gradient, in as few passes over the batch as possible."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_decorr.backend.devices import on_tensorflows_cpu
+from keras_decorr.typing import Tensor
 
 
-def with_sum(x, axes):
+def with_sum(x: Tensor, axes: Sequence[int]) -> Any:
     """Returns `x` and its sum over `axes` in float32. Use the returned `x` from here on.
 
     Every element of `x` enters the sum once, so the gradient of `x` is the gradient of its other uses
@@ -26,8 +29,8 @@ def with_sum(x, axes):
         return x, _sum(x, axes)
 
     @ops.custom_gradient
-    def function(x):
-        def gradient(dx, dsum):
+    def function(x: Tensor) -> tuple:
+        def gradient(dx: Tensor, dsum: Tensor) -> Tensor:
             return dx + ops.cast(ops.expand_dims(dsum, axes), dx.dtype)
 
         return (x, _sum(x, axes)), gradient
@@ -35,12 +38,12 @@ def with_sum(x, axes):
     return function(x)
 
 
-def count_rows(x, axes):
+def count_rows(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Returns the number of elements that a sum over `axes` adds up, as a float32 scalar."""
     return ops.cast(math.prod(ops.shape(x)[axis] for axis in axes), "float32")
 
 
-def _sum(x, axes):
+def _sum(x: Tensor, axes: Sequence[int]) -> Tensor:
     x = ops.cast(x, "float32")
     if axes == (0,) and len(x.shape) > 1 and on_tensorflows_cpu():
         # A product with a row of ones takes half of the time there. A batch is short enough for its

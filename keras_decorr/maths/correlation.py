@@ -12,18 +12,19 @@ import math
 from keras import ops
 
 from keras_decorr.backend.devices import on_tensorflows_cpu
+from keras_decorr.typing import Tensor
 
 _LARGE = 96  # features and rows of a product; measured with 64 and 96 features, 256 rows
 # Below this share of the root mean square of all features a feature is rounding error alone.
 _ROUNDING = 1e-5
 
 
-def transpose(A):
+def transpose(A: Tensor) -> Tensor:
     """`A^T` on the last two axes."""
     return ops.swapaxes(A, -1, -2)
 
 
-def multiply(A, U, row_axis=-1, transposed=False):
+def multiply(A: Tensor, U: Tensor, row_axis: int = -1, transposed: bool = False) -> Tensor:
     """`A u`, or `A^T u`, for every row `u` of `U`.
 
     Args:
@@ -33,7 +34,7 @@ def multiply(A, U, row_axis=-1, transposed=False):
         transposed: Multiply by `A^T`.
     """
 
-    def product(A, U):
+    def product(A: Tensor, U: Tensor) -> Tensor:
         if row_axis == -1:
             return ops.matmul(transpose(A) if transposed else A, U)
         return ops.matmul(U, A if transposed else transpose(A))
@@ -44,7 +45,7 @@ def multiply(A, U, row_axis=-1, transposed=False):
     return product(A, U)
 
 
-def _better_one_by_one(A, U):
+def _better_one_by_one(A: Tensor, U: Tensor) -> bool:
     # TensorFlow's batched product runs at a third of the speed of a single one on a CPU, where the
     # matrices are large enough to be worth a node of the graph each.
     if not on_tensorflows_cpu() or len(A.shape) != 3:
@@ -52,7 +53,7 @@ def _better_one_by_one(A, U):
     return min(s or _LARGE for s in (*A.shape[1:], *U.shape[1:])) >= _LARGE
 
 
-def squared_norms(U, row_axis=-2):
+def squared_norms(U: Tensor, row_axis: int = -2) -> Tensor:
     """`||u_k||^2` of rows whose features lie in groups.
 
     Args:
@@ -66,7 +67,7 @@ def squared_norms(U, row_axis=-2):
     return ops.sum(ops.square(U), axis=axes)
 
 
-def active_features(energy):
+def active_features(energy: Tensor) -> Tensor:
     """1.0 for features that vary, 0.0 for those with no more than the rounding error of the others.
 
     A feature that is constant in the rows, such as a pixel of the border or a unit that is never
@@ -82,17 +83,17 @@ def active_features(energy):
     return ops.cast(energy > _ROUNDING**2 * ops.mean(energy), energy.dtype)
 
 
-def row_count(U, row_axis=-2):
+def row_count(U: Tensor, row_axis: int = -2) -> Tensor:
     """Returns `k` of `U` as a scalar of its type; 1 for no rows, whose sums are 0."""
     return ops.maximum(ops.cast(ops.shape(U)[row_axis], U.dtype), 1.0)
 
 
-def mean_square(U, row_axis=-2):
+def mean_square(U: Tensor, row_axis: int = -2) -> Tensor:
     """Returns the mean over the rows of each feature's square, the diagonal of C: `(..., m)`."""
     return ops.sum(ops.square(U), axis=row_axis) / row_count(U, row_axis)
 
 
-def mean_outer_product(A, B, row_axis=-2):
+def mean_outer_product(A: Tensor, B: Tensor, row_axis: int = -2) -> Tensor:
     """`A^T B / k`: the mean of `a b^T` over the rows.
 
     Args:
@@ -107,7 +108,9 @@ def mean_outer_product(A, B, row_axis=-2):
     return ops.matmul(left, right) / row_count(A, row_axis)
 
 
-def scaled_correlation_product(scale, U, A, rows=None, row_axis=-2):
+def scaled_correlation_product(
+    scale: Tensor, U: Tensor, A: Tensor, rows: int | None = None, row_axis: int = -2
+) -> Tensor:
     """`scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
 
     Args:
@@ -129,7 +132,9 @@ def scaled_correlation_product(scale, U, A, rows=None, row_axis=-2):
     return ops.matmul(UT, scale * ops.matmul(U, A))
 
 
-def off_diagonal_energy(U, rows=None, row_axis=-2, joint=True):
+def off_diagonal_energy(
+    U: Tensor, rows: int | None = None, row_axis: int = -2, joint: bool = True
+) -> Tensor:
     """Sum of the squared off-diagonal elements of `C = U^T U / k`.
 
     `||U^T U||_F = ||U U^T||_F`, so the smaller of the two Gram matrices is formed.

@@ -7,9 +7,12 @@ Backpropagation", arXiv 2405.02385 (2024).
 from keras import ops
 
 from keras_decorr.maths.correlation import active_features, mean_square, scaled_correlation_product
+from keras_decorr.typing import Tensor
 
 
-def decorrelated_backprop_step(M, U, kappa, eta, rows=None, row_axis=-2):
+def decorrelated_backprop_step(
+    M: Tensor, U: Tensor, kappa: float, eta: Tensor, rows: int | None = None, row_axis: int = -2
+) -> Tensor:
     """`M <- M - eta ((1 - kappa) C_off M + kappa diag(v) M)`.
 
     `C_off` is `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`. `kappa = 0`

@@ -6,13 +6,16 @@ A. Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from keras import ops
 
 from keras_decorr.backend.autodiff import read, vjp
+from keras_decorr.typing import Tensor
 
 
-def feedback_map(op, x, W, B):
+def feedback_map(op: Callable, x: Tensor, W: Tensor, B: Tensor) -> Tensor:
     """`op(x, W)`, of which `B` takes the place of `W` in the gradient with respect to `x`.
 
     With `op(x, W) = x W` and the gradient `d` of the output: `dx = d B^T`, `dW = x^T d`. `B` gets the
@@ -30,8 +33,8 @@ def feedback_map(op, x, W, B):
     """
 
     @ops.custom_gradient
-    def mapped(x, W, B):
-        def gradient(*upstream_, upstream=None):
+    def mapped(x: Tensor, W: Tensor, B: Tensor) -> tuple:
+        def gradient(*upstream_: Any, upstream: Tensor = None) -> tuple:
             d = upstream_[0] if upstream is None else upstream
             dx = vjp(lambda x: op(x, B), x, d)
             dW = vjp(lambda W: op(x, W), W, d)
@@ -42,7 +45,7 @@ def feedback_map(op, x, W, B):
     return mapped(read(x), read(W), read(B))
 
 
-def send_error(a, xs, Bs):
+def send_error(a: Tensor, xs: list, Bs: list) -> Tensor:
     """`a`, whose gradient `e` also goes to each of `xs` through its own `B`.
 
     `dx = e B^T`, a row for each sample; `da = e`. Direct feedback alignment puts it at the output.
@@ -58,8 +61,8 @@ def send_error(a, xs, Bs):
     count = len(xs)
 
     @ops.custom_gradient
-    def sent(a, *args):
-        def gradient(*upstream_, upstream=None):
+    def sent(a: Tensor, *args: Any) -> tuple:
+        def gradient(*upstream_: Any, upstream: Tensor = None) -> tuple:
             e = upstream_[0] if upstream is None else upstream
             rows = ops.reshape(e, (-1, math.prod(a.shape[1:])))
             dxs = [
@@ -73,7 +76,7 @@ def send_error(a, xs, Bs):
     return sent(*map(read, (a, *xs, *Bs)))
 
 
-def with_gradient(a, g):
+def with_gradient(a: Tensor, g: Tensor) -> Tensor:
     """A scalar 0 whose gradient with respect to `a` is `g`.
 
     It costs nothing in the forward pass, where `<a, g> - <a, g>` would cost two products.
@@ -88,8 +91,8 @@ def with_gradient(a, g):
     """
 
     @ops.custom_gradient
-    def zero(a, g):
-        def gradient(*upstream_, upstream=None):
+    def zero(a: Tensor, g: Tensor) -> tuple:
+        def gradient(*upstream_: Any, upstream: Tensor = None) -> tuple:
             d = upstream_[0] if upstream is None else upstream
             return ops.cast(d * g, a.dtype), ops.zeros_like(g)
 

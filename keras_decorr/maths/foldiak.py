@@ -7,9 +7,10 @@ representations by local anti-Hebbian learning", Biological Cybernetics 64, 165-
 from keras import ops
 
 from keras_decorr.maths.correlation import mean_outer_product
+from keras_decorr.typing import Tensor
 
 
-def foldiak_step(L, U, eta, row_axis=-2):
+def foldiak_step(L: Tensor, U: Tensor, eta: Tensor, row_axis: int = -2) -> Tensor:
     """`L <- L + eta C_off`, with `C_off` the correlation `C = U^T U / k` without its diagonal.
 
     Foldiak writes `u = z + W u` with lateral weights `W` without a diagonal, and

@@ -6,13 +6,16 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (20
 "Forming sparse representations by local anti-Hebbian learning", Biological Cybernetics 64 (1990).
 """
 
+from typing import Any
+
 from keras import ops
 
 from keras_decorr.backend.autodiff import implicit
 from keras_decorr.maths.correlation import multiply, transpose
+from keras_decorr.typing import Tensor
 
 
-def largest_safe_step(L):
+def largest_safe_step(L: Tensor) -> Tensor:
     """A step size `a = dt / tau` for `L`: `1 / min(||L||_1, ||L||_inf)`.
 
     Euler's method shrinks the error along an eigenvector of `L` by `|1 - a l|` a step, so it needs
@@ -32,7 +35,15 @@ def largest_safe_step(L):
     return ops.expand_dims(ops.expand_dims(1.0 / norm, -1), -1)
 
 
-def settle(L, Z, row_axis=-1, transposed=False, step_size=None, steps=100, tolerance=1e-4):
+def settle(
+    L: Tensor,
+    Z: Tensor,
+    row_axis: int = -1,
+    transposed: bool = False,
+    step_size: float | None = None,
+    steps: int = 100,
+    tolerance: float = 1e-4,
+) -> tuple[Tensor, Tensor]:
     """Integrate `tau du/dt = z - L u` by Euler's method from `u = z` until it has settled.
 
     It has settled when `||z - L u|| <= tolerance ||z||` for every row. The error falls as
@@ -54,13 +65,13 @@ def settle(L, Z, row_axis=-1, transposed=False, step_size=None, steps=100, toler
     a = largest_safe_step(L) if step_size is None else step_size
     small = tolerance**2 * _squares(Z, row_axis)
 
-    def residual(U):
+    def residual(U: Tensor) -> Tensor:
         return Z - multiply(L, U, row_axis, transposed)
 
-    def unsettled(count, U, R):
+    def unsettled(count: Tensor, U: Tensor, R: Tensor) -> Tensor:
         return ops.any(_squares(R, row_axis) > small)  # False for NaN: nothing to wait for
 
-    def step(count, U, R):
+    def step(count: Tensor, U: Tensor, R: Tensor) -> tuple:
         U = U + a * R
         return count + 1, U, residual(U)
 
@@ -69,7 +80,9 @@ def settle(L, Z, row_axis=-1, transposed=False, step_size=None, steps=100, toler
     return U, count
 
 
-def fixed_point(L, Z, row_axis=-1, transposed=False, **dynamics):
+def fixed_point(
+    L: Tensor, Z: Tensor, row_axis: int = -1, transposed: bool = False, **dynamics: Any
+) -> Tensor:
     """`u = L^-1 z` by `settle`, with its gradients by implicit differentiation.
 
     With `e` the gradient of `u`: that of `z` is the fixed point `v` of `tau dv/dt = e - L^T v`, which
@@ -86,21 +99,23 @@ def fixed_point(L, Z, row_axis=-1, transposed=False, **dynamics):
         `U`, of the shape of `Z`.
     """
 
-    def product(L, U, flip):
+    def product(L: Tensor, U: Tensor, flip: bool) -> Tensor:
         return multiply(L, U, row_axis, transposed != flip)
 
-    def outer(V, U, flip):
+    def outer(V: Tensor, U: Tensor, flip: bool) -> Tensor:
         if transposed != flip:
             V, U = U, V
         return ops.matmul(V, transpose(U)) if row_axis == -1 else ops.matmul(transpose(V), U)
 
-    def solve(L, Z, flip):
+    def solve(L: Tensor, Z: Tensor, flip: bool) -> Tensor:
         return settle(L, Z, row_axis, transposed != flip, **dynamics)[0]
 
     return implicit(product, outer, solve, L, Z)
 
 
-def unsettled(L, Z, U, tolerance, row_axis=-1, transposed=False):
+def unsettled(
+    L: Tensor, Z: Tensor, U: Tensor, tolerance: float, row_axis: int = -1, transposed: bool = False
+) -> Tensor:
     """Whether some row of `U` is not at rest: `||z - L u|| > tolerance ||z||`, or is not finite.
 
     Rows of inputs that are not finite themselves do not count.
@@ -123,5 +138,5 @@ def unsettled(L, Z, U, tolerance, row_axis=-1, transposed=False):
     return ops.any(ops.cast(ops.isfinite(z2), "float32") * (1.0 - rests) > 0.5)
 
 
-def _squares(U, row_axis):
+def _squares(U: Tensor, row_axis: int) -> Tensor:
     return ops.sum(ops.square(U), axis=-3 - row_axis)

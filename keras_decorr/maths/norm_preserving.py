@@ -6,6 +6,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 from keras import ops
 
 from keras_decorr.maths.correlation import active_features, scaled_correlation_product
+from keras_decorr.typing import Tensor
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
 _ROUNDING = 1e-6
@@ -13,7 +14,7 @@ _ROUNDING = 1e-6
 _MOST_LEFT = 1.5
 
 
-def gain(x2, u2, weights=None):
+def gain(x2: Tensor, u2: Tensor, weights: Tensor = None) -> Tensor:
     """Returns `g = mean_k(||x_k|| / ||u_k||)`, which keeps the norm of the activations.
 
     Rows without any decorrelated activity (`u_k = 0`: a batch of one that was centred, a masked
@@ -36,7 +37,7 @@ def gain(x2, u2, weights=None):
     return ops.sum(counted * ratio) / (count + none) + none
 
 
-def slow_gain(g, rate):
+def slow_gain(g: Tensor, rate: float) -> Tensor:
     """`g^rate`, or as much of `g` as leaves M off by no more than a factor of 1.5.
 
     What is left to the steps to come is `g / g^rate = g^(1 - rate)`. Without a bound to it, an M that
@@ -49,7 +50,9 @@ def slow_gain(g, rate):
     return g / ops.clip(ops.power(g, 1.0 - rate), 1.0 / _MOST_LEFT, _MOST_LEFT)
 
 
-def norm_preserving_step(M, U, g, eta, rows=None, row_axis=-2):
+def norm_preserving_step(
+    M: Tensor, U: Tensor, g: Tensor, eta: Tensor, rows: int | None = None, row_axis: int = -2
+) -> Tensor:
     """`M <- g M - eta C (g M)` with `C = U^T U / k`.
 
     The row of a feature that does not vary in the sample stays as it is: see `active_features`.

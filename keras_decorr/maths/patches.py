@@ -6,9 +6,12 @@ patches is a linear function of the sum of the images. An image here has any num
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from keras import ops
+
+from keras_decorr.typing import Tensor
 
 
 class Window(NamedTuple):
@@ -19,18 +22,18 @@ class Window(NamedTuple):
     dilation: int
     padding: str
 
-    def positions(self, size):
+    def positions(self, size: Any) -> Any:
         """Number of output positions along an axis of `size` pixels."""
         if self.padding == "valid":
             return (size - self.extent) // self.stride + 1
         return -(-size // self.stride)
 
     @property
-    def extent(self):
+    def extent(self) -> int:
         """Pixels from the first tap to the last."""
         return (self.kernel - 1) * self.dilation + 1
 
-    def before(self, size):
+    def before(self, size: Any) -> Any:
         """Zeros before the axis: TensorFlow's `same`, the odd one comes after."""
         if self.padding == "valid":
             return 0
@@ -40,7 +43,7 @@ class Window(NamedTuple):
         return (max(pad, 0) if isinstance(pad, int) else ops.maximum(pad, 0)) // 2
 
 
-def patches_at(images, index, windows):
+def patches_at(images: Tensor, index: Tensor, windows: Sequence[Window]) -> Tensor:
     """The patches at given positions, zeros where they reach over the border.
 
     Args:
@@ -74,7 +77,7 @@ def patches_at(images, index, windows):
     return ops.reshape(taken, (-1, math.prod(w.kernel for w in windows), c))
 
 
-def patch_sum(image, windows):
+def patch_sum(image: Tensor, windows: Sequence[Window]) -> Tensor:
     """Returns the sum of the patches of one image over all positions.
 
     The sum over a batch is the `patch_sum` of the sum of its images. A tap sees some pixels of each
@@ -96,11 +99,11 @@ def patch_sum(image, windows):
     return ops.reshape(image, (-1, c))
 
 
-def _shape(x):
+def _shape(x: Tensor) -> list:
     return [s if s is not None else d for s, d in zip(x.shape, ops.shape(x), strict=True)]
 
 
-def _seen(window, size, dtype):
+def _seen(window: Window, size: Any, dtype: Any) -> Tensor:
     """Returns `(kernel, size)` zeros and ones: whether a tap sees a pixel from some position."""
     tap = ops.arange(window.kernel, dtype="int32") * window.dilation - window.before(size)
     count = window.positions(size)

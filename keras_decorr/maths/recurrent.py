@@ -6,9 +6,12 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 from keras import ops
 
 from keras_decorr.maths.correlation import active_features, mean_outer_product
+from keras_decorr.typing import Tensor
 
 
-def recurrent_step(L, Z, U, g, eta, row_axis=-2):
+def recurrent_step(
+    L: Tensor, Z: Tensor, U: Tensor, g: Tensor, eta: Tensor, row_axis: int = -2
+) -> Tensor:
     """`L <- (L + eta mean_k(z_k u_k^T)) / g`.
 
     Where the linear rule takes `M = L^-1` to `g (I - eta C) M`, its inverse is

@@ -6,14 +6,17 @@ number of rows, spread evenly over the sampled images and positions, says as muc
 """
 
 from fractions import Fraction
+from typing import Any
 
 from keras import ops
+
+from keras_decorr.typing import Tensor
 
 _GOLDEN = 0.6180339887498949
 _PLASTIC = 0.7548776662466927
 
 
-def sample_count(batch, fraction):
+def sample_count(batch: Any, fraction: float) -> Any:
     """Returns the number of samples to take: `min(batch, floor(fraction * batch) + 1)`.
 
     Args:
@@ -31,7 +34,7 @@ def sample_count(batch, fraction):
     return ops.minimum(batch, whole + 1)
 
 
-def sample_rows(rows, limit, phase=0.0):
+def sample_rows(rows: Any, limit: int | None, phase: Tensor = 0.0) -> Tensor:
     """Returns the indices of at most `limit` rows out of `rows`, one from each of equal strata.
 
     Stratum `j` covers `[j w, (j + 1) w)` with `w = rows / k`; the point inside it moves with `j` and

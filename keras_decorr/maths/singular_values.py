@@ -4,13 +4,15 @@ C. Lanczos, "An iteration method for the solution of the eigenvalue problem of l
 integral operators", J. Research of the National Bureau of Standards 45 (1950).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 # Up to so many features a decomposition takes less time than an inverse and two iterations.
 SMALL = 256
 
 
-def largest_singular_value(gram_product, start, steps=32):
+def largest_singular_value(gram_product: Callable, start: np.ndarray, steps: int = 32) -> float:
     """The square root of the largest eigenvalue of `A^T A`, by Lanczos iteration.
 
     After `j` steps it is too small by at most about `(log(n) / (2 j))^2` of itself.
@@ -41,7 +43,12 @@ def largest_singular_value(gram_product, start, steps=32):
     return float(np.sqrt(max(np.linalg.eigvalsh(tridiagonal)[-1], 0.0)))
 
 
-def singular_range(gram_product, inverse_gram_product, start, steps=32):
+def singular_range(
+    gram_product: Callable,
+    inverse_gram_product: Callable | None,
+    start: np.ndarray,
+    steps: int = 32,
+) -> tuple[float, float]:
     """`(largest, smallest)` singular value of a map from two functions `largest_singular_value` takes.
 
     Args:
@@ -57,7 +64,7 @@ def singular_range(gram_product, inverse_gram_product, start, steps=32):
     return largest, 1.0 / inverse if inverse > 0.0 else 0.0
 
 
-def inverse_or_none(A):
+def inverse_or_none(A: np.ndarray) -> np.ndarray | None:
     """The inverse of a matrix or of each of a stack, `None` if one has none."""
     try:
         return np.linalg.inv(A)
@@ -65,7 +72,7 @@ def inverse_or_none(A):
         return None
 
 
-def range_of_blocks(blocks, real):
+def range_of_blocks(blocks: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     """`(largest, smallest)` singular value of a block-diagonal matrix.
 
     Args:
@@ -79,7 +86,7 @@ def range_of_blocks(blocks, real):
         values = np.concatenate([np.linalg.svd(part, compute_uv=False) for part in parts])
         return float(values.max()), float(values.min())
 
-    def gram_product(A):
+    def gram_product(A: np.ndarray) -> Callable:
         return lambda v: A.swapaxes(-1, -2) @ (A @ v)
 
     # The start does not touch the padding, so an identity there changes nothing.

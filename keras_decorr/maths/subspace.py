@@ -6,12 +6,14 @@ Systems 1, 61-68 (1989).
 
 from keras import ops
 
+from keras_decorr.typing import Tensor
+
 # How far one step may go towards the samples' own subspace. Its inverse is about the number of steps
 # over which they are averaged.
 RATE = 0.3
 
 
-def oja_step(V, Z, rate=RATE):
+def oja_step(V: Tensor, Z: Tensor, rate: float = RATE) -> Tensor:
     """`V <- orth(V + a (I - V V^T) C V)` with `C = Z^T Z / k` and `a = rate / tr(C)`.
 
     The change is orthogonal to `V`, so the basis does not turn within its subspace, and as `a C` is

@@ -8,9 +8,10 @@ which rounding errors do not destroy: N. Higham, "Functions of Matrices" (2008),
 from keras import ops
 
 from keras_decorr.maths.correlation import transpose
+from keras_decorr.typing import Tensor
 
 
-def inverse_root_newton_schulz(A, iterations):
+def inverse_root_newton_schulz(A: Tensor, iterations: int) -> Tensor:
     """`A^(-1/2)` of a symmetric positive definite matrix, by the Newton-Schulz iteration.
 
     With `Y = A / ||A||_F` and `P = I` at the start:
@@ -37,7 +38,7 @@ def inverse_root_newton_schulz(A, iterations):
     return P / ops.sqrt(norm)
 
 
-def inverse_root_eigh(A):
+def inverse_root_eigh(A: Tensor) -> Tensor:
     """`A^(-1/2) = D diag(l)^(-1/2) D^T` from the eigenvalues `l` and eigenvectors `D` of `A`.
 
     Args:

@@ -1,5 +1,7 @@
 """Keras models whose training step decorrelates."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.backend.keras_internals import Functional, is_functional_call, make_functional
@@ -25,13 +27,13 @@ class Model(DecorrelationStep):
         N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Keras would turn `Model` itself into a functional class, for every later subclass, too.
         if cls is Model and is_functional_call(args, kwargs):
             cls = FunctionalModel
         return super().__new__(cls, *args, **kwargs)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if is_functional_call(args, kwargs) and not isinstance(self, Functional):
             # Before Keras does it to every model with our step.
             make_functional(type(self), Model, FunctionalModel)

@@ -6,7 +6,7 @@ differentiate, and keep the variables it updates. So one override of it serves t
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +24,7 @@ from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import takes_training
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.walk import walk
+from keras_decorr.typing import Tensor, Tensors
 
 
 class DecorrelationStep(BuiltBeforeOptimizer):
@@ -40,7 +41,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
     optimizer: Any
     _reports: Mapping[str, Any]
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._learning_rule = rules.get("backprop")
         self._keep_rule_state(None)
@@ -52,7 +53,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         ]
         self._keep_reports({})
 
-    def compile(self, *args, learning_rule="backprop", **kwargs):
+    def compile(self, *args: Any, learning_rule: Any = "backprop", **kwargs: Any) -> None:
         """Configure the model for training.
 
         Args:
@@ -73,22 +74,22 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         if self.built:
             self.build_rule()
 
-    def _keep_rule_state(self, state):
+    def _keep_rule_state(self, state: Any) -> None:
         # Past Keras's tracking, which would make it one of the model's layers. Keras saves it all the
         # same, as it saves every attribute that is a layer.
         object.__setattr__(self, "learning_rule_state", state)
 
-    def _keep_reports(self, metrics):
+    def _keep_reports(self, metrics: dict) -> None:
         # Past Keras's tracking, too: a built model takes no more metrics, and a file of an older
         # version has none of these.
         object.__setattr__(self, "_reports", MappingProxyType(metrics))
 
     @property
-    def metrics(self):
+    def metrics(self) -> list:
         """All metrics, those of what the decorrelators report included."""
         return [*super().metrics, *getattr(self, "_reports", {}).values()]
 
-    def build_rule(self):
+    def build_rule(self) -> None:
         """Make what the learning rule and the logs keep for the built model, unless that is done."""
         if not self._rule_is_built:
             self._keep_rule_state(self._learning_rule.build(self))
@@ -97,7 +98,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
             self._rule_is_built = True
             self._warn_of_inference()
 
-    def _warn_of_inference(self):
+    def _warn_of_inference(self) -> None:
         """Where nobody says that one trains, Keras's dropout is off, and layers behind it with it."""
         if takes_training(self):
             return
@@ -117,29 +118,29 @@ class DecorrelationStep(BuiltBeforeOptimizer):
             )
 
     @property
-    def variables(self):
+    def variables(self) -> Any:
         """All variables of the model, those of its learning rule included."""
         state = getattr(self, "learning_rule_state", None)
         return super().variables + ([] if state is None else state.variables)
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> Any:
         """All trainable weights of the model, feedback that learns included."""
         state = getattr(self, "learning_rule_state", None)
         return super().trainable_weights + ([] if state is None else state.trainable_weights)
 
     @property
-    def learning_rule(self):
+    def learning_rule(self) -> rules.LearningRule:
         """The rule by which the weights learn."""
         return self._learning_rule
 
     @property
-    def decorrelation_layers(self):
+    def decorrelation_layers(self) -> list[Decorrelation]:
         """Every `Decorrelation` of the model with an M, those inside other layers included."""
         return decorrelation_layers(self)
 
     @property
-    def decorrelation_rate(self):
+    def decorrelation_rate(self) -> Tensor:
         """The decorrelation rate per step of the first layer; setting it sets that of every layer.
 
         It takes effect at the next step (on JAX at the next epoch) without a new trace. `None` for a
@@ -149,7 +150,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return layers[0].decorrelator.learning_rate if layers else None
 
     @decorrelation_rate.setter
-    def decorrelation_rate(self, value):
+    def decorrelation_rate(self, value: float) -> None:
         layers = self.decorrelation_layers
         if not layers:
             raise ValueError(
@@ -159,14 +160,21 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         for layer in layers:
             layer.decorrelator.learning_rate = value
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         if not self._rule_is_built:  # TensorFlow builds a model at its first call
             build_symbolically(self, args[-1])
         with collection.collect(), wiring.opened(self._learning_rule.wires(self)):
             return super().train_step(*args)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        def loss_of(y_pred):
+    def compute_loss(
+        self,
+        x: Tensors = None,
+        y: Tensors = None,
+        y_pred: Tensors = None,
+        sample_weight: Tensors = None,
+        training: bool = True,
+    ) -> Tensor:
+        def loss_of(y_pred: Tensors) -> Tensor:
             return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
 
         samples = collection.current()
@@ -177,7 +185,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         self.decorrelate(samples)
         return loss
 
-    def decorrelate(self, samples):
+    def decorrelate(self, samples: collection.Collection) -> None:
         """Take one decorrelation step from the samples of a `Collection`, and count it in the logs."""
         progress = [layer.update(of_layer) for layer, of_layer in samples.flush()]
         if not progress:
@@ -190,15 +198,15 @@ class DecorrelationStep(BuiltBeforeOptimizer):
                 ops.stack([p[counter.name] for p in progress if counter.name in p])
             )
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_decorrelation_metrics():
             return super().evaluate(*args, **kwargs)
 
-    def test_on_batch(self, *args, **kwargs):
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_decorrelation_metrics():
             return super().test_on_batch(*args, **kwargs)
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> Any:
         results = super().get_metrics_result()
         if self._evaluating:
             for metric in (*self._decorrelation_metrics, *self._reports.values()):
@@ -206,7 +214,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return results
 
     @contextmanager
-    def _without_decorrelation_metrics(self):
+    def _without_decorrelation_metrics(self) -> Iterator[None]:
         """Nothing decorrelates in evaluation, so there is nothing to show."""
         self._evaluating = True
         try:
@@ -214,19 +222,19 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         finally:
             self._evaluating = False
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> Any:
         config = super().get_compile_config()
         if config:  # a model that was not compiled has none
             config["learning_rule"] = keras.saving.serialize_keras_object(self._learning_rule)
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
 
-def decorrelation_layers(model):
+def decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
     """Every `Decorrelation` with an M in a Keras model, in its order, those inside others included.
 
     Example:
@@ -240,7 +248,7 @@ def decorrelation_layers(model):
     return [x for x in layers if isinstance(x, Decorrelation) and x.decorrelator is not None]
 
 
-def required_decorrelation_layers(model):
+def required_decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
     """The `decorrelation_layers` of a model that must be built and have one.
 
     Raises:
@@ -260,12 +268,14 @@ def required_decorrelation_layers(model):
     return layers
 
 
-def name_within(layer, model):
+def name_within(layer: keras.layers.Layer, model: keras.Model) -> str:
     """Names of the models and layers that a layer of `model` is in and its own, joined by `/`.
 
     A `Decorrelation` inside a layer goes by the name of that layer.
     """
-    chain: tuple = next((p.chain for p in walk(model) if p.layer is layer), ())
+    chain: tuple[tuple[str, Any], ...] = next(
+        (p.chain for p in walk(model) if p.layer is layer), ()
+    )
     if (
         len(chain) > 1
         and layer.name == "decorrelation"

@@ -1,6 +1,7 @@
 """Ending a trial whose loss runs away."""
 
 import math
+from typing import NoReturn
 
 import keras
 import keras_tuner
@@ -32,16 +33,17 @@ class StopDivergence(keras.callbacks.Callback):
     >>> callback = keras_decorr.tuning.StopDivergence(factor=5)
     """
 
-    def __init__(self, factor=10.0, patience=5):
+    def __init__(self, factor: float = 10.0, patience: int = 5) -> None:
         super().__init__()
         self.factor = check_number("StopDivergence", "factor", factor, 1.0, open_low=True)
         self.patience = check_count("StopDivergence", "patience", patience)
-        self.start, self.above, self.mean, self.batches = None, 0, 0.0, 0
+        self.start: float | None = None
+        self.above, self.mean, self.batches = 0, 0.0, 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.mean, self.batches = epoch, 0.0, 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if not logs or "loss" not in logs:
             return
         mean = float(logs["loss"])
@@ -59,10 +61,10 @@ class StopDivergence(keras.callbacks.Callback):
                 f"{batch + 1} of epoch {self.epoch + 1}"
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         for name, value in (logs or {}).items():
             if name.startswith("val_") and not math.isfinite(value):
                 self._fail(f"{name} is {value} after epoch {epoch + 1}")
 
-    def _fail(self, why):
+    def _fail(self, why: str) -> NoReturn:
         raise keras_tuner.errors.FailedTrialError(f"The trial diverges: {why}.")

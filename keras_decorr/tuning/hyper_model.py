@@ -1,7 +1,9 @@
 """The models that a search chooses from: one for each forward rate and decorrelation rate."""
 
 import inspect
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import keras
 import keras_tuner
@@ -80,21 +82,21 @@ class DecorHyperModel(keras_tuner.HyperModel):
 
     def __init__(
         self,
-        model,
-        learning_rates=None,
-        decorrelation_rates=None,
-        decorrelator="norm_preserving",
-        structures=None,
-        sample_fractions=None,
-        max_samples=None,
-        optimizers=None,
-        learning_rules=("backprop",),
-        defaults=None,
-        divergence=10.0,
-        seed=None,
-        name=None,
-        **compile_arguments,
-    ):
+        model: Any,
+        learning_rates: Sequence[float] | None = None,
+        decorrelation_rates: Sequence[float] | None = None,
+        decorrelator: Any = "norm_preserving",
+        structures: Sequence | None = None,
+        sample_fractions: Sequence[float] | None = None,
+        max_samples: Sequence | None = None,
+        optimizers: Any = None,
+        learning_rules: Sequence[str] = ("backprop",),
+        defaults: dict | None = None,
+        divergence: float = 10.0,
+        seed: int | None = None,
+        name: str | None = None,
+        **compile_arguments: Any,
+    ) -> None:
         super().__init__(name=name)
         owner = type(self).__name__
         if not isinstance(model, keras.Model) and not callable(model):
@@ -117,12 +119,12 @@ class DecorHyperModel(keras_tuner.HyperModel):
         if decorrelation_rates is None:
             decorrelation_rates = (0.0, *log_values(1e-6, 1e-3))
         # What a decorrelator has, and what every net has.
-        self._of_m = {
+        of_m = {
             "structure": structures,
             "sample_fraction": sample_fractions,
             "max_samples": max_samples,
         }
-        self._of_m = {name: tuple(v) for name, v in self._of_m.items() if v is not None}
+        self._of_m = {name: tuple(v) for name, v in of_m.items() if v is not None}
         self._of_all = {
             "learning_rate": self._rates(owner, "learning_rate", learning_rates),
             "decorrelation_rate": self._rates(
@@ -141,11 +143,13 @@ class DecorHyperModel(keras_tuner.HyperModel):
         self._check(owner)
 
     @property
-    def values(self):
+    def values(self) -> dict[str, tuple]:
         """Everything that may be searched: a dictionary of the values of each hyperparameter."""
         return {**self._of_all, **self._of_m}
 
-    def _rates(self, owner, name, values, **limits):
+    def _rates(
+        self, owner: str, name: str, values: Iterable[float], **limits: Any
+    ) -> tuple[float, ...]:
         """The rates to try, the default among them."""
         rates = checked_rates(owner, f"{name}s", values, **limits)
         if name not in self.defaults:
@@ -153,7 +157,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
         default = checked_rates(owner, f"defaults[{name!r}]", (self.defaults[name],), **limits)
         return tuple(sorted({*rates, *default}))
 
-    def _check(self, owner):
+    def _check(self, owner: str) -> None:
         for name, values in self.values.items():
             if not values:
                 raise ValueError(f"{owner} needs a value for {name!r}. Received: {values!r}")
@@ -173,13 +177,13 @@ class DecorHyperModel(keras_tuner.HyperModel):
                     f"{name}={value!r}, of {known}"
                 )
 
-    def _changed(self, rate, **arguments):
+    def _changed(self, rate: float, **arguments: Any) -> Any:
         """The decorrelator with another rate and other arguments."""
         config = {**self.decorrelator.get_config(), "learning_rate": rate, **arguments}
         return type(self.decorrelator).from_config(config)
 
     @property
-    def starts(self):
+    def starts(self) -> tuple[dict, ...]:
         """What the first trials change in the defaults: nothing, then no decorrelation, a control."""
         rates, name = self._of_all["decorrelation_rate"], "decorrelation_rate"
         if rates[0] > 0 or not self.defaults.get(name, rates[0]):
@@ -188,7 +192,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
 
     # --- the search space ---------------------------------------------------------------------
 
-    def settings(self, hp):
+    def settings(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """`{name: value}` of a trial: the searched ones, and those with one value.
 
         Args:
@@ -207,7 +211,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
             of_m = {name: self._value(hp, name, values) for name, values in self._of_m.items()}
         return {**found, **(of_m if found["decorrelation_rate"] > 0 else {})}
 
-    def _value(self, hp, name, values):
+    def _value(self, hp: keras_tuner.HyperParameters, name: str, values: Sequence) -> Any:
         if len(values) == 1:
             return values[0]
         texts = [written(value) for value in values]
@@ -217,7 +221,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
 
     # --- the model ----------------------------------------------------------------------------
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The compiled model of a trial.
 
         Args:
@@ -242,7 +246,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _model(self, hp, settings):
+    def _model(self, hp: keras_tuner.HyperParameters, settings: dict) -> keras.Model:
         rate, rule = settings["decorrelation_rate"], settings["learning_rule"]
         arguments = {name: settings[name] for name in self._of_m if name in settings}
         decorrelator = self._changed(rate, **arguments) if rate > 0 else None
@@ -259,7 +263,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
         idle_model = decorrelate(model, idle)
         return fold(idle_model) if rule == "backprop" else idle_model
 
-    def _compile_arguments(self, model):
+    def _compile_arguments(self, model: Any) -> Any:
         if self.compile_arguments.get("loss") is not None:
             return keras.tree.map_structure(fresh, dict(self.compile_arguments))
         given = model if model.compiled else self.model
@@ -271,7 +275,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
         # The model is a copy that nothing else uses, and so are its metrics.
         return {**compile_arguments(given), **self.compile_arguments}
 
-    def _optimizer(self, settings, own):
+    def _optimizer(self, settings: dict, own: Any) -> keras.optimizers.Optimizer:
         name, rate = settings["optimizer"], settings["learning_rate"]
         if name is not None:
             return self._optimizers[name](rate) if self._optimizers else _optimizer(name, rate)
@@ -280,7 +284,14 @@ class DecorHyperModel(keras_tuner.HyperModel):
         own = keras.optimizers.get(own)
         return type(own).from_config({**own.get_config(), "learning_rate": rate})
 
-    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: Any,
+        *args: Any,
+        callbacks: Sequence = (),
+        **kwargs: Any,
+    ) -> Any:
         """Train a trial's model, and end it if it diverges.
 
         Args:
@@ -294,7 +305,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
         return model.fit(*args, callbacks=[stop, *callbacks], **kwargs)
 
 
-def _asked(model):
+def _asked(model: Any) -> list[str] | None:
     """The arguments that a function which makes a model wants; `None` for a model."""
     if isinstance(model, keras.Model):
         return None
@@ -312,5 +323,5 @@ def _asked(model):
     return [p.name for p in parameters if p.name in _OFFERED]
 
 
-def _optimizer(name, rate):
+def _optimizer(name: str, rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.get({"class_name": name, "config": {"learning_rate": rate}})

@@ -12,16 +12,19 @@ propose the same diverging rates again and again, and Hyperband waits in vain fo
 import copy
 import functools
 import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
 from keras_decorr.files import write_text
+from keras_decorr.typing import FilePath
 
 
-def write_state(path, state):
+def write_state(path: FilePath, state: dict) -> None:
     """Write a JSON file as KerasTuner reads it, whole or not at all."""
     write_text(Path(path), json.dumps(state))
 
@@ -34,17 +37,17 @@ class Resumable(keras_tuner.Oracle):
 
     starts: tuple[dict, ...] = ({},)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._max_collisions = 1000  # random draws before a small grid counts as searched whole
 
-    def save(self):
+    def save(self) -> None:
         write_state(self._get_oracle_fname(), self.get_state())
 
-    def _save_trial(self, trial):
+    def _save_trial(self, trial: Any) -> None:
         write_state(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
-    def reload(self):
+    def reload(self) -> None:
         super().reload()
         for trial_id, trial in sorted(self.trials.items()):
             if trial_id not in self.start_order:  # killed before the oracle's own file was written
@@ -59,11 +62,11 @@ class Resumable(keras_tuner.Oracle):
             self.trials[trial_id].metrics = type(self.trials[trial_id].metrics)()
 
     @keras_tuner.synchronized
-    def end_trial(self, trial):
+    def end_trial(self, trial: Any) -> None:
         super().end_trial(trial)
         self.save()  # KerasTuner saves before it takes the trial off those that run
 
-    def _failed_as_worst(self, barred=()):
+    def _failed_as_worst(self, barred: Collection[str] = ()) -> Any:
         """This oracle as if trials that failed were completed with the worst score.
 
         It shares all but the trials, which others may be reading, with this one.
@@ -79,13 +82,13 @@ class Resumable(keras_tuner.Oracle):
             other.trials[trial_id] = trial
         return other
 
-    def _random_values(self):
+    def _random_values(self) -> Any:
         begun = len(self.start_order)
         if begun < len(self.starts):
             return self._default_values(self.starts[begun])
         return super()._random_values()
 
-    def _default_values(self, changes):
+    def _default_values(self, changes: dict) -> Any:
         hps = keras_tuner.HyperParameters()
         for hp in self.hyperparameters.space:
             hps.merge([hp])
@@ -100,15 +103,15 @@ class ResumableTuner(keras_tuner.Tuner):
     Its file has one name for every process of a search, so that any number of them can resume it.
     """
 
-    def _get_tuner_fname(self):
+    def _get_tuner_fname(self) -> str:
         return str(Path(self.project_dir) / "tuner.json")
 
-    def save(self):
+    def save(self) -> None:
         if not self._is_worker():
             self.oracle.save()
             write_state(self._get_tuner_fname(), self.get_state())
 
-    def _try_run_and_update_trial(self, trial, *args, **kwargs):
+    def _try_run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         # KerasTuner would call a trial failed for any error, and make the same mistake in the next.
         try:
             self._run_and_update_trial(trial, *args, **kwargs)
@@ -127,7 +130,7 @@ class HyperbandOracle(Resumable, keras_tuner.oracles.HyperbandOracle):
     A failed trial is one of those that are thrown out after a round.
     """
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> Any:
         barred: set = set()  # of rounds in which only failed trials are left to choose from
         while True:
             other = self._failed_as_worst(barred)
@@ -147,7 +150,7 @@ class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimiza
     Values that were tried already are replaced by random ones that were not.
     """
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> Any:
         # The state is not saved. So it depends on the number of the trial, and a search that goes on
         # proposes what it would have.
         self._random_state = np.random.RandomState(self.seed + len(self.trials))
@@ -157,7 +160,7 @@ class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimiza
             return self._random_populate_space()
         return response
 
-    def _vectorize_trials(self):
+    def _vectorize_trials(self) -> Any:
         other = self._failed_as_worst()
         return keras_tuner.oracles.BayesianOptimizationOracle._vectorize_trials(other)
 
@@ -165,12 +168,12 @@ class BayesianOptimizationOracle(Resumable, keras_tuner.oracles.BayesianOptimiza
 class GridSearchOracle(Resumable, keras_tuner.oracles.GridSearchOracle):
     """Tries every combination."""
 
-    def reload(self):
+    def reload(self) -> None:
         super().reload()
         # KerasTuner walks along the trials in the order of their values, which it does not save.
         values = {trial_id: t.hyperparameters.values for trial_id, t in self.trials.items()}
 
-        def compare(a, b):
+        def compare(a: str, b: str) -> Any:
             return self._compare(values[a], values[b])
 
         self._ordered_ids = LinkedList()

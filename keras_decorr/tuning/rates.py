@@ -1,6 +1,8 @@
 """Rates on a logarithmic scale, and how a search keeps them."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from keras_decorr.decorrelators.arguments import check_number
 
@@ -8,7 +10,7 @@ from keras_decorr.decorrelators.arguments import check_number
 _DIGITS = {1: (1,), 2: (1, 3), 3: (1, 2, 5)}
 
 
-def log_values(low, high, per_decade=2):
+def log_values(low: float, high: float, per_decade: int = 2) -> tuple[float, ...]:
     """Round numbers from `low` to `high`, evenly spread on a logarithmic scale.
 
     Args:
@@ -47,7 +49,9 @@ def log_values(low, high, per_decade=2):
     return chosen
 
 
-def checked_rates(owner, name, values, *, high=math.inf, zero=False):
+def checked_rates(
+    owner: str, name: str, values: Iterable[float], *, high: float = math.inf, zero: bool = False
+) -> tuple[float, ...]:
     """The different rates of a search, in ascending order.
 
     Args:
@@ -68,7 +72,7 @@ def checked_rates(owner, name, values, *, high=math.inf, zero=False):
     return tuple(sorted({float(value) for value in values}))
 
 
-def written(value):
+def written(value: Any) -> str:
     """A value as the search keeps it: text, which the way to a worker and back does not round.
 
     KerasTuner sends floats in single precision, and then does not know its own values again.

@@ -3,11 +3,13 @@
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 
 from keras_decorr.files import check_room
 from keras_decorr.tuning import keras_tuner_internals as internals
+from keras_decorr.typing import FilePath
 
 ORACLES = {
     "random": internals.RandomSearchOracle,
@@ -26,15 +28,15 @@ class Tuner(internals.ResumableTuner):
 
     watcher = None
 
-    def __init__(self, oracle, hypermodel, **kwargs):
+    def __init__(self, oracle: Any, hypermodel: Any, **kwargs: Any) -> None:
         # By name: the next in line may be Hyperband, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, **kwargs)
 
-    def on_trial_begin(self, trial):
+    def on_trial_begin(self, trial: Any) -> None:
         super().on_trial_begin(trial)
         self._tell("on_trial_begin", trial)
 
-    def on_epoch_end(self, trial, model, epoch, logs=None):
+    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: dict | None = None) -> None:
         logs, objective = logs or {}, self.oracle.objective
         if not objective.has_value(logs):
             raise ValueError(
@@ -47,11 +49,11 @@ class Tuner(internals.ResumableTuner):
         check_room(model, self.get_trial_dir(trial.trial_id))
         self._tell("on_epoch_end", trial, epoch, logs or {})
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
         self._tell("on_trial_end", trial)
 
-    def _tell(self, event, *args):
+    def _tell(self, event: str, *args: Any) -> None:
         if self.watcher is not None:
             getattr(self.watcher, event)(*args)
 
@@ -60,7 +62,16 @@ class Hyperband(Tuner, keras_tuner.Hyperband):
     """Hyperband trains the best trials on from their checkpoints."""
 
 
-def make_tuner(name, hypermodel, objective, directory, trials=None, epochs=None, seed=0, **kwargs):
+def make_tuner(
+    name: str,
+    hypermodel: Any,
+    objective: Any,
+    directory: FilePath,
+    trials: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    **kwargs: Any,
+) -> Tuner:
     """A KerasTuner tuner whose search can be killed at any moment and goes on when it is made again.
 
     `search` takes the arguments of `keras.Model.fit`. The first trial takes the default values, the

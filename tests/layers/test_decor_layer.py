@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_decorr import layers
+from keras_decorr.backend.keras_internals import get_keras_mask
 from keras_decorr.layers import DecorConv1D, DecorDense, DecorEinsumDense, DecorSeparableConv1D
 from keras_decorr.layers.decor_layer import signature
 from tests.layers.twins import numpy
@@ -50,7 +51,7 @@ def test_a_mask_goes_no_further_than_behind_the_twin():
         (DecorConv1D(2, 2, strides=2), False),
         (DecorSeparableConv1D(2, 2), False),
     ):
-        mask = keras.src.backend.get_keras_mask(layer(embedded))
+        mask = get_keras_mask(layer(embedded))
         assert (mask is not None) == passes
 
 

@@ -8,7 +8,7 @@ from keras_decorr.extras import check_installed
 
 
 @options.takes(Config)
-def compare(config: Config, out: options.Out = ""):
+def compare(config: Config, out: options.Out = "") -> None:
     """Train the same net with and without decorrelation, and show what it bought.
 
     An option that may be given several times takes several values, too: --rule backprop

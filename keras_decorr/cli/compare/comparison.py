@@ -1,7 +1,9 @@
 """Trains every net of a comparison and writes its results."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.figure import draw
@@ -11,7 +13,7 @@ from keras_decorr.cli.folders.disk import explain_full_disk
 from keras_decorr.files import write_json
 
 
-def compare(config, out, progress=None):
+def compare(config: Any, out: Any, progress: Any = None) -> tuple:
     """Trains every net of a comparison and writes its results folder.
 
     A comparison that was stopped resumes when it is started again with the same configuration and
@@ -38,7 +40,7 @@ def compare(config, out, progress=None):
     resumes = "it resumes after the last whole epoch of the current run"
     with progress or nullcontext(), explain_full_disk(out, resumes):
 
-        def trained(*of):
+        def trained(*of: Any) -> Any:
             run = Run.of(config, *of)
             callbacks = [] if progress is None else [progress.of(run, config, images)]
             kept = run.seed == 0 and run.epochs == config.epochs
@@ -57,7 +59,7 @@ def compare(config, out, progress=None):
     return summary, results, rates
 
 
-def _tuned(config, net, trained):
+def _tuned(config: Any, net: Any, trained: Callable) -> Any:
     """Returns the rates with which a net reaches the best test accuracy, with the first seed."""
     choices = config.rates(net)
     if len(choices) == 1:
@@ -68,7 +70,7 @@ def _tuned(config, net, trained):
     )
 
 
-def _readable(summary, rates):
+def _readable(summary: dict, rates: dict) -> dict[str, Any]:
     decorrelated = {net for net in rates if rates[net].decorrelation is not None}
     return {
         "reference": report.reference(summary).name,

@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from typer import Option
 
@@ -21,7 +21,7 @@ class Net(NamedTuple):
     variant: str
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Its name in files. Nets that learn by backpropagation are called by their variant."""
         return self.variant if self.rule == "backprop" else f"{self.rule}-{self.variant}"
 
@@ -80,7 +80,7 @@ class Config(NetConfig):
         int | None, Option(help="use so many of the test images; default: all"), Count()
     ] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name, rate in itertools.product(self.decorrelator, self.decorrelation_rate):
             allowed = Number(0.0, DECORRELATORS[name].highest_rate)
@@ -99,7 +99,7 @@ class Config(NetConfig):
                 f"Leave it out, or the rule. Received: --batch-normalization --rule {refusing[0]}"
             )
 
-    def rates(self, net):
+    def rates(self, net: Any) -> list:
         """Returns a list of the `Rates` to try for a net; one if there is nothing to tune."""
         decorrelates = net.variant in self.decorrelations
         learning = self.learning_rate or (self.kind.learning_rates[net.rule][decorrelates],)
@@ -108,14 +108,14 @@ class Config(NetConfig):
             decorrelation = self.decorrelation_rate or (self.usual_rate(net),)
         return [Rates(*pair) for pair in itertools.product(learning, decorrelation)]
 
-    def usual_rate(self, net):
+    def usual_rate(self, net: Any) -> Any:
         """Returns the decorrelation rate that the folder of a net's run does not name."""
         if len(self.decorrelation_rate) == 1:
             return self.decorrelation_rate[0]
         return self.default_rate(*self.decorrelations[net.variant])
 
     @property
-    def decorrelations(self):
+    def decorrelations(self) -> dict:
         """The `Decorrelation` of each variant that decorrelates, by what tells the variants apart."""
         pairs = itertools.starmap(
             Decorrelation, itertools.product(self.decorrelator, self.structure)
@@ -126,13 +126,13 @@ class Config(NetConfig):
             return {pair.decorrelator: pair for pair in pairs}
         return {"-".join(pair): pair for pair in pairs}
 
-    def new_decorrelator(self, variant, rate=None):
+    def new_decorrelator(self, variant: Any, rate: float | None = None) -> Any:
         """Makes the `Decorrelator` of a variant; without a rate it has its own default."""
         pair = self.decorrelations[variant]
         return self.make_decorrelator(*pair, learning_rate=rate, max_samples=self.max_samples)
 
     @property
-    def nets(self):
+    def nets(self) -> tuple:
         """A tuple of the nets to compare; of each rule the plain one comes first."""
         batch_normalization = ("batch_normalization",) if self.batch_normalization else ()
         variants = ("plain", *batch_normalization, *self.decorrelations)

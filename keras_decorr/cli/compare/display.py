@@ -1,5 +1,8 @@
 """The progress bar of a comparison, and the tables at its end."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -13,11 +16,11 @@ from keras_decorr.cli.compare.report import column, reference
 class Bar(keras.callbacks.Callback):
     """Shows the progress of a run: a Keras callback."""
 
-    def __init__(self, progress, run, batches):
+    def __init__(self, progress: Any, run: Any, batches: int) -> None:
         super().__init__()
         self.progress, self.run, self.batches, self.task = progress, run, batches, None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self.task is None:
             self.task = self.progress.add_task(
                 self.run.title,
@@ -26,10 +29,10 @@ class Bar(keras.callbacks.Callback):
                 metrics="",
             )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Any = None) -> None:
         self.progress.advance(self.task)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         shown = {name: value for name, value in (logs or {}).items() if name != "skipped_updates"}
         if (logs or {}).get("skipped_updates"):
             shown["skipped_updates"] = logs["skipped_updates"]
@@ -43,7 +46,7 @@ class Progress(RichProgress):
 
     bar = Bar
 
-    def __init__(self, console):
+    def __init__(self, console: Any) -> None:
         super().__init__(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12),
@@ -53,39 +56,39 @@ class Progress(RichProgress):
             console=console,
         )
 
-    def of(self, run, config, images):
+    def of(self, run: Any, config: Any, images: Any) -> Any:
         """Returns the callback that shows a run."""
         batches = -(-len(images.x_train) // config.batch_size)
         return self.bar(self, run, batches)
 
 
-def tables(summary, results, rates):
+def tables(summary: dict, results: Any, rates: Any) -> tuple:
     """Returns two tables: the test accuracy after every epoch, and the cost of reaching it."""
     rules = list(dict.fromkeys(net.rule for net in summary))
     return _accuracy(results, rules), _costs(summary, rates, rules)
 
 
-def _table(rules, **kwargs):
+def _table(rules: Sequence[str], **kwargs: Any) -> Any:
     if len(rules) == 1:
         return Table(**kwargs)
     return Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, **kwargs)
 
 
-def _short(net, rules):
+def _short(net: Any, rules: Sequence[str]) -> str:
     """Returns the name of a net in a table, which may be no wider than 80 columns."""
     variant = words(net.variant)
     return variant if len(rules) == 1 else f"{_initials(net.rule)} {variant}"
 
 
-def _initials(rule):
+def _initials(rule: Any) -> str:
     return "BP" if rule == "backprop" else "".join(w[0] for w in rule.split("_")).upper()
 
 
-def _meanings(rules):
+def _meanings(rules: Sequence[str]) -> str:
     return ", ".join(f"{_initials(rule)}: {words(rule)}" for rule in rules)
 
 
-def _accuracy(results, rules):
+def _accuracy(results: Any, rules: Sequence[str]) -> Any:
     names = [_short(net, rules) for net in results]
     table = _table(rules, title="test accuracy (mean over seeds)")
     for name in ("epoch", *names):
@@ -98,7 +101,7 @@ def _accuracy(results, rules):
     return table
 
 
-def _costs(summary, rates, rules):
+def _costs(summary: Any, rates: Any, rules: Sequence[str]) -> Any:
     several = len(rules) > 1
     best = reference(summary)
     table = _table(
@@ -121,12 +124,12 @@ def _costs(summary, rates, rules):
     return table
 
 
-def _shown(value, digits):
+def _shown(value: Any, digits: int) -> Any:
     mean, deviation = value
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if deviation else f"{mean:.{digits}f}"
 
 
-def _relative(figures, plain, name):
+def _relative(figures: dict, plain: Any, name: str) -> str:
     if figures[name] is None:
         return f"by {figures['seeds_that_reached_plain']} of {figures['seeds']} seeds"
     share = figures[name][0] / plain[name][0]

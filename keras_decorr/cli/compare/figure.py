@@ -1,5 +1,9 @@
 """The figure of a comparison, whose curves differ in black and white, too."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
 from keras_decorr import plots
 from keras_decorr.cli.compare.report import column
 from keras_decorr.plots.style import COLORS, MARKERS
@@ -8,7 +12,7 @@ FILLS = ("full", "none", "left", "right", "top", "bottom")
 _DASHES = {"plain": "--", "batch_normalization": ":"}
 
 
-def draw(summary, results, path, title):
+def draw(summary: dict, results: Any, path: Path, title: str) -> Any:
     """Draws the learning curves of all nets to a PNG.
 
     Args:
@@ -32,18 +36,18 @@ def draw(summary, results, path, title):
     return plots.learning_curves(curves, path, title, look)
 
 
-def label(net, rules):
+def label(net: Any, rules: Sequence[str]) -> str:
     """Returns the name of a net in the legend of a figure with these rules."""
     variant = words(net.variant)
     return variant if len(rules) == 1 else f"{words(net.rule)}, {variant}"
 
 
-def words(name):
+def words(name: str) -> str:
     """Returns a name with spaces for underscores."""
     return name.replace("_", " ")
 
 
-def styles(nets):
+def styles(nets: Iterable) -> Any:
     """Returns how to draw each net: solid if it decorrelates, else dashed.
 
     With one rule, each variant has a colour and a marker; when all colours are used, they repeat with

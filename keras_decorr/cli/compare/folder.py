@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,7 +15,7 @@ _MAY_DIFFER = ("data_dir", "seeds", "structure", "batch_normalization")
 _RATES = {"learning_rate": "learning_rates", "decorrelation_rate": "decorrelation_rates"}
 
 
-def check_folder(out, config):
+def check_folder(out: Path, config: Any) -> tuple:
     """Makes the results folder and checks that this configuration may use it.
 
     A comparison in it may get more seeds and more structures of M. The description of the comparison is
@@ -42,7 +44,7 @@ def check_folder(out, config):
     return path, mine
 
 
-def _description(config):
+def _description(config: Any) -> dict:
     rates = {net: config.rates(net) for net in config.nets}
     return {
         "config": config.to_dict(),
@@ -62,7 +64,7 @@ def _description(config):
     }
 
 
-def _differences(mine, theirs):
+def _differences(mine: dict, theirs: dict) -> list:
     """Returns the options that differ. Rates differ by their values, given or default."""
     # The runs of a net go by its structure where there is one decorrelator.
     fixed = () if len(theirs["config"]["decorrelator"]) == 1 else ("structure",)

@@ -1,12 +1,15 @@
 """Figures of a comparison: best accuracies, and epochs and seconds to the plain net's best."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from keras_decorr.cli.compare.config import Net
 from keras_decorr.plots.style import mean_and_spread
 
 
-def reference(nets):
+def reference(nets: Iterable) -> Any:
     """Returns the net that others are compared with: the plain one with backpropagation.
 
     Without that one, it is the plain net of the first rule that has one, or `None`.
@@ -15,7 +18,7 @@ def reference(nets):
     return plain if plain in nets else next((net for net in nets if net.variant == "plain"), None)
 
 
-def summarise(results):
+def summarise(results: Any) -> dict:
     """Summarises the runs of each net over its seeds.
 
     Args:
@@ -36,16 +39,16 @@ def summarise(results):
     }
 
 
-def by_name(summary):
+def by_name(summary: dict) -> dict:
     """Returns the summary with names instead of nets, as a JSON file can hold it."""
     return {net.name: {**net._asdict(), **figures} for net, figures in summary.items()}
 
 
-def _best(seeds):
+def _best(seeds: Any) -> dict:
     return {seed: column(rows, "test_accuracy").max() for seed, rows in seeds.items()}
 
 
-def _figures(seeds, target, plain):
+def _figures(seeds: Any, target: Any, plain: Any) -> dict:
     best = _best(seeds)
     epochs, seconds, total = [], [], []
     for seed, rows in seeds.items():
@@ -66,18 +69,18 @@ def _figures(seeds, target, plain):
     }
 
 
-def epoch_seconds(rows):
+def epoch_seconds(rows: list[dict]) -> float:
     """Returns the median seconds per epoch, without the first, which compiles, if there are others."""
     seconds = column(rows, "seconds")
     return float(np.median(seconds[1:] if len(seconds) > 1 else seconds))
 
 
-def column(rows, name):
+def column(rows: list[dict], name: str) -> Any:
     """Returns an array of one figure of every epoch."""
     return np.array([row[name] for row in rows])
 
 
-def spread(values):
+def spread(values: Any) -> tuple | None:
     """Returns `(mean, standard deviation)`, or `None` without values or if one is not finite."""
     if not values or not np.isfinite(values).all():
         return None

@@ -8,8 +8,10 @@ epoch that is trained again.
 
 import csv
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -42,41 +44,41 @@ class Run:
     decorrelation_rate: float | None = None  # the usual one of the configuration
 
     @classmethod
-    def of(cls, config, net, rates, seed, epochs):
+    def of(cls, config: Any, net: Any, rates: Any, seed: int, epochs: int) -> Any:
         """Returns the run of a `Net` with certain `Rates`."""
         usual = rates.decorrelation is None or rates.decorrelation == config.usual_rate(net)
         rate = None if usual else rates.decorrelation
         return cls(net.variant, rates.learning, seed, epochs, net.rule, rate)
 
     @property
-    def net(self):
+    def net(self) -> Any:
         """The `Net` that it trains."""
         return Net(self.rule, self.variant)
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of its folder."""
         return f"{self.net.name}-{self._numbers}"
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Its rule, variant, rates and seed, for a progress bar."""
         return f"{self.rule} {self.variant}-{self._numbers}"
 
     @property
-    def _numbers(self):
+    def _numbers(self) -> str:
         rate = self.decorrelation_rate
         eta = "" if rate is None else f"-eta{rate:g}"
         return f"lr{self.learning_rate:g}{eta}-seed{self.seed}"
 
 
-def load_images(config):
+def load_images(config: Any) -> Any:
     """Loads the `Images` that the runs of a configuration train and test with."""
     images = datasets.load(config.dataset, config.data_dir)
     return images.first(config.train_size, config.test_size)
 
 
-def build(config, run, images):
+def build(config: Any, run: Any, images: Any) -> Any:
     """Builds and compiles the model of a run, with the weights of its seed."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
@@ -96,13 +98,20 @@ def build(config, run, images):
     return model
 
 
-def _top_5(images):
+def _top_5(images: Any) -> Iterator[Any]:
     """Yields a metric of the five best classes if there are more than ten."""
     if images.classes > 10:
         yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
 
 
-def train(config, run, images, folder, callbacks=(), keep_model=False):
+def train(
+    config: Any,
+    run: Any,
+    images: Any,
+    folder: Path,
+    callbacks: Sequence = (),
+    keep_model: bool = False,
+) -> Any:
     """Trains a run to its last epoch; one that was begun before resumes after its last whole epoch.
 
     Args:
@@ -157,30 +166,30 @@ def train(config, run, images, folder, callbacks=(), keep_model=False):
     return rows
 
 
-def _save(model, checkpoint):
+def _save(model: Any, checkpoint: Path) -> None:
     with atomic_write(checkpoint) as partial:
         check_room(model, checkpoint.parent)
         model.save_weights(partial, overwrite=True)
 
 
-def _checkpoint(folder, epochs):
+def _checkpoint(folder: Path, epochs: int) -> Path:
     return folder / f"checkpoint-{epochs}.weights.h5"
 
 
-def delete_checkpoints(folder):
+def delete_checkpoints(folder: Path) -> None:
     """Deletes the checkpoints in the folder of a run that will not resume."""
     for path in Path(folder).glob("*.weights.h5"):
         path.unlink(missing_ok=True)
 
 
-def save(model, path):
+def save(model: Any, path: Path) -> None:
     """Saves a model without the state of its optimizer, whole or not at all."""
     model.optimizer = None
     with atomic_write(path) as partial:
         model.save(partial)
 
 
-def read(table):
+def read(table: Path) -> list:
     """Reads the rows of a table of epochs; none if there is no table.
 
     Raises:
@@ -198,7 +207,7 @@ def read(table):
         ) from error
 
 
-def write(table, rows):
+def write(table: Path, rows: list[dict]) -> None:
     """Writes a table of epochs, whole or not at all."""
     names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
     write_csv(table, rows, names)

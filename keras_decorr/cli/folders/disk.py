@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def explain_full_disk(out, resumes):
+def explain_full_disk(out: Path, resumes: Any) -> Iterator[Any]:
     """Replaces the errors of a full disk by one that says how to resume.
 
     Args:
@@ -28,7 +31,7 @@ def explain_full_disk(out, resumes):
         ) from error
 
 
-def is_disk_full(error):
+def is_disk_full(error: Any) -> bool:
     """Returns whether an error, or one that caused it, is that of a full disk."""
     while error is not None:
         said = str(error)

@@ -3,7 +3,9 @@
 import contextlib
 import importlib.metadata
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,7 +15,7 @@ _NUMBERS_OF = ("keras-decorr", "keras")
 
 
 @contextlib.contextmanager
-def explain_other_content(kind, advice):
+def explain_other_content(kind: str, advice: str) -> Iterator[Any]:
     """Explains errors in the content of a folder: it is not of the kind that was expected.
 
     Args:
@@ -29,7 +31,7 @@ def explain_other_content(kind, advice):
         raise ValueError(f"The folder holds something else than {kind}. {advice}") from error
 
 
-def writable_folder(out):
+def writable_folder(out: Any) -> Any:
     """Makes a folder for results.
 
     Raises:
@@ -45,7 +47,7 @@ def writable_folder(out):
     return out
 
 
-def prepare_file(out):
+def prepare_file(out: Any) -> Any:
     """Makes the folder of a file that is to be written, and returns its path.
 
     Raises:
@@ -63,13 +65,13 @@ def prepare_file(out):
     return out
 
 
-def _try_to_write(folder):
+def _try_to_write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
-def check_versions(theirs, advice):
+def check_versions(theirs: dict, advice: str) -> None:
     """Raises for a folder whose numbers another version or another backend made.
 
     Args:
@@ -91,7 +93,7 @@ def check_versions(theirs, advice):
             )
 
 
-def versions():
+def versions() -> Any:
     """Returns the versions of the packages that decide a result; `None` for a missing one."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:

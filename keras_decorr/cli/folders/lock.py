@@ -14,6 +14,7 @@ import tempfile
 import threading
 import uuid
 from pathlib import Path
+from typing import Any, Self
 
 HEARTBEAT = 10.0  # seconds between two touches
 STALE = 120.0  # seconds after which an untouched file is nobody's
@@ -44,11 +45,11 @@ class Lock:
     True False
     """
 
-    def __init__(self, folder, heartbeat=HEARTBEAT, stale=STALE):
+    def __init__(self, folder: Path, heartbeat: float = HEARTBEAT, stale: float = STALE) -> None:
         self.folder, self.heartbeat, self.stale = Path(folder), heartbeat, stale
         self.number, self.held, self._released = 0, False, threading.Event()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """Takes the lock if it is free; `held` says whether it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         newest = _newest(self.folder)
@@ -66,7 +67,7 @@ class Lock:
         self._beating.start()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         """Releases the lock."""
         if self.held:
             self._released.set()
@@ -77,16 +78,16 @@ class Lock:
                 os.utime(path, (0, 0))
 
     @property
-    def lost(self):
+    def lost(self) -> bool:
         """Whether another process has taken the lock, or this one does not hold it."""
         return not self.held or _newest(self.folder) != self.number
 
-    def check(self):
+    def check(self) -> None:
         """Raises `LostLockError` if another process has taken the lock."""
         if self.lost:
             raise LostLockError(f"Another process has taken over {self.folder}.")
 
-    def _beat(self):
+    def _beat(self) -> None:
         path = _path(self.folder, self.number)
         while not self._released.wait(self.heartbeat):
             try:
@@ -96,7 +97,7 @@ class Lock:
             except OSError:  # a hiccup of the file system: the next beat may come through
                 continue
 
-    def _alive(self, path):
+    def _alive(self, path: Path) -> Any:
         try:
             touched = path.stat().st_mtime
             holder = json.loads(path.read_text() or "{}")  # empty: it is just being written
@@ -107,33 +108,33 @@ class Lock:
         return _now(self.folder) - touched < self.stale
 
 
-def held_by_others(folder, stale=STALE):
+def held_by_others(folder: Path, stale: float = STALE) -> Any:
     """Returns whether a process holds the lock of a folder."""
     folder = Path(folder)
     newest = _newest(folder)
     return bool(newest) and Lock(folder, stale=stale)._alive(_path(folder, newest))
 
 
-def delete_locks(folder):
+def delete_locks(folder: Path) -> None:
     """Deletes the files of a lock that no process needs any more."""
     for path in Path(folder).glob("lock-*"):
         path.unlink(missing_ok=True)
 
 
-def _path(folder, number):
+def _path(folder: Path, number: int) -> Path:
     return folder / f"lock-{number}"
 
 
-def _newest(folder):
+def _newest(folder: Path) -> Any:
     """Returns the highest number of a file of the lock, 0 if there is none."""
     return max((int(path.name.removeprefix("lock-")) for path in folder.glob("lock-*")), default=0)
 
 
-def _who():
+def _who() -> dict[str, object]:
     return {"machine": _machine(), "pid": os.getpid(), "id": uuid.uuid4().hex}
 
 
-def _machine():
+def _machine() -> str:
     """Returns the scope of process numbers: a host, or a container on it."""
     try:
         space = os.readlink("/proc/self/ns/pid")
@@ -143,7 +144,7 @@ def _machine():
     return f"{socket.gethostname()} {space}"
 
 
-def _runs(pid):
+def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -153,7 +154,7 @@ def _runs(pid):
     return True
 
 
-def _now(folder):
+def _now(folder: Path) -> Any:
     """Returns the time of the file system, that of a new file."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as file:
         return os.stat(file.name).st_mtime

@@ -30,7 +30,7 @@ def inspect(
     out: Annotated[
         str, typer.Option(help="HTML file to write; default: inspect.html in the folder of PATH")
     ] = "",
-):
+) -> None:
     """Show what decorrelation did: correlations, M, and the angles to the natural gradient.
 
     PATH is a model that `model.save("name.keras")` wrote, or the folder of a comparison or of one of

@@ -28,17 +28,17 @@ class Batch:
         source: Where they are from, to show.
     """
 
-    def __init__(self, x, y, source):
+    def __init__(self, x: Any, y: Any, source: str) -> None:
         self.x, self.y, self.source = x, y, source
 
     @classmethod
-    def of_dataset(cls, name, data_dir, samples):
+    def of_dataset(cls, name: str, data_dir: str | None, samples: int) -> Any:
         """Loads the first test images of a data set, as `compare` feeds them."""
         x, y = next(iter(datasets.load(name, data_dir).test(samples)))
         return cls(np.asarray(x), np.asarray(y), f"{len(x)} test images of {name}")
 
     @classmethod
-    def of_file(cls, path, samples):
+    def of_file(cls, path: Any, samples: int) -> Any:
         """Loads the first samples of an `.npz` file with an array `x`, and `y` for the angles.
 
         Raises:
@@ -65,7 +65,7 @@ class Batch:
         return cls(x, found.get("y"), f"{len(x)} samples of {Path(path).name}")
 
 
-def _first(name, array, samples):
+def _first(name: str, array: Any, samples: int) -> Any:
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise ValueError(
             f"The array `{name}` of --data must hold samples of numbers along its first axis. "
@@ -110,13 +110,13 @@ class Inspection:
     notes: list = field(default_factory=list)
     curves: Any = None
 
-    def forget_arrays(self):
+    def forget_arrays(self) -> None:
         """Drops the arrays, which take hundreds of megabytes for wide layers, and keeps the figures."""
         for seen in self.seen:
             seen.M = seen.correlations = seen.spectra = None
 
 
-def find(path):
+def find(path: Any) -> tuple:
     """Finds the models of a path: a `.keras` file, the folder of a comparison, or of one of its runs.
 
     Args:
@@ -160,7 +160,7 @@ def find(path):
     return models, config
 
 
-def load(path):
+def load(path: Path) -> Any:
     """Loads the model of a file.
 
     Raises:
@@ -175,13 +175,13 @@ def load(path):
         raise ValueError(f"Keras cannot load {str(path)!r}: {error}") from error
 
 
-def usual_report(path):
+def usual_report(path: Any) -> Any:
     """Returns the default path of the report: beside a model file, or in a folder."""
     path = Path(path)
     return path / "inspect.html" if path.is_dir() else path.with_suffix(".html")
 
 
-def inspect_file(name, path, table, batch, angles=True):
+def inspect_file(name: str, path: Path, table: Path, batch: Any, angles: bool = True) -> Any:
     """Returns the `Inspection` of a model's file and the table of its epochs; either may be `None`."""
     if path is None:
         found = Inspection(name)
@@ -192,7 +192,7 @@ def inspect_file(name, path, table, batch, angles=True):
     return found
 
 
-def curves(table):
+def curves(table: Path) -> tuple | None:
     """Returns `(seconds_per_epoch, test accuracies)` of a table of epochs, or `None`."""
     rows = read(table) if table else []
     if not rows:
@@ -202,7 +202,7 @@ def curves(table):
     return float(np.median(later)), [row["test_accuracy"] for row in rows]
 
 
-def inspect(name, model, batch, angles=True):
+def inspect(name: str, model: Any, batch: Any, angles: bool = True) -> Any:
     """Measures a model.
 
     Args:
@@ -234,7 +234,7 @@ def inspect(name, model, batch, angles=True):
     return found
 
 
-def _measure_angles(found, model, batch):
+def _measure_angles(found: Any, model: Any, batch: Any) -> None:
     if batch.y is None:
         found.notes.append("No natural-gradient angles: there are no targets `y`.")
         return
@@ -247,7 +247,7 @@ def _measure_angles(found, model, batch):
         found.notes.append(f"No natural-gradient angles: {error}")
 
 
-def _check_inputs(name, model, batch):
+def _check_inputs(name: str, model: Any, batch: Any) -> None:
     shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
     if len(shapes) != 1:
         return
@@ -262,7 +262,7 @@ def _check_inputs(name, model, batch):
         )
 
 
-def _check_labels(name, model, batch):
+def _check_labels(name: str, model: Any, batch: Any) -> None:
     """Raises for labels outside the classes, an error on one backend and NaN on another."""
     loss, classes = model.loss, getattr(model, "output_shape", (None,))[-1]
     kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
@@ -278,13 +278,13 @@ def _check_labels(name, model, batch):
         )
 
 
-def _matrix(layer):
+def _matrix(layer: Any) -> Any:
     identity = ops.eye(layer.operator.n, dtype="float32")
     matrices = [ops.convert_to_tensor(M) for M in layer.matrices]
     return ops.convert_to_numpy(layer.operator.apply(matrices, identity)).T  # I M^T
 
 
-def _correlations(seen):
+def _correlations(seen: Any) -> tuple:
     if seen.centred is None:
         return None, None
     both, n = (seen.centred, seen.decorrelated), seen.layer.operator.n
@@ -293,7 +293,7 @@ def _correlations(seen):
     return [rows.T @ rows / len(rows) for rows in both], spectra
 
 
-def shown(value, digits=3):
+def shown(value: Any, digits: int = 3) -> str:
     """Returns a figure as text; a dash for none."""
     if isinstance(value, str):
         return value

@@ -3,6 +3,8 @@
 import base64
 import html
 import io
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -53,7 +55,7 @@ img { max-width: 100%; } figure { margin: 1rem 0; } figcaption, .note { color: #
 """
 
 
-def state_table(found):
+def state_table(found: Any) -> Any:
     """Returns a `rich` table of the correlations of every layer."""
     table = _table(f"{found.name}: correlations, before > after M")
     table.add_column("layer", overflow="fold", min_width=14)
@@ -76,7 +78,7 @@ def state_table(found):
     return table
 
 
-def angle_table(found):
+def angle_table(found: Any) -> Any:
     """Returns a `rich` table of the natural-gradient angles of every layer."""
     table = _table(f"{found.name}: degrees to the natural gradient")
     table.add_column("layer", overflow="fold", min_width=14)
@@ -94,7 +96,7 @@ def angle_table(found):
 _ANGLE_COLUMNS = ("A: update", "without M", "A, G: update", "without M", "exact: update", "left")
 
 
-def _angle_cells(layer):
+def _angle_cells(layer: Any) -> list:
     values = (
         layer.update.input_factor,
         layer.plain.input_factor,
@@ -106,14 +108,14 @@ def _angle_cells(layer):
     return [shown(value) for value in values]
 
 
-def _table(title):
+def _table(title: str) -> Any:
     return Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
 
 
 # --- HTML -----------------------------------------------------------------------------------------
 
 
-def page(title, source, inspections, sections):
+def page(title: str, source: str, inspections: list, sections: Any) -> str:
     """Returns the report of several inspections as one HTML page, figures included.
 
     Args:
@@ -140,12 +142,12 @@ def page(title, source, inspections, sections):
     return "\n".join(parts)
 
 
-def section(found):
+def section(found: Any) -> str:
     """Returns the section of the page on one model."""
     return "\n".join(_of_one(found))
 
 
-def _of_all(inspections):
+def _of_all(inspections: list) -> Iterator[str]:
     trained = {found.name: found.curves for found in inspections if found.curves}
     if trained:
         yield "<h2>Training</h2>"
@@ -175,7 +177,7 @@ def _of_all(inspections):
     yield _figure(figure, f"{ANGLES} Layers are numbered from the inputs.")
 
 
-def _of_one(found):
+def _of_one(found: Any) -> Iterator[str]:
     yield f"<h2>{html.escape(found.name)}</h2>"
     for note in found.notes:
         yield f'<p class="note">{html.escape(note)}</p>'
@@ -197,8 +199,8 @@ def _of_one(found):
         yield _figure(plots.decorrelation_matrices({name: seen.M}), "M.")
 
 
-def _html_table(header, rows):
-    def line(cells, tag):
+def _html_table(header: Sequence[str], rows: list) -> str:
+    def line(cells: Any, tag: str) -> str:
         return "".join(f"<{tag}>{html.escape(shown(cell))}</{tag}>" for cell in cells)
 
     body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
@@ -206,7 +208,7 @@ def _html_table(header, rows):
     return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
-def _figure(figure, caption):
+def _figure(figure: Any, caption: str) -> str:
     data = io.BytesIO()
     figure.savefig(data, dpi=100, format="png")
     encoded = base64.b64encode(data.getvalue()).decode()

@@ -9,7 +9,8 @@ Nets with the same seed start with the same weights and see the same batches. So
 the differences between two nets with the same seed, tested one-sidedly by the paired t-test.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Claim(NamedTuple):
     p: float | None
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """The result of the test in words."""
         if self.mean <= 0:
             return "does not hold"
@@ -50,7 +51,7 @@ class Claim(NamedTuple):
         return "holds" if self.p < LEVEL else "not significant"
 
 
-def check_claims(results):
+def check_claims(results: Any) -> Any:
     """Tests the claims with the runs of a panel.
 
     Args:
@@ -74,7 +75,7 @@ def check_claims(results):
     return claims
 
 
-def p_value(differences):
+def p_value(differences: Any) -> Any:
     """Returns the probability of a mean this high, or higher, if the true mean were 0.
 
     Where all differences are the same their variance says nothing, and the test is that of signs: n of
@@ -96,7 +97,7 @@ def p_value(differences):
     return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue)
 
 
-def _compared(text, unit, measure, results, net, other):
+def _compared(text: str, unit: str, measure: Callable, results: Any, net: Any, other: Any) -> list:
     shared = sorted(results[net].keys() & results.get(other, {}).keys())
     if not shared:
         return []
@@ -105,27 +106,27 @@ def _compared(text, unit, measure, results, net, other):
     return [Claim(text, net, other, mean, unit, len(shared), p_value(differences))]
 
 
-def _accuracy(rows, plain):
+def _accuracy(rows: list[dict], plain: Any) -> Any:
     """Returns the points of a hundred between the best test accuracies."""
     return 100 * (_accuracies(rows).max() - _accuracies(plain).max())
 
 
-def _epochs(rows, plain):
+def _epochs(rows: list[dict], plain: Any) -> Any:
     """Returns the epochs saved until the best test accuracy of the other net."""
     return _epochs_to_best(plain, plain) - _epochs_to_best(rows, plain)
 
 
-def _seconds(rows, plain):
+def _seconds(rows: list[dict], plain: Any) -> Any:
     """Returns the seconds saved until the best test accuracy of the other net."""
     times = [_epochs_to_best(r, plain) * epoch_seconds(r) for r in (plain, rows)]
     return times[0] - times[1]
 
 
-def _epochs_to_best(rows, plain):
+def _epochs_to_best(rows: list[dict], plain: Any) -> Any:
     """Returns the epochs until the best of the plain net; one more than there are if never."""
     reached = np.flatnonzero(_accuracies(rows) >= _accuracies(plain).max())
     return reached[0] + 1 if len(reached) else len(rows) + 1
 
 
-def _accuracies(rows):
+def _accuracies(rows: list[dict]) -> Any:
     return column(rows, "test_accuracy")

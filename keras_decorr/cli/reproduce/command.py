@@ -23,7 +23,7 @@ def reproduce(
     retry: Annotated[bool, typer.Option("--retry", help="try failed runs again")] = False,
     backend: options.Backend = None,
     list_grids: Annotated[bool, typer.Option("--list", help="show the grids and stop")] = False,
-):
+) -> None:
     """Train every run of a grid of experiments; draw its figures and check the paper's claims.
 
     A grid that was stopped resumes when the same command is given again. Several processes or machines

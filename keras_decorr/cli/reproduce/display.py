@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -27,7 +28,7 @@ from keras_decorr.cli.reproduce.grid_folder import failure, finished
 _EVERY = 5.0  # seconds between two looks at the folder
 
 
-def time_left(runs, workers):
+def time_left(runs: Any, workers: int) -> float | None:
     """Estimates the seconds until a grid is done from its finished epochs.
 
     Args:
@@ -53,7 +54,7 @@ def time_left(runs, workers):
 
 
 class _GridBar(Bar):
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         self.progress.refresh_grid()
 
@@ -63,7 +64,7 @@ class GridProgress(Progress):
 
     bar = _GridBar
 
-    def __init__(self, console, grid, out):
+    def __init__(self, console: Any, grid: Any, out: str) -> None:
         RichProgress.__init__(
             self,
             TextColumn("{task.description}"),
@@ -82,13 +83,13 @@ class GridProgress(Progress):
             left="",
         )
 
-    def of(self, run, config, images):
+    def of(self, run: Any, config: Any, images: Any) -> Any:
         """Returns the callback that shows a run."""
         self._in_hand = super().of(run, config, images)
         self.refresh_grid()
         return self._in_hand
 
-    def ended(self, job):
+    def ended(self, job: Any) -> None:
         """Prints the result of a run, and updates the bar of the grid."""
         rows = finished(self.out, job)
         if rows is None:
@@ -103,7 +104,7 @@ class GridProgress(Progress):
         self._in_hand = None
         self.refresh_grid(now=True)
 
-    def refresh_grid(self, now=False):
+    def refresh_grid(self, now: bool = False) -> None:
         """Updates the bar of the grid from its folder, to which all processes write."""
         if not now and time.monotonic() - self._looked < _EVERY:
             return
@@ -132,17 +133,17 @@ class GridProgress(Progress):
 class _Left(ProgressColumn):
     """Shows our own estimate where there is one, else rich's."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._usual = TimeRemainingColumn()
 
-    def render(self, task):
+    def render(self, task: Any) -> Any:
         if "left" in task.fields:
             return Text(task.fields["left"], style="progress.remaining")
         return self._usual.render(task)
 
 
-def _shown(seconds):
+def _shown(seconds: Any) -> str:
     if seconds is None:
         return ""
     minutes = seconds / 60
@@ -151,7 +152,7 @@ def _shown(seconds):
     return f"about {minutes:.0f} min left" if minutes < 120 else f"about {minutes / 60:.0f} h left"
 
 
-def grid_tables(report):
+def grid_tables(report: Any) -> tuple:
     """Returns two tables: the accuracy of every net, and whether the claims hold."""
     reached = Table(title="best test accuracy", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in ("data set, net", "rule", "inputs", "seeds", "best accuracy", "gain", "epochs*"):
@@ -185,7 +186,7 @@ def grid_tables(report):
     return reached, verdicts
 
 
-def grid_list(grids):
+def grid_list(grids: Any) -> Any:
     """Returns a table of grids."""
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in ("grid", "what it compares", "runs"):

@@ -44,7 +44,7 @@ class Job(NamedTuple):
     run: Run
 
     @property
-    def folder(self):
+    def folder(self) -> Any:
         """Its folder, within that of the grid."""
         return Path(panel_name(self.config)) / "runs" / self.run.name
 
@@ -66,7 +66,7 @@ class Grid:
     panels: tuple[Config, ...]
 
     @property
-    def jobs(self):
+    def jobs(self) -> list:
         """Its runs. Every panel gets its first seed before any gets its second."""
         seeds = max(config.seeds for config in self.panels)
         return [
@@ -77,7 +77,7 @@ class Grid:
         ]
 
 
-def curves(config) -> Iterator[tuple[Net, Net, Any]]:
+def curves(config: Any) -> Iterator[tuple[Net, Net, Any]]:
     """Yields the name, the `Net` and the `Rates` of every curve of a panel."""
     for net in config.nets:
         choices = config.rates(net)
@@ -88,18 +88,20 @@ def curves(config) -> Iterator[tuple[Net, Net, Any]]:
             yield name, net, rates
 
 
-def panel_name(config):
+def panel_name(config: Any) -> str:
     """Returns the name of a panel's folder."""
     return f"{config.dataset}-{config.net}"
 
 
-def names():
+def names() -> list:
     """Returns the names of the package's grids."""
     folder = resources.files(__package__) / "grids"
     return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
 
 
-def read_grid(grid, scale="paper", data_dir=None, seeds=None):
+def read_grid(
+    grid: Any, scale: Any = "paper", data_dir: str | None = None, seeds: Any = None
+) -> Any:
     """Reads a grid.
 
     Args:
@@ -147,7 +149,7 @@ def read_grid(grid, scale="paper", data_dir=None, seeds=None):
     return made
 
 
-def _text(grid):
+def _text(grid: Any) -> Any:
     if grid in names():
         return grid, (resources.files(__package__) / "grids" / f"{grid}.toml").read_text()
     path = Path(grid)
@@ -161,7 +163,7 @@ def _text(grid):
         raise ValueError(f"The grid {grid} is not a TOML file: {error}") from error
 
 
-def _panels(grid, content, data_dir):
+def _panels(grid: Any, content: dict, data_dir: str | None) -> tuple:
     content = {key: _typed(grid, key, value) for key, value in content.items()}
     datasets, nets = (content.pop(key, (_FIELDS[key].default,)) for key in _PANELS)
     panels = []
@@ -179,7 +181,7 @@ def _panels(grid, content, data_dir):
     return tuple(panels)
 
 
-def _typed(grid, key, value):
+def _typed(grid: Any, key: str, value: Any) -> Any:
     """Returns a value of the file as `Config` has it, a tuple for several, or raises ValueError."""
     field = _FIELDS[key]
     several = key in _PANELS or field.several

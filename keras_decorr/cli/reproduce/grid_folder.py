@@ -3,6 +3,7 @@
 import json
 import traceback
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ from keras_decorr.files import write_text
 _ERROR = "error.txt"
 
 
-def check_grid_folder(out, grid):
+def check_grid_folder(out: Path, grid: Any) -> list:
     """Makes the folder of a grid and checks that this grid may use it.
 
     Returns:
@@ -40,7 +41,7 @@ def check_grid_folder(out, grid):
     return [*panels, (path, mine)]
 
 
-def _check(out, mine, path):
+def _check(out: Path, mine: dict, path: Path) -> None:
     advice = f"Choose another --out, or delete it. Received: --out {str(out)!r}"
     try:
         theirs = json.loads(path.read_text())
@@ -55,7 +56,7 @@ def _check(out, mine, path):
         )
 
 
-def _description(grid):
+def _description(grid: Any) -> dict:
     return {
         "grid": grid.name,
         "title": grid.title,
@@ -66,19 +67,19 @@ def _description(grid):
     }
 
 
-def finished(out, job):
+def finished(out: Path, job: Any) -> Any:
     """Returns the rows of a finished run, or `None`."""
     rows = read(out / job.folder / TABLE)
     return rows[: job.run.epochs] if len(rows) >= job.run.epochs else None
 
 
-def failure(out, job):
+def failure(out: Path, job: Any) -> Any:
     """Returns the error that a run ended with, or `None`."""
     path = out / job.folder / _ERROR
     return path.read_text() if path.exists() else None
 
 
-def record_failure(out, job, error):
+def record_failure(out: Path, job: Any, error: Any) -> None:
     """Writes the error of a run to its folder: the message in the first line, then the traceback."""
     (out / job.folder).mkdir(parents=True, exist_ok=True)
     summary = " ".join(f"{type(error).__name__}: {error}".split())
@@ -86,13 +87,13 @@ def record_failure(out, job, error):
     write_text(out / job.folder / _ERROR, f"{summary}\n\n{text}")
 
 
-def forget_failures(out, grid):
+def forget_failures(out: Path, grid: Any) -> None:
     """Deletes the errors of the runs that failed, so that they are tried again."""
     for job in grid.jobs:
         (out / job.folder / _ERROR).unlink(missing_ok=True)
 
 
-def collect(out, grid):
+def collect(out: Path, grid: Any) -> tuple:
     """Reads the runs of a grid.
 
     Returns:

@@ -3,6 +3,7 @@
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -24,7 +25,7 @@ from keras_decorr.files import write_json
 POLL = 3.0  # seconds between two looks at the runs of other processes
 
 
-def reproduce(grid, out, progress=None, retry=False):
+def reproduce(grid: Any, out: Any, progress: Any = None, retry: bool = False) -> Any:
     """Trains every run of a grid, and writes its tables and figures.
 
     A grid that was stopped, by kill -9, too, resumes when it is started again with the same folder:
@@ -66,11 +67,11 @@ def reproduce(grid, out, progress=None, retry=False):
     return write_report(out, grid)
 
 
-def _settled(out, job):
+def _settled(out: Path, job: Any) -> Any:
     return finished(out, job) is not None or failure(out, job) is not None
 
 
-def _work(out, job, images, progress):
+def _work(out: Path, job: Any, images: Any, progress: Any) -> Any:
     """Trains a run unless another process has it, or had it; returns whether it was trained."""
     folder = out / job.folder
     with Lock(folder) as lock:
@@ -100,7 +101,7 @@ def _work(out, job, images, progress):
     return worked
 
 
-def _prepare_data(grid, out):
+def _prepare_data(grid: Any, out: Path) -> None:
     """Downloads the data sets, one process at a time, and raises if one is missing or too small."""
     for dataset, data_dir in dict.fromkeys((c.dataset, c.data_dir) for c in grid.panels):
         folder = out / ".locks" / dataset
@@ -118,10 +119,11 @@ def _prepare_data(grid, out):
 class _Images:
     """Keeps the images of the current run for the next one if it has the same."""
 
-    def __init__(self):
-        self._key, self._images = None, None
+    def __init__(self) -> None:
+        self._key: tuple | None = None
+        self._images: Any = None
 
-    def of(self, config):
+    def of(self, config: Any) -> Any:
         key = (config.dataset, config.data_dir, config.train_size, config.test_size)
         if key != self._key:
             self._key = self._images = None  # not two data sets in memory at once
@@ -133,12 +135,12 @@ class _Images:
 class _StillMine(keras.callbacks.Callback):
     """Stops a run that another process has taken over, before it writes anything."""
 
-    def __init__(self, lock):
+    def __init__(self, lock: Any) -> None:
         super().__init__()
         self.lock = lock
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.lock.check()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         self.lock.check()

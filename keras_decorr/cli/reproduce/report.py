@@ -1,7 +1,9 @@
 """The report of a grid: tables, figures, and whether the claims of the paper hold."""
 
 import json
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from keras_decorr import plots
 from keras_decorr.cli.compare.figure import label, styles, words
@@ -28,7 +30,7 @@ class Report(NamedTuple):
     out: object
 
 
-def write_report(out, grid):
+def write_report(out: Path, grid: Any) -> Any:
     """Writes `table.csv`, `table.md`, `claims.csv`, `epochs.png` and `seconds.png`.
 
     Needs the extras `plots` and `data`.
@@ -50,7 +52,7 @@ def write_report(out, grid):
     return report
 
 
-def _rows(config, nets):
+def _rows(config: Any, nets: dict) -> Iterator[Any]:
     rates = {curve: rates for curve, _net, rates in curves(config)}
     summary: dict = {}
     for rule in config.rule:  # each by itself, so that its own plain net is what it is measured by
@@ -77,19 +79,19 @@ def _rows(config, nets):
         }
 
 
-def _spread(name, value):
+def _spread(name: str, value: Any) -> dict:
     mean, deviation = value or (None, None)
     return {name: mean, f"{name}_deviation": deviation}
 
 
-def _best_top_5(seeds):
+def _best_top_5(seeds: Any) -> Any:
     name = "test_top_5_accuracy"
     if any(name not in rows[0] for rows in seeds.values()):
         return None
     return spread([column(rows, name).max() for rows in seeds.values()])
 
 
-def _claim_row(config, claim):
+def _claim_row(config: Any, claim: Any) -> dict:
     return {
         "dataset": config.dataset,
         "net": config.net,
@@ -104,7 +106,7 @@ def _claim_row(config, claim):
     }
 
 
-def markdown(grid, report, description):
+def markdown(grid: Any, report: Any, description: Any) -> str:
     """Returns the tables as Markdown."""
     of = description["versions"]
     backend = description["backend"]
@@ -136,7 +138,7 @@ def markdown(grid, report, description):
     return "\n\n".join(parts) + "\n"
 
 
-def table(header, rows):
+def table(header: Sequence[str], rows: Iterable) -> str:
     """Returns a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -149,8 +151,8 @@ _TABLE = (
 _CLAIMS = ("data set", "net", "rule", "inputs", "claim", "better by", "seeds", "p", "verdict")
 
 
-def _cells(row):
-    def shown(name, digits):
+def _cells(row: Any) -> list:
+    def shown(name: str, digits: int) -> str:
         if row[name] is None:
             return ""
         text = f"{row[name]:.{digits}f}"
@@ -175,7 +177,7 @@ def _cells(row):
     ]
 
 
-def _claim_cells(config, claim):
+def _claim_cells(config: Any, claim: Any) -> list:
     return [
         config.dataset,
         config.net,
@@ -189,7 +191,7 @@ def _claim_cells(config, claim):
     ]
 
 
-def _draw(out, grid, results):
+def _draw(out: Path, grid: Any, results: Any) -> None:
     """Draws the figures: a row of panels for every net, a column for every data set."""
     everything = list(dict.fromkeys(net for nets in results.values() for net in nets))
     rules = list(dict.fromkeys(net.rule for net in everything))
@@ -212,7 +214,7 @@ def _draw(out, grid, results):
             plots.panels(drawn, partial, grid.title, look, seconds=seconds)
 
 
-def _sorted(nets):
+def _sorted(nets: Iterable) -> list:
     """Returns the nets with the plain ones first, whichever run was finished first."""
     order = list(dict.fromkeys(net.rule for net in nets))
     return sorted(nets, key=lambda net: (order.index(net.rule), net.variant != "plain"))

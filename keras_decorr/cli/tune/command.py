@@ -17,7 +17,7 @@ def tune(
     config: TuningConfig,
     workers: Annotated[int, typer.Option(help="processes that run trials at the same time")] = 1,
     out: options.Out = "",
-):
+) -> None:
     """Search the forward rate and the decorrelation rate of a net together.
 
     Trials are scored by the accuracy on a part of the training images that is held out of training;

@@ -1,7 +1,7 @@
 """The options of `keras-decorr tune`, checked before any work is done."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import keras
 from typer import Option
@@ -68,7 +68,7 @@ class TuningConfig(NetConfig):
     ] = 0.1
     seed: Annotated[int, Option(help="of the proposals, the weights and the batches"), Count(0)] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.tuner == "hyperband" and self.trials is not None:
             raise ValueError(
@@ -83,12 +83,12 @@ class TuningConfig(NetConfig):
             check_option("--decorrelation-rates", rate, allowed, owner)
         self._values("learning-rates"), self._values("decorrelation-rates")
 
-    def new_decorrelator(self):
+    def new_decorrelator(self) -> Any:
         """Makes the `Decorrelator` whose rate, structure and samples the trials change."""
         return self.make_decorrelator(self.decorrelator, self.structure[0])
 
     @property
-    def defaults(self):
+    def defaults(self) -> dict:
         """The net's default rates with the first rule and structure: `{hyperparameter: value}`."""
         return {
             "learning_rate": self.kind.learning_rates[self.rule[0]][True],
@@ -96,17 +96,17 @@ class TuningConfig(NetConfig):
         }
 
     @property
-    def searched_learning_rates(self):
+    def searched_learning_rates(self) -> tuple:
         """The forward rates, the default among them."""
         return tuple(sorted({*self._values("learning-rates"), self.defaults["learning_rate"]}))
 
     @property
-    def searched_decorrelation_rates(self):
+    def searched_decorrelation_rates(self) -> tuple:
         """The decorrelation rates, 0 and the default among them."""
         default = self.defaults["decorrelation_rate"]
         return (0.0, *sorted({*self._values("decorrelation-rates"), default}))
 
-    def _values(self, option):
+    def _values(self, option: str) -> Any:
         name = option.replace("-", "_")
         default = self.defaults[name.removesuffix("s")]
         low, high = getattr(self, name) or (default / _DECADE, default * _DECADE)
@@ -117,7 +117,7 @@ class TuningConfig(NetConfig):
                 f"Options --{option} and --per-decade must leave something to search: {error}"
             ) from None
 
-    def description(self):
+    def description(self) -> dict:
         """Returns what the results folder says of the search."""
         return {
             "config": self.to_dict(),

@@ -1,5 +1,7 @@
 """The live table of a search."""
 
+from typing import Any
+
 from rich.live import Live
 from rich.table import Table
 
@@ -16,15 +18,15 @@ class Display(Live):
         trials: Number of trials to come, or `None` where the tuner decides.
     """
 
-    def __init__(self, console, trials=None):
+    def __init__(self, console: Any, trials: Any = None) -> None:
         super().__init__(console=console, auto_refresh=False)
         self._trials = trials
 
-    def show(self, rows):
+    def show(self, rows: list[dict]) -> None:
         """Shows the rows of `report.rows`; those of running trials may have figures, too."""
         self.update(table(rows, self._trials, self.console.height - 8), refresh=True)
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends the live table and its last line, which rich ends only in a terminal."""
         shown = self.is_started
         super().stop()
@@ -32,7 +34,7 @@ class Display(Live):
             self.console.line()
 
 
-def table(rows, trials=None, height=None):
+def table(rows: list[dict], trials: Any = None, height: int | None = None) -> Table:
     """Returns the table of trials.
 
     Args:
@@ -58,7 +60,7 @@ def table(rows, trials=None, height=None):
     return shown
 
 
-def comparison(summary):
+def comparison(summary: dict) -> Table:
     """Returns a table of the best rates, the net's default rates and the best of the plain net."""
     shown = Table(title="best rates (accuracy on validation images)")
     for name in ("", "rate", "rate of M", "others", "accuracy", "epoch", "seconds"):
@@ -84,7 +86,7 @@ def comparison(summary):
     return shown
 
 
-def verdict(summary):
+def verdict(summary: dict) -> str:
     """Returns a sentence that compares the best rates with the default ones."""
     best, default, gain = (summary[n] for n in ("best", "default", "gain_over_default"))
     if best is None:
@@ -98,14 +100,14 @@ def verdict(summary):
     )
 
 
-def _settings(rows):
+def _settings(rows: list[dict]) -> list:
     names = dict.fromkeys(name for row in rows for name in row if name not in _NOT_SETTINGS)
     # Those that no trial differs in only take room.
     rates = ("learning_rate", "decorrelation_rate")
     return [n for n in names if n in rates or len({str(r[n]) for r in rows if n in r}) > 1]
 
 
-def _best_so_far(rows):
+def _best_so_far(rows: list[dict]) -> str | None:
     scores = [row for row in rows if row["status"] == "completed"]
     if not scores:
         return None
@@ -116,12 +118,12 @@ def _best_so_far(rows):
     )
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def _figures(row):
+def _figures(row: Any) -> list:
     forms = {"accuracy": ".4f", "epoch": ".0f", "seconds": ".1f"}
     return ["" if row[name] is None else format(row[name], form) for name, form in forms.items()]

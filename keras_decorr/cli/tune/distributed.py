@@ -11,6 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -18,7 +21,7 @@ _VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_
 _SECONDS = 0.5  # between two looks at the workers
 
 
-def role():
+def role() -> str | None:
     """Returns `"chief"`, `"worker"`, or `None` in a search by one process."""
     if "KERASTUNER_ORACLE_IP" not in os.environ:
         return None
@@ -32,7 +35,7 @@ def role():
 
 
 @contextlib.contextmanager
-def chief(made, out, workers):
+def chief(made: Callable, out: Path, workers: int) -> Iterator[Any]:
     """Runs the chief of a search, and its workers on this machine.
 
     Args:
@@ -69,14 +72,14 @@ def chief(made, out, workers):
                 process.wait()
 
 
-def _serve(tuner, errors):
+def _serve(tuner: Any, errors: Any) -> None:
     try:
         tuner.search(verbose=0)
     except Exception as error:
         errors.append(error)
 
 
-def _still_runs(server, errors, processes, out):
+def _still_runs(server: Any, errors: Any, processes: list, out: Path) -> Any:
     server.join(_SECONDS)
     if errors:
         raise errors[0]
@@ -92,7 +95,7 @@ def _still_runs(server, errors, processes, out):
     return server.is_alive() and not (processes and all(code == 0 for code in codes))
 
 
-def _worker(out, number):
+def _worker(out: Path, number: int) -> Any:
     command = [sys.executable, "-m", "keras_decorr.cli.tune.worker", str(out), str(os.getpid())]
     environment = {
         **os.environ,
@@ -105,23 +108,23 @@ def _worker(out, number):
         return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
 
-def _last_line(log):
+def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")
 
 
-def _log(out, number):
+def _log(out: Path, number: int) -> Path:
     return out / "workers" / f"worker{number}.log"
 
 
-def free_port():
+def free_port() -> Any:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
-def _environment(variables):
+def _environment(variables: dict) -> Iterator[Any]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from keras_decorr.tuning.hyper_model import DecorHyperModel
 
 
-def held_out(images, config):
+def held_out(images: Any, config: Any) -> Any:
     """Splits the training images into those to train on and those for validation.
 
     Args:
@@ -53,7 +55,7 @@ class ImagesHyperModel(DecorHyperModel):
         images: What `held_out` gave.
     """
 
-    def __init__(self, config, images):
+    def __init__(self, config: Any, images: Any) -> None:
         self.config, self.images = config, images
         super().__init__(
             self._net,
@@ -70,15 +72,15 @@ class ImagesHyperModel(DecorHyperModel):
             metrics=["accuracy"],
         )
 
-    def _changed(self, rate, **arguments):
+    def _changed(self, rate: float, **arguments: Any) -> Any:
         if "structure" in arguments:  # its options are those of the command, in every trial
             arguments["structure"] = self.config.make_structure(arguments["structure"])
         return super()._changed(rate, **arguments)
 
-    def _net(self, decorrelator, learning_rule):
+    def _net(self, decorrelator: Any, learning_rule: Any) -> Any:
         return self.config.make_net(self.images, decorrelator, learning_rule)
 
-    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+    def fit(self, hp: Any, model: Any, *args: Any, callbacks: Sequence = (), **kwargs: Any) -> Any:
         """Trains a trial's model on the training part, and validates it on the rest."""
         # Hyperband resumes a trial, which must not see the same batches again.
         seed = 1000 * self.config.seed + kwargs.get("initial_epoch", 0)
@@ -96,8 +98,8 @@ class ImagesHyperModel(DecorHyperModel):
 class Clock(keras.callbacks.Callback):
     """Puts the epoch, from 1, and the seconds since the start of the training into the logs."""
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.start = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs |= {"epoch": epoch + 1, "seconds": time.perf_counter() - self.start}

@@ -1,5 +1,8 @@
 """The results of a search: a table of trials, their summary and the heat map."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from keras_decorr.files import write_csv
@@ -8,7 +11,7 @@ _FIGURES = ("accuracy", "loss", "epoch", "seconds")
 _METRICS = {"accuracy": "val_accuracy", "loss": "val_loss"}
 
 
-def rows(oracle, hyper_model):
+def rows(oracle: Any, hyper_model: Any) -> Any:
     """Returns one dictionary per trial, in the order in which they began.
 
     Args:
@@ -42,7 +45,7 @@ def rows(oracle, hyper_model):
     return found
 
 
-def summarise(rows, defaults):
+def summarise(rows: list[dict], defaults: Any) -> dict:
     """Compares the best trial with the one with the net's default rates.
 
     Args:
@@ -72,24 +75,24 @@ def summarise(rows, defaults):
     }
 
 
-def _best(rows):
+def _best(rows: list[dict]) -> Any:
     return max(rows, key=lambda row: row["accuracy"], default=None)
 
 
-def _gain(best, other):
+def _gain(best: Any, other: Any) -> Any:
     if best is None or other is None:
         return None
     return 100 * (best["accuracy"] - other["accuracy"])
 
 
-def write_table(path, rows):
+def write_table(path: Path, rows: list[dict]) -> None:
     """Writes the trials to a CSV file, the message of failed ones in the last column."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.append(names.pop(names.index("message")))
     write_csv(path, rows, names)
 
 
-def heat_map(rows, path, title, marked=None):
+def heat_map(rows: list[dict], path: Path, title: str, marked: Any = None) -> None:
     """Draws the best accuracy of every pair of rates.
 
     Args:

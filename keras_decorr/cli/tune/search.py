@@ -3,8 +3,10 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from keras_decorr import datasets
 from keras_decorr.cli.folders.disk import explain_full_disk
@@ -23,7 +25,7 @@ from keras_decorr.tuning.tuners import make_tuner
 _MAY_DIFFER = ("data_dir", "trials")
 
 
-def search(config, out, display=None, workers=1):
+def search(config: Any, out: Any, display: Any = None, workers: int = 1) -> Any:
     """Searches the rates of a net on a data set, and writes the results folder.
 
     A search that was stopped, by kill -9, too, resumes when it is started again with the same
@@ -59,7 +61,7 @@ def search(config, out, display=None, workers=1):
         write_json(out / "config.json", described)
     hyper_model = ImagesHyperModel(config, images)
 
-    def made():
+    def made() -> Any:
         return _tuner(config, out, hyper_model)
 
     resumes = "the trial that was running begins anew"
@@ -88,10 +90,10 @@ def search(config, out, display=None, workers=1):
 
 
 @contextmanager
-def without_retracing_warnings():
+def without_retracing_warnings() -> Iterator[Any]:
     """Hides TensorFlow's warning of retracing: each trial has a new model, which must be traced."""
 
-    def told(record):
+    def told(record: Any) -> bool:
         return "triggered tf.function retracing" not in record.getMessage()
 
     logger = logging.getLogger("tensorflow")
@@ -102,7 +104,7 @@ def without_retracing_warnings():
         logger.removeFilter(told)
 
 
-def _tuner(config, out, hyper_model):
+def _tuner(config: Any, out: Path, hyper_model: Any) -> Any:
     return make_tuner(
         config.tuner,
         hyper_model,
@@ -114,7 +116,7 @@ def _tuner(config, out, hyper_model):
     )
 
 
-def _described(path, config):
+def _described(path: Path, config: Any) -> dict | None:
     """Returns the description of the search to write to its folder; `None` if it is there."""
     mine = json.loads(json.dumps(config.description()))
     if path.exists():
@@ -135,7 +137,7 @@ def _described(path, config):
     return {**mine, "versions": versions()}
 
 
-def _differences(mine, theirs):
+def _differences(mine: dict, theirs: dict) -> list:
     names = [n for n in {**mine["config"], **theirs["config"]} if n not in _MAY_DIFFER]
     changed = [n for n in names if mine["config"].get(n) != theirs["config"].get(n)]
     for name in mine.keys() - {"config"}:
@@ -144,7 +146,7 @@ def _differences(mine, theirs):
     return sorted(changed)
 
 
-def _written(config, out, rows):
+def _written(config: Any, out: Path, rows: list[dict]) -> tuple:
     summary = report.summarise(rows, config.defaults)
     report.write_table(out / "trials.csv", rows)
     write_json(out / "summary.json", summary)
@@ -157,29 +159,29 @@ def _written(config, out, rows):
 class _Watcher:
     """Keeps the display and the folder of a search up to date."""
 
-    def __init__(self, tuner, hyper_model, display, config):
+    def __init__(self, tuner: Any, hyper_model: Any, display: Any, config: Any) -> None:
         self.tuner, self.hyper_model, self.display = tuner, hyper_model, display
         self._keeps_checkpoints = config.tuner == "hyperband"
         self._running: dict = {}
 
-    def on_trial_begin(self, trial):
+    def on_trial_begin(self, trial: Any) -> None:
         self._running = {"trial": trial.trial_id, "start": time.perf_counter()}
         self.show()
 
-    def on_epoch_end(self, trial, epoch, logs):
+    def on_epoch_end(self, trial: Any, epoch: int, logs: Any) -> None:
         seconds = time.perf_counter() - self._running["start"]
         self._running |= {
             "epoch": epoch + 1, "seconds": seconds, "accuracy": logs.get("val_accuracy"),
         }  # fmt: skip
         self.show()
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Any) -> None:
         if not self._keeps_checkpoints:
             folder = Path(self.tuner.get_trial_dir(trial.trial_id))
             (folder / "checkpoint.weights.h5").unlink(missing_ok=True)
         self.show()
 
-    def show(self):
+    def show(self) -> None:
         if self.display is None:
             return
         rows = report.rows(self.tuner.oracle, self.hyper_model)
@@ -192,7 +194,7 @@ class _Watcher:
 class _WorkersWatcher(_Watcher):
     """Prints a line for every trial of a worker, whose chief shows the table."""
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
         told, running = [f"trial {trial.trial_id} {trial.status.lower()}"], self._running
         if "epoch" in running:

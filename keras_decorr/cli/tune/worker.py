@@ -6,9 +6,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 
-def main(out, chief):
+def main(out: str, chief: Any) -> None:
     """Runs the trials of a search until there are no more.
 
     Args:
@@ -23,7 +24,7 @@ def main(out, chief):
     search(TuningConfig.from_dict(saved["config"]), out)
 
 
-def _end_with(chief):
+def _end_with(chief: Any) -> None:
     """Ends this process when the chief is gone; KerasTuner's workers wait an hour for another."""
     while os.getppid() == chief:
         time.sleep(1)

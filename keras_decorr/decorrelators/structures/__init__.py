@@ -1,5 +1,7 @@
 """Structures of the decorrelation matrix M, one a file: arguments of a decorrelator."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.decorrelators.structures.auto import Auto
@@ -15,7 +17,7 @@ STRUCTURES: dict[str, type[StructureSpec]] = {
 }
 
 
-def get(identifier) -> StructureSpec:
+def get(identifier: Any) -> StructureSpec:
     """Returns a structure of M.
 
     Args:
@@ -43,7 +45,7 @@ def get(identifier) -> StructureSpec:
     )
 
 
-def serialize(structure: StructureSpec):
+def serialize(structure: StructureSpec) -> Any:
     """Returns the name of a structure with default arguments, else its configuration.
 
     Example:
@@ -58,7 +60,7 @@ def serialize(structure: StructureSpec):
     return keras.saving.serialize_keras_object(structure)
 
 
-def operator_for(n, work, decorrelator) -> Structure:
+def operator_for(n: int, work: Any, decorrelator: Any) -> Any:
     """Returns the operator that a decorrelator's M is for `n` features.
 
     Args:

@@ -1,5 +1,7 @@
 """The structure that is chosen for each layer by its counted cost."""
 
+from typing import Any
+
 import keras
 
 from keras_decorr.decorrelators.arguments import check_count
@@ -32,10 +34,10 @@ class Auto(StructureSpec):
 
     name = "auto"
 
-    def __init__(self, groups: int = GROUPS):
+    def __init__(self, groups: int = GROUPS) -> None:
         self.groups = check_count(type(self).__name__, "groups", groups)
 
-    def operator_for(self, n, work, decorrelator):
+    def operator_for(self, n: int, work: Any, decorrelator: Any) -> Structure:
         full = Full().for_features(n, decorrelator.product)
         if work.pixels and decorrelator.rows == "pixels":
             return full
@@ -48,5 +50,5 @@ class Auto(StructureSpec):
             return full
         return Monarch(self.groups).for_features(n, decorrelator.product)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"groups": self.groups}

@@ -1,11 +1,14 @@
 """A full M: `n^2` weights, `n^2` multiply-adds a row."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_decorr.decorrelators.structures.structure import Structure
 from keras_decorr.maths.blocks import join
+from keras_decorr.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -25,18 +28,18 @@ class Full(Structure):
     row_axis = -1
 
     @property
-    def shapes(self):
+    def shapes(self) -> list[tuple[int, ...]]:
         return [(self.n, self.n)]
 
-    def identities(self):
+    def identities(self) -> list[np.ndarray]:
         return [np.eye(self.n, dtype="float32")]
 
-    def run(self, matrices, Z):
+    def run(self, matrices: Sequence, Z: Tensor) -> list[tuple]:
         inputs = ops.transpose(Z)
         return [(inputs, self.product.apply(matrices[0], inputs, -1))]
 
-    def join(self, U):
+    def join(self, U: Tensor) -> Tensor:
         return join(U[None], self.n)
 
-    def fold(self, matrices, K):
+    def fold(self, matrices: Sequence, K: Tensor) -> Tensor:
         return self.product.fold(matrices[0], K)

@@ -11,6 +11,9 @@ principal subspace of the inputs, by E. Oja's subspace rule ("Neural networks, p
 subspaces", Int. J. Neural Systems 1, 1989) on the sampled rows.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,6 +22,7 @@ from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.structures.structure import Stage, Structure
 from keras_decorr.maths.correlation import squared_norms, transpose
 from keras_decorr.maths.subspace import oja_step
+from keras_decorr.typing import Tensor
 
 USUAL_RANK = 32
 
@@ -44,10 +48,10 @@ class LowRank(Structure):
     tracked = 1
     r: int
 
-    def __init__(self, rank: int | None = None):
+    def __init__(self, rank: int | None = None) -> None:
         self.rank = None if rank is None else check_count(type(self).__name__, "rank", rank)
 
-    def set_sizes(self):
+    def set_sizes(self) -> None:
         if self.rank is not None and self.rank > self.n:
             raise ValueError(
                 f"Argument `rank` of LowRank must be at most the number of features, {self.n} here. "
@@ -56,10 +60,10 @@ class LowRank(Structure):
         self.r = self.rank or min(USUAL_RANK, max(self.n // 4, 1))
 
     @property
-    def shapes(self):
+    def shapes(self) -> list[tuple[int, ...]]:
         return [(self.n, self.r), (self.r, self.r), (1, 1)]
 
-    def identities(self):
+    def identities(self) -> list[np.ndarray]:
         # Any V will do to start with: M is the identity as long as S is.
         gaussian = np.random.default_rng(self.n).normal(size=(self.n, self.r))
         return [
@@ -68,27 +72,27 @@ class LowRank(Structure):
             np.eye(1, dtype="float32"),
         ]
 
-    def run(self, matrices, Z):
+    def run(self, matrices: Sequence, Z: Tensor) -> list[tuple]:
         V, S, s = matrices
         change = S - s * ops.eye(self.r, dtype=S.dtype)
         T = ops.matmul(ops.matmul(Z, V), transpose(change))
         return [(Z, s * Z + ops.matmul(T, transpose(V)))]
 
-    def join(self, U):
+    def join(self, U: Tensor) -> Tensor:
         return U
 
-    def fold(self, matrices, K):
+    def fold(self, matrices: Sequence, K: Tensor) -> Tensor:
         V, S, s = matrices
         change = S - s * ops.eye(self.r, dtype=S.dtype)
         T = ops.matmul(transpose(change), ops.matmul(transpose(V), K))
         return s * K + ops.matmul(V, T)
 
-    def stages(self, matrices, Z, raw2):
+    def stages(self, matrices: Sequence, Z: Tensor, raw2: Tensor) -> tuple[list[Stage], Tensor]:
         V, S, s = matrices
         ((_, U),) = self.run(matrices, Z)
         before, after = squared_norms(Z), squared_norms(U)
 
-        def parts(X, x2):
+        def parts(X: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
             """Returns the coordinates of rows along V, and the root mean square of the rest."""
             T = ops.matmul(X, V)
             left = ops.maximum(x2 - ops.sum(ops.square(T), axis=-1), 0.0)
@@ -101,11 +105,11 @@ class LowRank(Structure):
         ]
         return stages, U
 
-    def track(self, matrices, Z, eta):
+    def track(self, matrices: Sequence, Z: Tensor, eta: Tensor) -> list:
         V = matrices[0]
         return [ops.where(eta > 0.0, oja_step(V, Z), V)]
 
-    def singular_range(self, matrices):
+    def singular_range(self, matrices: Sequence) -> tuple[float, float]:
         _, S, s = matrices
         values = np.linalg.svd(S, compute_uv=False)
         if self.r < self.n:
@@ -113,12 +117,12 @@ class LowRank(Structure):
         return float(values.max()), float(values.min())
 
     @property
-    def row_cost(self):
+    def row_cost(self) -> int:
         return 2 * self.n * self.r + self.r**2
 
-    def update_cost(self, k, step_cost):
+    def update_cost(self, k: int, step_cost: Callable[[int, int], int]) -> int:
         n, r = self.n, self.r
         return 3 * k * n * r + 2 * n * r**2 + step_cost(k, r)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"rank": self.rank}

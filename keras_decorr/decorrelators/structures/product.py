@@ -1,6 +1,9 @@
 """How the weights of one stage of M act on its inputs."""
 
+from typing import Any
+
 from keras_decorr.maths.correlation import multiply
+from keras_decorr.typing import Tensor
 
 
 class Product:
@@ -9,7 +12,7 @@ class Product:
     Example:
 
     >>> import numpy as np
-    >>> from keras_decorr.decorrelators.structures import Product
+    >>> from keras_decorr.decorrelators.structures.product import Product
     >>> M, X = np.array([[0.0, 1.0], [2.0, 0.0]]), np.array([[3.0, 4.0]])
     >>> np.array(Product().apply(M, X, row_axis=-2)).tolist()
     [[4.0, 6.0]]
@@ -18,14 +21,14 @@ class Product:
     # Products with the weights, at most, for one with M.
     passes = 1
 
-    def apply(self, M, X, row_axis):
+    def apply(self, M: Tensor, X: Tensor, row_axis: int) -> Tensor:
         """`M x` for every row `x` of `X`: `(..., m, k)` with `row_axis=-1`, `(..., k, m)` with -2."""
         return multiply(M, X, row_axis)
 
-    def fold(self, M, K):
+    def fold(self, M: Tensor, K: Tensor) -> Tensor:
         """`M^T K` for `K` of `(..., m, columns)`."""
         return multiply(M, K, transposed=True)
 
-    def matrix(self, M):
+    def matrix(self, M: Tensor) -> Any:
         """M itself as a float64 array, from an array of the weights; padding stays zero."""
         return M

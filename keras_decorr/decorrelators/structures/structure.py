@@ -3,11 +3,13 @@
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 from keras_decorr.decorrelators.structures.product import Product
 from keras_decorr.maths.correlation import squared_norms
 from keras_decorr.maths.singular_values import range_of_blocks
+from keras_decorr.typing import Tensor
 
 
 class Stage(NamedTuple):
@@ -60,7 +62,7 @@ class StructureSpec(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def operator_for(self, n: int, work, decorrelator) -> "Structure":
+    def operator_for(self, n: int, work: Any, decorrelator: Any) -> "Structure":
         """Returns the operator for `n` features of a layer.
 
         Args:
@@ -69,22 +71,22 @@ class StructureSpec(ABC):
             decorrelator: The `Decorrelator`.
         """
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Returns a structure from the dictionary of `get_config`."""
         return cls(**config)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.get_config() == other.get_config()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), tuple(sorted(self.get_config().items()))))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
@@ -128,7 +130,7 @@ class Structure(StructureSpec):
         operator.set_sizes()
         return operator
 
-    def operator_for(self, n, work, decorrelator):
+    def operator_for(self, n: int, work: Any, decorrelator: Any) -> "Structure":
         return self.for_features(n, decorrelator.product)
 
     def set_sizes(self) -> None:
@@ -144,7 +146,7 @@ class Structure(StructureSpec):
         """Returns the arrays with which M is the identity, one for each of `shapes`."""
 
     @abstractmethod
-    def run(self, matrices, Z) -> list[tuple]:
+    def run(self, matrices: Sequence, Z: Tensor) -> list[tuple]:
         """Returns `(inputs, outputs)` of every stage for rows `Z` of shape `(k, n)`.
 
         They are laid out as the matrix `(..., m, m)` of the stage takes them: `(..., k, m)`, or
@@ -152,20 +154,20 @@ class Structure(StructureSpec):
         """
 
     @abstractmethod
-    def join(self, U):
+    def join(self, U: Tensor) -> Tensor:
         """Returns the outputs of the last stage as rows `(k, n)`."""
 
-    def apply(self, matrices, Z):
+    def apply(self, matrices: Sequence, Z: Tensor) -> Tensor:
         """Returns `U = Z M^T` for rows `Z` of shape `(k, n)`."""
         return self.join(self.run(matrices, Z)[-1][1])
 
     @abstractmethod
-    def fold(self, matrices, K):
+    def fold(self, matrices: Sequence, K: Tensor) -> Tensor:
         """Returns `M^T K` for a kernel `K` of shape `(n, units)`: `(Z M^T) K = Z (M^T K)`."""
 
     # --- the update ---------------------------------------------------------------------------
 
-    def stages(self, matrices, Z, raw2) -> tuple[list[Stage], Any]:
+    def stages(self, matrices: Sequence, Z: Tensor, raw2: Tensor) -> tuple[list[Stage], Any]:
         """Returns what a rule learns from, and the outputs of M.
 
         Args:
@@ -185,7 +187,7 @@ class Structure(StructureSpec):
             before = raw2 = after
         return stages, passed[-1][1]
 
-    def track(self, matrices, Z, eta) -> list:
+    def track(self, matrices: Sequence, Z: Tensor, eta: Tensor) -> list:
         """Returns new values of the first `tracked` matrices.
 
         Args:
@@ -197,7 +199,7 @@ class Structure(StructureSpec):
 
     # --- diagnostics --------------------------------------------------------------------------
 
-    def singular_range(self, matrices) -> tuple[float, float]:
+    def singular_range(self, matrices: Sequence) -> tuple[float, float]:
         """Returns the `(largest, smallest)` singular value of M, padding left out.
 
         Args:
@@ -218,7 +220,7 @@ class Structure(StructureSpec):
         """Multiply-adds to apply M to one row, or to fold it into one column of a kernel."""
         return self.product.passes * self.weights
 
-    def update_cost(self, k, step_cost) -> int:
+    def update_cost(self, k: int, step_cost: Callable[[int, int], int]) -> int:
         """Returns the multiply-adds of an update from `k` rows whose stages were computed.
 
         Args:
