@@ -37,7 +37,7 @@ class Auto(StructureSpec):
     def __init__(self, groups: int = GROUPS) -> None:
         self.groups = check_count(type(self).__name__, "groups", groups)
 
-    def operator_for(self, n: int, work: Any, decorrelator: Any) -> Structure:
+    def operator_for(self, n: int, work: Any, decorrelator: Any) -> "Full | Monarch":
         full = Full().for_features(n, decorrelator.product)
         if work.pixels and decorrelator.rows == "pixels":
             return full
