@@ -57,6 +57,8 @@ def test_there_are_files():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_saved_by_0_1_0_predicts_the_same(name, tmp_path):
+    if name == "attention" and keras.backend.backend() == "jax":
+        pytest.skip("Keras on JAX has no attention whose values and keys differ in size")
     arrays = np.load(FOLDER / f"{name}.npz")
     tolerance = 2e-2 if name in HALF else 1e-5
     model = keras.saving.load_model(FOLDER / f"{name}.keras")
@@ -70,7 +72,7 @@ def test_weights_saved_by_0_1_0_load():
     model = keras.saving.load_model(FOLDER / "dense.keras")
     for variable in model.weights:
         if "float" in variable.dtype:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape))
     model.load_weights(FOLDER / "dense.weights.h5")
     check(model, arrays, 1e-5)
 
