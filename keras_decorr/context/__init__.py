@@ -1,1 +1,1 @@
-"""What a training step opens around its forward passes: the samples it collects, and a rule's hooks."""
+"""State of a running training step: the samples it collects, and the hooks of its learning rule."""

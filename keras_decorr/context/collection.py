@@ -1,4 +1,4 @@
-"""When M moves: at once, or once at the end of a training step.
+"""Collects the samples of a training step, so that each M is updated once at its end.
 
 In a plain `keras.Model` a layer updates its M in `call`, as BatchNormalization does its moving mean.
 A training step that runs several forward passes, or that must see one M throughout, opens a
@@ -15,7 +15,7 @@ _scope = Scope()
 
 
 class Collection:
-    """The samples that the layers have left, by layer."""
+    """Samples for the updates of M, by layer."""
 
     def __init__(self) -> None:
         self._samples: dict = {}
@@ -28,7 +28,7 @@ class Collection:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the samples of the forward passes inside, as those with noise."""
+        """Ignores the samples of the forward passes inside, such as those with noise."""
         was, self._open = self._open, False
         try:
             yield
@@ -42,10 +42,10 @@ class Collection:
 
 
 def current() -> Any:
-    """The open `Collection` of this thread, or `None`."""
+    """Returns the open `Collection` of this thread, or `None`."""
     return _scope.current
 
 
 def collect() -> AbstractContextManager[Collection]:
-    """Open a collection for the forward passes inside."""
+    """Opens a collection for the forward passes inside."""
     return _scope.open(Collection())

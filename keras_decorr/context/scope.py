@@ -1,4 +1,4 @@
-"""What is open while a training step runs, one stack a thread."""
+"""A stack of open objects per thread."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Scope(threading.local):
 
     @contextmanager
     def open(self, thing: Any) -> Iterator[Any]:
-        """Make an object the current one for the code inside."""
+        """Makes an object the current one for the code inside."""
         self._stack.append(thing)
         try:
             yield thing

@@ -1,4 +1,4 @@
-"""Where a learning rule reaches into the linear maps of a model.
+"""Hooks of a learning rule in the linear maps of a model.
 
 A layer with a linear map computes `a = x K + b` and `y = activation(a)`. Around that it asks the wiring
 in force what to do. The ground wiring does nothing, which is backpropagation; a rule opens one of its
@@ -13,26 +13,26 @@ from keras_decorr.typing import Tensor
 
 
 class Wiring:
-    """The wiring of backpropagation: everything as it is.
+    """Hooks that change nothing, which is backpropagation.
 
     A rule overrides what it changes. Methods get the layer, so that a wiring can keep something for
     each; a layer that is called twice comes twice.
     """
 
     def inputs(self, layer: Any, x: Tensor) -> Tensor:
-        """What the layer takes for its raw inputs `x`."""
+        """Returns the tensor that the layer uses as its raw inputs `x`."""
         return x
 
     def mean(self, layer: Any, batch_mean: Callable) -> Tensor:
-        """The mean to centre by: `batch_mean()`, a function of the inputs, or another."""
+        """Returns the mean to centre by: `batch_mean()`, computed from the inputs, or another."""
         return batch_mean()
 
     def sampled(self, layer: Any, x: Tensor) -> Tensor:
-        """The part of the batch from which M learns."""
+        """Returns the part of the batch from which M is updated."""
         return x
 
     def linear(self, layer: Any, op: Callable, x: Tensor, kernel: Tensor, fold: Callable) -> Tensor:
-        """`op(x, kernel)`.
+        """Computes `op(x, kernel)`.
 
         Args:
             layer: The layer.
@@ -44,11 +44,11 @@ class Wiring:
         return op(x, kernel)
 
     def pre_activation(self, layer: Any, a: Tensor) -> Tensor:
-        """What the layer takes for its pre-activation `a`."""
+        """Returns the tensor that the layer uses as its pre-activation `a`."""
         return a
 
     def output(self, layer: Any, a: Tensor, y: Tensor) -> None:
-        """Sees the output `y` that the layer made of `a`."""
+        """Receives the pre-activation `a` and the output `y` of the layer."""
 
 
 _GROUND = Wiring()
@@ -57,5 +57,5 @@ opened = _scope.open
 
 
 def current() -> Any:
-    """The `Wiring` in force in this thread."""
+    """Returns the `Wiring` opened last in this thread, or that of backpropagation."""
     return _scope.current or _GROUND

@@ -1,4 +1,4 @@
-"""The rules by which a layer's decorrelation matrix M follows its inputs."""
+"""Rules that update the decorrelation matrix M of a layer from its inputs."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ DECORRELATORS: dict[str, type[Decorrelator]] = {
 
 
 def get(identifier: Any) -> Any:
-    """A decorrelator of its own for one layer.
+    """Returns a new decorrelator for one layer.
 
     Args:
         identifier: A name (`"norm_preserving"`, `"decorrelated_backprop"`, `"recurrent"`, `"zca"`,
@@ -59,7 +59,7 @@ def get(identifier: Any) -> Any:
 
 
 def serialize(decorrelator: Any) -> Any:
-    """The configuration of a decorrelator (or `None`), as `keras.saving` writes it.
+    """Returns the configuration of a decorrelator (or `None`), as `keras.saving` writes it.
 
     Example:
 
@@ -72,7 +72,7 @@ def serialize(decorrelator: Any) -> Any:
 
 
 def deserialize(config: Any) -> Any:
-    """A decorrelator from the configuration that `serialize` wrote.
+    """Returns a decorrelator from the configuration that `serialize` returned.
 
     Example:
 

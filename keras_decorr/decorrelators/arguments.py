@@ -8,7 +8,7 @@ from typing import Any
 def check_number(
     owner: str, name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False
 ) -> Any:
-    """Return `value` if it is a number in `[low, high]` (`(low, high]` if `open_low`).
+    """Returns `value` if it is a number in `[low, high]` (`(low, high]` if `open_low`).
 
     Raises:
         ValueError: If it is not; the message names the argument.
@@ -23,7 +23,7 @@ def check_number(
 
 
 def check_count(owner: str, name: str, value: Any, low: float = 1) -> int:
-    """Return `value` if it is an integer of at least `low`.
+    """Returns `value` if it is an integer of at least `low`.
 
     Raises:
         ValueError: If it is not; the message names the argument.

@@ -9,7 +9,7 @@ USUAL_BATCH = 256
 
 
 class Work(NamedTuple):
-    """What the linear map behind a decorrelation does, for `n` features.
+    """The size of the linear map behind a decorrelation of `n` features.
 
     Attributes:
         rows: Rows (patches, steps) a sample; 1 where that is not known.
@@ -31,7 +31,7 @@ class Work(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Multiply-adds.
+    """Multiply-adds of the parts of a training step and of inference.
 
     Attributes:
         plain_step: A training step of the linear map: forward, and both gradients.

@@ -1,4 +1,4 @@
-"""What every decorrelation rule shares: its rate, its sampling and the structure of its M."""
+"""The base class of the decorrelation rules: rate, sampling and structure of M."""
 
 import math
 from abc import ABC, abstractmethod
@@ -201,7 +201,7 @@ class Decorrelator(ABC):
             self._rate_variable.assign(self._learning_rate)
 
     def scale_rate(self, factor: float) -> None:
-        """Multiply the rate of a built layer by a number, or what its schedule gives from now on."""
+        """Multiplies the rate of a built layer by a number; of a schedule, all later rates."""
         factor = check_number(type(self).__name__, "factor", float(factor), 0.0)
         if isinstance(self._learning_rate, LearningRateSchedule):
             self._rate_variable.assign(self._rate_variable * factor)
@@ -209,7 +209,7 @@ class Decorrelator(ABC):
             self.learning_rate = float(keras.ops.convert_to_numpy(self.learning_rate)) * factor
 
     def bind(self, rate: Tensor, step: Tensor) -> None:
-        """Connect to the variables in which a layer holds the rate and counts its steps."""
+        """Connects to the variables in which a layer holds the rate and counts its steps."""
         self._rate_variable, self._step_variable = rate, step
 
     @property

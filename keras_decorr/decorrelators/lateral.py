@@ -1,4 +1,4 @@
-"""What the rules share whose units inhibit each other: M is the inverse of their weights."""
+"""The base class of the rules with lateral inhibition: M is the inverse of lateral weights."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Spellings of version 0.1.0 that users have in code and in saved files."""
+"""Arguments of version 0.1.0, which are still in users' code and saved files."""
 
 from typing import Any
 

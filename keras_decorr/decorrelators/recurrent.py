@@ -24,7 +24,7 @@ class Recurrent(Preserving, Lateral):
 
         L C = L mean(u u^T) = mean((L u) u^T) = mean(z u^T).
 
-    So `dL_ij` needs input `i` and output `j` only. M moves to `g (I + eta C)^-1 M`, which differs from
+    So `dL_ij` needs input `i` and output `j` only. M becomes `g (I + eta C)^-1 M`, which differs from
     the linear rule by `g eta^2 C^2 M` and cannot overshoot, however high the rate. What can fail
     instead are the dynamics: the eigenvalues of L grow where the inputs vary most. Once the largest is
     above `2 / step_size` the activities explode, and the number of steps to settle grows as the ratio

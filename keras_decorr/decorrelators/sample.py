@@ -1,4 +1,4 @@
-"""The rows that M learns from: of one call, and of all calls and replicas of a training step."""
+"""The rows for an update of M: of one call, and of all calls and replicas of a training step."""
 
 from typing import Any, NamedTuple
 

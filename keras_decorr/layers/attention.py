@@ -1,4 +1,4 @@
-"""What the decorrelating attention layers share: their projections are `DecorEinsumDense`."""
+"""The base class of attention layers whose projections are `DecorEinsumDense`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _Mixin: Any = object  # a Keras layer comes behind it
 
 
 class DecorProjections(_Mixin):
-    """Mixin before a Keras attention layer, its `twin`.
+    """Mixin for a subclass of a Keras attention layer, its `twin`.
 
     The inputs of each projection are decorrelated, the attention itself is as it was. The projections
     are those that Keras builds, with the same weights; each has an M of its own.
@@ -51,7 +51,7 @@ class DecorProjections(_Mixin):
 
     @classmethod
     def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
-        """A layer like this one from a Keras layer. It is not built and has no weights yet."""
+        """Returns a layer with the arguments of a Keras layer, not built."""
         return cls.from_config({**layer.get_config(), "decorrelator": decorrelator})
 
     @property
@@ -62,20 +62,20 @@ class DecorProjections(_Mixin):
         return max(p.features for p in attention_projections(self).values())
 
     def load_plain(self, layer: Any) -> None:
-        """Take the weights of a built Keras layer. This layer must be built."""
+        """Copies the weights of a built Keras layer. This layer must be built."""
         plain = attention_projections(layer)
         for role, projection in attention_projections(self).items():
             projection.load_plain(plain[role])
 
     def folded_layer(self) -> keras.layers.Layer:
-        """A Keras layer that does in inference what this one does. It is not built yet."""
+        """Returns a Keras layer with the same outputs in inference, not built."""
         config = super().get_config()
         if self._decorrelator is not None and self._decorrelator.center:
             config["use_bias"] = True
         return self.twin.from_config(config)
 
     def folded_weights(self) -> list[np.ndarray]:
-        """Arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `folded_layer()`, once that is built."""
         return [
             array
             for projection in attention_projections(self).values()

@@ -1,4 +1,4 @@
-"""Calling a model as a training step does."""
+"""Calls a model as a training step does."""
 
 import inspect
 from typing import Any

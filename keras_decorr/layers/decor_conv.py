@@ -1,4 +1,4 @@
-"""What the decorrelating convolutions share (N. Ahmad, arXiv 2407.10780)."""
+"""The base class of the decorrelating convolutions (N. Ahmad, arXiv 2407.10780)."""
 
 import math
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class DecorConv(DecorLayer):
         return self.decorrelation is not None and self.decorrelator.rows == "pixels"
 
     def parts_of(self, channels: int) -> Any:
-        """How many parts the channels are cut into, each with filters of its own."""
+        """Returns the number of equal parts of the channels, each with filters of its own."""
         return self.layer.groups
 
     def build(self, input_shape: Shape) -> None:
@@ -166,19 +166,19 @@ class DecorConv(DecorLayer):
         self.decorrelation.keep(Sample(X, count, mean, None, expected))
 
     def _pixel_axes(self, x: Tensor) -> tuple[int, ...]:
-        """All axes of a batch but that of the channels."""
+        """Returns all axes of a batch except that of the channels."""
         axes = [*range(len(x.shape))]
         axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
         return tuple(axes)
 
     def _places(self, x: Tensor) -> list:
-        """Number of output positions along each spatial axis."""
+        """Returns the number of output positions along each spatial axis."""
         last = self.layer.data_format == "channels_last"
         sizes = ops.shape(x)[1:-1] if last else ops.shape(x)[2:]
         return [w.positions(size) for w, size in zip(self.windows, sizes, strict=True)]
 
     def _rows(self, patches: Tensor) -> Tensor:
-        """Patches `(..., taps, c)` as features, part by part."""
+        """Returns patches `(..., taps, c)` as features, part by part."""
         if self.parts == 1:
             return ops.reshape(patches, (*ops.shape(patches)[:-2], -1))
         leading = ops.shape(patches)[:-2]

@@ -23,7 +23,7 @@ class DecorConv1DTranspose(DecorConvTranspose):
 
     Call arguments:
         inputs: Tensor of rank 3.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Input shape:
         `(batch, steps, channels)`, or `(batch, channels, steps)` with

@@ -11,8 +11,8 @@ class DecorConv2D(DecorConv):
     """`keras.layers.Conv2D` on decorrelated patches.
 
     The linear map works on patches of `n = kh kw c_in` values. M is folded into the kernel
-    (`K_eff = M^T K`) and one ordinary convolution runs; patches are only cut out where M learns from
-    them. They are centred after padding, so the mean folds into the bias at the border, too. With
+    (`K_eff = M^T K`) and one ordinary convolution runs; patches are only extracted to update
+    M. They are centred after padding, so the mean folds into the bias at the border, too. With
     `groups` above 1 every group has an M of its own.
 
     Args:
@@ -25,7 +25,7 @@ class DecorConv2D(DecorConv):
 
     Call arguments:
         inputs: Tensor of rank 4.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height, width)` with

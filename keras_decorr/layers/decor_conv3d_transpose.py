@@ -23,7 +23,7 @@ class DecorConv3DTranspose(DecorConvTranspose):
 
     Call arguments:
         inputs: Tensor of rank 5.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Input shape:
         `(batch, depth, height, width, channels)`, or `(batch, channels, depth, height, width)` with

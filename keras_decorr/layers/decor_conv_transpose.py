@@ -1,4 +1,4 @@
-"""What the decorrelating transposed convolutions share."""
+"""The base class of the decorrelating transposed convolutions."""
 
 from collections.abc import Sequence
 from typing import Any

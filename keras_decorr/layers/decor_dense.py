@@ -30,7 +30,7 @@ class DecorDense(DecorLayer):
 
     Call arguments:
         inputs: Tensor of rank 2 or more.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
         mask: Boolean mask, True for the steps that count in the statistics.
 
     Input shape:

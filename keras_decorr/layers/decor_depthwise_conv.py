@@ -1,4 +1,4 @@
-"""What the decorrelating depthwise convolutions share."""
+"""The base class of the decorrelating depthwise convolutions."""
 
 from keras import ops
 
@@ -7,7 +7,7 @@ from keras_decorr.typing import Shape, Tensor
 
 
 class DecorDepthwiseConv(DecorConv):
-    """A convolution whose every channel is a part of its own."""
+    """A convolution in which each channel is a part of its own."""
 
     def build(self, input_shape: Shape) -> None:
         if self.pixelwise:

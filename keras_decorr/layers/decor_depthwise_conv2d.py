@@ -23,7 +23,7 @@ class DecorDepthwiseConv2D(DecorDepthwiseConv):
 
     Call arguments:
         inputs: Tensor of rank 4.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height, width)` with

@@ -30,7 +30,7 @@ class DecorEinsumDense(DecorLayer):
 
     Call arguments:
         inputs: Tensor of the rank that the equation names.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
         mask: Boolean mask of the shape of the inputs without the features, True for the rows that count
             in the statistics.
 
@@ -135,7 +135,7 @@ class DecorEinsumDense(DecorLayer):
         return tuple(sorted(self._order[: -len(self._features)]))
 
     def _as_rows(self, x: Tensor) -> Tensor:
-        """`(batch, ..., n)`."""
+        """Returns the inputs as rows `(batch, ..., n)`."""
         if self._order != sorted(self._order):
             x = ops.transpose(x, self._order)
         if len(self._features) == 1:
@@ -151,7 +151,7 @@ class DecorEinsumDense(DecorLayer):
 
 
 def _labels(equation: str, rank: int) -> tuple[list, list, list]:
-    """The axes of inputs, kernel and output, an ellipsis written out."""
+    """Returns the axes of inputs, kernel and output, with an ellipsis written out."""
     left, output = equation.replace(" ", "").split("->")
     inputs, kernel = left.split(",")
     if "..." in inputs:

@@ -1,4 +1,4 @@
-"""What every layer with a linear map behind a decorrelation has in common."""
+"""The base class of layers with a linear map of decorrelated inputs."""
 
 import inspect
 from typing import Any, Self
@@ -96,23 +96,23 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
     # --- the kernel as a matrix ---------------------------------------------------------------
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        """The linear map of the layer, linear in each of its arguments."""
+        """Computes the linear map of the layer, which is linear in `x` and in `K`."""
         raise NotImplementedError
 
     def matrix(self, K: Tensor) -> Tensor:
-        """`(n, columns)`: the kernel as a matrix, from a tensor of its shape."""
+        """Returns a tensor of the shape of the kernel as a matrix `(n, columns)`."""
         raise NotImplementedError
 
     def of_matrix(self, K: Tensor) -> Tensor:
-        """The inverse of `matrix`."""
+        """Returns a matrix `(n, columns)` in the shape of the kernel, the inverse of `matrix`."""
         raise NotImplementedError
 
     def shift(self, mean: Tensor, K: Tensor) -> Tensor:
-        """What rows that all equal `mean`, of shape `(n,)`, come to: a tensor of the bias's shape."""
+        """Computes the output for a row that equals `mean` `(n,)`, in the shape of the bias."""
         return ops.reshape(ops.matmul(mean[None], self.matrix(K)), (-1,))
 
     def fold(self, K: Tensor) -> Tensor:
-        """`K_eff = M^T K`, which does to raw inputs what `K` does to decorrelated ones."""
+        """Computes `K_eff = M^T K`, which maps raw inputs as `K` maps decorrelated ones."""
         return self.of_matrix(self.decorrelation.fold(self.matrix(K)))
 
     # --- the call -----------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         raise NotImplementedError
 
     def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
-        """Leaves a sample of the rows of a batch to the decorrelation."""
+        """Passes a sample of the rows of a batch to the decorrelation."""
         raise NotImplementedError
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
@@ -153,7 +153,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return outputs
 
     def linear_map(self, inputs: Tensor, mean: Tensor = None, folded: bool = False) -> Tensor:
-        """`y = activation(op(inputs, K) + b)`, with what the wiring in force makes of it.
+        """Computes `y = activation(op(inputs, K) + b)` through the hooks of the current wiring.
 
         Args:
             inputs: Inputs, decorrelated unless `folded`.
@@ -194,7 +194,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     @classmethod
     def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
-        """A layer like this one from a Keras layer. It is not built and has no weights yet.
+        """Returns a layer with the arguments of a Keras layer, not built.
 
         Args:
             layer: An instance of the `twin`.
@@ -205,7 +205,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     @classmethod
     def around(cls, layer: Any, decorrelator: Any) -> Self:
-        """A layer that holds this very Keras layer, with its weights."""
+        """Returns a layer that holds the given Keras layer itself, with its weights."""
         return cls(
             layer=layer,
             decorrelator=decorrelator,
@@ -216,11 +216,11 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         )
 
     def load_plain(self, layer: Any) -> None:
-        """Take the weights of a built Keras layer like the one inside. This layer must be built."""
+        """Copies the weights of a built Keras layer like the one inside. This layer must be built."""
         self.layer.set_weights(layer.get_weights())
 
     def folded_layer(self) -> keras.layers.Layer:
-        """A Keras layer that does in inference what this one does. It is not built yet."""
+        """Returns a Keras layer with the same outputs in inference, not built."""
         config = self.layer.get_config()
         config |= {key: value for key, value in super().get_config().items() if key in config}
         config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
@@ -229,7 +229,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return self.twin.from_config({**config, **self.folded_bias()})
 
     def folded_bias(self) -> dict[str, Any]:
-        """What must change in the configuration of the twin for a bias that takes the mean."""
+        """Returns the changes of the twin's configuration for a bias that contains the mean."""
         return {"use_bias": True} if self.folds_a_mean else {}
 
     @property
@@ -238,7 +238,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return self.decorrelation is not None and self.decorrelator.center
 
     def folded_weights(self) -> Any:
-        """Arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `folded_layer()`, once that is built."""
         if self.decorrelation is None:
             return self.layer.get_weights()
         kernel = self.fold(ops.convert_to_tensor(self.kernel))
@@ -259,7 +259,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
 
 def signature(twin: Any) -> inspect.Signature:
-    """The signature of a Keras layer, with a decorrelator."""
+    """Returns the signature of a Keras layer with an argument `decorrelator`."""
     _, *parameters = inspect.signature(twin.__init__).parameters.values()
     decorrelator = inspect.Parameter(
         "decorrelator", inspect.Parameter.KEYWORD_ONLY, default="norm_preserving"

@@ -30,7 +30,7 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
     Call arguments:
         inputs: Tensor `(batch, steps, n)`.
         initial_state: List of initial state tensors of the recurrent layer.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
         mask: Boolean mask `(batch, steps)`. Steps with False do not count in the statistics.
 
     Raises:
@@ -98,7 +98,7 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
 
     @classmethod
     def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Self:
-        """A layer around a copy of a recurrent Keras layer. It is not built and has no weights."""
+        """Returns a layer around a copy of a recurrent Keras layer, not built."""
         copy = type(layer).from_config(layer.get_config())
         return cls(
             copy,
@@ -109,18 +109,18 @@ class DecorRNN(LikeItsTwin, keras.layers.Layer):
         )
 
     def load_plain(self, layer: Any) -> None:
-        """Take the weights of a built Keras layer like the one inside. This layer must be built."""
+        """Copies the weights of a built Keras layer like the one inside. This layer must be built."""
         self.layer.set_weights(layer.get_weights())
 
     def folded_layer(self) -> keras.layers.Layer:
-        """A Keras layer that does in inference what this one does. It is not built yet."""
+        """Returns a Keras layer with the same outputs in inference, not built."""
         config = {**self.layer.get_config(), **super().get_config()}
         if self.decorrelation is not None and self.decorrelator.center:
             config["use_bias"] = True
         return type(self.layer).from_config(config)
 
     def folded_weights(self) -> list[np.ndarray]:
-        """Arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `folded_layer()`, once that is built."""
         kernel, recurrent, *bias = self.layer.get_weights()
         if self.decorrelation is None:
             return [kernel, recurrent, *bias]

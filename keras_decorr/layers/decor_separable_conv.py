@@ -1,4 +1,4 @@
-"""What the decorrelating separable convolutions share."""
+"""The base class of the decorrelating separable convolutions."""
 
 from typing import Any
 
@@ -93,24 +93,24 @@ class DecorSeparableConv(keras.layers.Layer):
 
     @classmethod
     def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
-        """A layer like this one from a Keras layer. It is not built and has no weights yet."""
+        """Returns a layer with the arguments of a Keras layer, not built."""
         return cls.from_config({**layer.get_config(), "decorrelator": decorrelator})
 
     def load_plain(self, layer: Any) -> None:
-        """Take the weights of a built Keras layer. This layer must be built."""
+        """Copies the weights of a built Keras layer. This layer must be built."""
         depthwise, *pointwise = layer.get_weights()
         self.depthwise.layer.set_weights([depthwise])
         self.pointwise.layer.set_weights(pointwise)
 
     def folded_layer(self) -> keras.layers.Layer:
-        """A Keras layer that does in inference what this one does. It is not built yet."""
+        """Returns a Keras layer with the same outputs in inference, not built."""
         config = {**self._config, **super().get_config()}
         if self.pointwise.folds_a_mean:
             config["use_bias"] = True
         return self.twin.from_config(config)
 
     def folded_weights(self) -> list[np.ndarray]:
-        """Arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `folded_layer()`, once that is built."""
         depthwise, *shift = self.depthwise.folded_weights()
         pointwise, *bias = self.pointwise.folded_weights()
         if shift:  # what the depthwise one would add goes through the pointwise one

@@ -22,7 +22,7 @@ class DecorSeparableConv1D(DecorSeparableConv):
 
     Call arguments:
         inputs: Tensor of rank 3.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Raises:
         ValueError: If the inputs are not of rank 3, or if their number of channels is unknown.

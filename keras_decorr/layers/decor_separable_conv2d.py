@@ -22,7 +22,7 @@ class DecorSeparableConv2D(DecorSeparableConv):
 
     Call arguments:
         inputs: Tensor of rank 4.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
 
     Raises:
         ValueError: If the inputs are not of rank 4, or if their number of channels is unknown.

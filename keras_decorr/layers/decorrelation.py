@@ -1,4 +1,4 @@
-"""A layer that decorrelates what passes through it (N. Ahmad, arXiv 2407.10780)."""
+"""A layer that decorrelates its inputs (N. Ahmad, arXiv 2407.10780)."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Decorrelation(keras.layers.Layer):
 
     Put it before any layer. M starts as the identity and follows the data while the layer trains:
     in a `keras_decorr.Model` once per training step, in any other `keras.Model` at each call with
-    `training=True`. With `trainable=False` the layer runs as in inference and nothing moves.
+    `training=True`. With `trainable=False` the layer runs as in inference and nothing is updated.
 
     Args:
         decorrelator: Name of a decorrelation rule, a `keras_decorr.decorrelators.Decorrelator`, or
@@ -37,7 +37,7 @@ class Decorrelation(keras.layers.Layer):
 
     Call arguments:
         inputs: Tensor of rank 2 or more.
-        training: Use the mean of the batch, and move M. Defaults to False.
+        training: Use the mean of the batch, and update M. Defaults to False.
         mask: Boolean tensor of the shape of `inputs` without the last axis. Steps with False
             do not count in the statistics.
 
@@ -135,13 +135,13 @@ class Decorrelation(keras.layers.Layer):
         return input_shape
 
     def serve(self, work: Work) -> None:
-        """Say, before `build`, what the linear map behind this layer has to do: a `Work`."""
+        """Sets the `Work` of the linear map behind this layer. Call it before `build`."""
         self.work = work
 
     # --- M as an operator ---------------------------------------------------------------------
 
     def fold(self, K: Tensor) -> Tensor:
-        """`M^T K` for a kernel `(n, columns)`."""
+        """Computes `M^T K` for a kernel `(n, columns)`."""
         return self.operator.fold(self._read(K.dtype), K)
 
     def _read(self, dtype: Any) -> list:
@@ -154,7 +154,7 @@ class Decorrelation(keras.layers.Layer):
     # --- statistics ---------------------------------------------------------------------------
 
     def learns(self, training: bool | None) -> bool:
-        """Whether a call with this `training` argument moves M."""
+        """Returns whether a call with this `training` argument updates M."""
         if in_symbolic_scope():  # only shapes are asked for
             return False
         if training is None:  # a subclassed model without the argument does not pass it on
@@ -295,7 +295,7 @@ class Decorrelation(keras.layers.Layer):
     # --- to Keras's own layers ----------------------------------------------------------------
 
     def folded_layer(self) -> keras.layers.Layer:
-        """A Keras layer that does in inference what this one does. It is not built yet."""
+        """Returns a Keras layer with the same outputs in inference, not built."""
         if self.decorrelator is None:
             return keras.layers.Identity(name=self.name, dtype=self.dtype_policy)
         return keras.layers.Dense(
@@ -307,7 +307,7 @@ class Decorrelation(keras.layers.Layer):
         )
 
     def folded_weights(self) -> list[np.ndarray]:
-        """Arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `folded_layer()`, once that is built."""
         if self.decorrelator is None:
             return []
         kernel = ops.convert_to_numpy(self.fold(ops.eye(self.operator.n, dtype="float32")))
@@ -340,7 +340,7 @@ class Decorrelation(keras.layers.Layer):
 
 
 def as_rows(inputs: Tensor, mask: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:
-    """Inputs as Keras's layers take them, and a mask with all of their axes but the last.
+    """Returns floating-point inputs, and a mask with all of their axes except the last.
 
     Keras casts floats alone, and integers cannot be centred. A mask may be of the first axes alone, as
     that of time steps is where a step has several rows.

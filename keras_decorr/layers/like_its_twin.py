@@ -1,4 +1,4 @@
-"""The attributes of a Keras layer, on the decorrelating layer that holds it."""
+"""Gives a decorrelating layer the attributes of the Keras layer that it holds."""
 
 import functools
 import inspect
@@ -9,7 +9,7 @@ _METHODS = ("enable_lora", "reset_state", "reset_states")
 
 
 class LikeItsTwin:
-    """Has what the arguments of its `twins` are: `filters`, `activation`, `return_sequences`, ...
+    """Has an attribute for each argument of its `twins`: `filters`, `activation`, ...
 
     So code that asks a Keras layer for them goes on working when the layer is converted.
     """

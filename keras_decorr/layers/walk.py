@@ -1,4 +1,4 @@
-"""Every layer of a model, with where it is."""
+"""Lists every layer of a model with its path."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from keras_decorr.backend.keras_internals import sublayers
 
 
 class Place(NamedTuple):
-    """A layer and where it is.
+    """A layer and its place in a model.
 
     Attributes:
         path: Names of the models and layers it is in and its own, joined by `/`.
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 
 def walk(model: Any, descends: Callable = lambda layer: True, chain: tuple = ()) -> Iterator[Place]:
-    """Yield a `Place` for every layer, those inside nested models included.
+    """Yields a `Place` for every layer, including those inside nested models.
 
     A layer that is used in several places comes once for each.
 

@@ -14,7 +14,7 @@ from keras_decorr.typing import Tensor
 
 
 def choose_groups(n: int, groups: int, power: int = 1) -> tuple[int, int]:
-    """How many groups to cut `n` features into: about `groups`, with little or no padding.
+    """Chooses a number of groups for `n` features: about `groups`, with little or no padding.
 
     Of the numbers from `groups` down to half of it, the one that needs the least padding, and of
     those the largest. At first `groups` is lowered where a group would hold fewer features than
@@ -38,7 +38,7 @@ def choose_groups(n: int, groups: int, power: int = 1) -> tuple[int, int]:
 
 
 def block_identity(n: int, g: int, m: int, order: np.ndarray | None = None) -> np.ndarray:
-    """`(g, m, m)` float32: the identity on `n` features, 0 on the padding.
+    """Returns blocks `(g, m, m)`, float32: the identity on `n` features, 0 on the padding.
 
     Args:
         n: Number of features.
@@ -52,7 +52,7 @@ def block_identity(n: int, g: int, m: int, order: np.ndarray | None = None) -> n
 
 
 def monarch_order(g: int, m: int) -> np.ndarray:
-    """`(g m,)`: the feature at each place of the second stage.
+    """Returns the feature at each place of the second stage, `(g m,)`.
 
     `n / g^2` features of every group of the first stage make a group of the second.
     """
@@ -60,7 +60,7 @@ def monarch_order(g: int, m: int) -> np.ndarray:
 
 
 def split(X: Tensor, g: int, m: int) -> Tensor:
-    """Rows `(k, n)` into groups `(g, m, k)`, padded with zeros.
+    """Splits rows `(k, n)` into groups `(g, m, k)`, padded with zeros.
 
     The features lead and the rows come last: so a whole row of memory moves where features are
     regrouped, and a matrix acts on a group from the left.
@@ -73,7 +73,7 @@ def split(X: Tensor, g: int, m: int) -> Tensor:
 
 
 def join(X: Tensor, n: int) -> Tensor:
-    """Groups `(g, m, k)` back into rows `(k, n)`, the inverse of `split`."""
+    """Joins groups `(g, m, k)` into rows `(k, n)`, the inverse of `split`."""
     X = ops.reshape(X, (1, math.prod(X.shape[:2]), -1))
     if X.shape[1] > n:
         # Not `X[:, :n]`: TensorFlow takes several times as long for the gradient of that.
@@ -84,7 +84,7 @@ def join(X: Tensor, n: int) -> Tensor:
 
 
 def exchange(X: Tensor) -> Tensor:
-    """Regroup `(g, m, k)`: each group gives an equal share to every new one. Its own inverse."""
+    """Regroups `(g, m, k)`: each group gives an equal share to every new one. Its own inverse."""
     return ops.reshape(ops.transpose(_shares(X), (1, 0, 2, 3)), (*X.shape[:2], -1))
 
 

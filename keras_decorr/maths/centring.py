@@ -1,4 +1,4 @@
-"""The sum of a batch, and its gradient, in as few passes over the batch as possible."""
+"""Sums a batch, with its gradient, in as few passes over the batch as possible."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The correlation matrix `C = U^T U / k` of sampled activations, and what is made of it.
+"""Products with the correlation matrix `C = U^T U / k` of sampled activations.
 
 `C` costs `k n^2` to form and `C A` another `n^3`; `U^T (U A)` costs `2 k n^2` and never forms it.
 Which is less depends on `k` against `n`, so every product here picks its own order.
@@ -20,12 +20,12 @@ _ROUNDING = 1e-5
 
 
 def transpose(A: Tensor) -> Tensor:
-    """`A^T` on the last two axes."""
+    """Transposes the last two axes."""
     return ops.swapaxes(A, -1, -2)
 
 
 def multiply(A: Tensor, U: Tensor, row_axis: int = -1, transposed: bool = False) -> Tensor:
-    """`A u`, or `A^T u`, for every row `u` of `U`.
+    """Computes `A u`, or `A^T u`, for every row `u` of `U`.
 
     Args:
         A: `(..., m, m)`.
@@ -54,7 +54,7 @@ def _better_one_by_one(A: Tensor, U: Tensor) -> bool:
 
 
 def squared_norms(U: Tensor, row_axis: int = -2) -> Tensor:
-    """`||u_k||^2` of rows whose features lie in groups.
+    """Computes `||u_k||^2` of rows whose features lie in groups.
 
     Args:
         U: `(..., k, m)`, or `(..., m, k)`.
@@ -68,7 +68,7 @@ def squared_norms(U: Tensor, row_axis: int = -2) -> Tensor:
 
 
 def active_features(energy: Tensor) -> Tensor:
-    """1.0 for features that vary, 0.0 for those with no more than the rounding error of the others.
+    """Returns 1.0 for features that vary, 0.0 for those below the rounding error of the others.
 
     A feature that is constant in the rows, such as a pixel of the border or a unit that is never
     active, is zero once it is centred. No correlation ever takes its row of M back, so a factor for all
@@ -94,7 +94,7 @@ def mean_square(U: Tensor, row_axis: int = -2) -> Tensor:
 
 
 def mean_outer_product(A: Tensor, B: Tensor, row_axis: int = -2) -> Tensor:
-    """`A^T B / k`: the mean of `a b^T` over the rows.
+    """Computes `A^T B / k`, the mean of `a b^T` over the rows.
 
     Args:
         A: `(..., k, m)`, or `(..., m, k)`.
@@ -111,7 +111,7 @@ def mean_outer_product(A: Tensor, B: Tensor, row_axis: int = -2) -> Tensor:
 def scaled_correlation_product(
     scale: Tensor, U: Tensor, A: Tensor, rows: int | None = None, row_axis: int = -2
 ) -> Tensor:
-    """`scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
+    """Computes `scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
 
     Args:
         scale: Non-negative scalar. It is applied to the smallest product.
@@ -135,7 +135,7 @@ def scaled_correlation_product(
 def off_diagonal_energy(
     U: Tensor, rows: int | None = None, row_axis: int = -2, joint: bool = True
 ) -> Tensor:
-    """Sum of the squared off-diagonal elements of `C = U^T U / k`.
+    """Computes the sum of the squared off-diagonal elements of `C = U^T U / k`.
 
     `||U^T U||_F = ||U U^T||_F`, so the smaller of the two Gram matrices is formed.
 

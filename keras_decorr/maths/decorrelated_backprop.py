@@ -13,7 +13,7 @@ from keras_decorr.typing import Tensor
 def decorrelated_backprop_step(
     M: Tensor, U: Tensor, kappa: float, eta: Tensor, rows: int | None = None, row_axis: int = -2
 ) -> Tensor:
-    """`M <- M - eta ((1 - kappa) C_off M + kappa diag(v) M)`.
+    """Computes the update `M <- M - eta ((1 - kappa) C_off M + kappa diag(v) M)`.
 
     `C_off` is `C = U^T U / k` without its diagonal and `v = mean_k(u_k^2 - 1)`. `kappa = 0`
     decorrelates only, `kappa = 1` normalises the variance only. `diag(v) M` scales the rows of `M`,

@@ -1,4 +1,4 @@
-"""Linear maps whose backward pass uses feedback weights of its own.
+"""Linear maps with separate feedback weights for the backward pass.
 
 Feedback alignment: T. P. Lillicrap et al., "Random synaptic feedback weights support error
 backpropagation for deep learning", Nature Communications 7, 13276 (2016). Direct feedback alignment:
@@ -16,7 +16,7 @@ from keras_decorr.typing import Tensor
 
 
 def feedback_map(op: Callable, x: Tensor, W: Tensor, B: Tensor) -> Tensor:
-    """`op(x, W)`, of which `B` takes the place of `W` in the gradient with respect to `x`.
+    """Computes `op(x, W)`, with `B` instead of `W` in the gradient with respect to `x`.
 
     With `op(x, W) = x W` and the gradient `d` of the output: `dx = d B^T`, `dW = x^T d`. `B` gets the
     gradient of `W`, which is of use where the feedback learns (J. F. Kolen and J. B. Pollack,
@@ -46,7 +46,7 @@ def feedback_map(op: Callable, x: Tensor, W: Tensor, B: Tensor) -> Tensor:
 
 
 def send_error(a: Tensor, xs: list, Bs: list) -> Tensor:
-    """`a`, whose gradient `e` also goes to each of `xs` through its own `B`.
+    """Returns `a`; in the backward pass its gradient `e` also goes to each of `xs`, through its `B`.
 
     `dx = e B^T`, a row for each sample; `da = e`. Direct feedback alignment puts it at the output.
 
@@ -77,7 +77,7 @@ def send_error(a: Tensor, xs: list, Bs: list) -> Tensor:
 
 
 def with_gradient(a: Tensor, g: Tensor) -> Tensor:
-    """A scalar 0 whose gradient with respect to `a` is `g`.
+    """Returns a scalar 0 whose gradient with respect to `a` is `g`.
 
     It costs nothing in the forward pass, where `<a, g> - <a, g>` would cost two products.
 

@@ -11,7 +11,7 @@ from keras_decorr.typing import Tensor
 
 
 def foldiak_step(L: Tensor, U: Tensor, eta: Tensor, row_axis: int = -2) -> Tensor:
-    """`L <- L + eta C_off`, with `C_off` the correlation `C = U^T U / k` without its diagonal.
+    """Computes the update `L <- L + eta C_off`; `C_off` is `C = U^T U / k` without its diagonal.
 
     Foldiak writes `u = z + W u` with lateral weights `W` without a diagonal, and
     `dW_ij = -eta u_i u_j`: that is `L = I - W`.

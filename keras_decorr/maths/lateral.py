@@ -16,7 +16,7 @@ from keras_decorr.typing import Tensor
 
 
 def largest_safe_step(L: Tensor) -> Tensor:
-    """A step size `a = dt / tau` for `L`: `1 / min(||L||_1, ||L||_inf)`.
+    """Computes a safe step size `a = dt / tau` for `L`: `1 / min(||L||_1, ||L||_inf)`.
 
     Euler's method shrinks the error along an eigenvector of `L` by `|1 - a l|` a step, so it needs
     `a < 2 / l` for the largest eigenvalue `l`. Any norm of `L` bounds `l`; this one is known from the
@@ -44,7 +44,7 @@ def settle(
     steps: int = 100,
     tolerance: float = 1e-4,
 ) -> tuple[Tensor, Tensor]:
-    """Integrate `tau du/dt = z - L u` by Euler's method from `u = z` until it has settled.
+    """Integrates `tau du/dt = z - L u` by Euler's method from `u = z` until it has settled.
 
     It has settled when `||z - L u|| <= tolerance ||z||` for every row. The error falls as
     `max |1 - a l|^t` over the eigenvalues `l` of `L`, so with `a` about `1 / l_max` the number of steps
@@ -83,7 +83,7 @@ def settle(
 def fixed_point(
     L: Tensor, Z: Tensor, row_axis: int = -1, transposed: bool = False, **dynamics: Any
 ) -> Tensor:
-    """`u = L^-1 z` by `settle`, with its gradients by implicit differentiation.
+    """Computes `u = L^-1 z` by `settle`, with its gradients by implicit differentiation.
 
     With `e` the gradient of `u`: that of `z` is the fixed point `v` of `tau dv/dt = e - L^T v`, which
     the same dynamics find, and that of `L` is `-sum v u^T`. No step of the integration is remembered.
@@ -116,7 +116,7 @@ def fixed_point(
 def unsettled(
     L: Tensor, Z: Tensor, U: Tensor, tolerance: float, row_axis: int = -1, transposed: bool = False
 ) -> Tensor:
-    """Whether some row of `U` is not at rest: `||z - L u|| > tolerance ||z||`, or is not finite.
+    """Returns whether a row of `U` is not at rest, `||z - L u|| > tolerance ||z||`, or not finite.
 
     Rows of inputs that are not finite themselves do not count.
 

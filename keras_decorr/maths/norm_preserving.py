@@ -38,7 +38,7 @@ def gain(x2: Tensor, u2: Tensor, weights: Tensor = None) -> Tensor:
 
 
 def slow_gain(g: Tensor, rate: float) -> Tensor:
-    """`g^rate`, or as much of `g` as leaves M off by no more than a factor of 1.5.
+    """Returns the part of the gain for one step: `g^rate`, or more if M would be off by over 1.5.
 
     What is left to the steps to come is `g / g^rate = g^(1 - rate)`. Without a bound to it, an M that
     has once overshot would grow faster than it is taken back, as `C` grows with its square.
@@ -53,7 +53,7 @@ def slow_gain(g: Tensor, rate: float) -> Tensor:
 def norm_preserving_step(
     M: Tensor, U: Tensor, g: Tensor, eta: Tensor, rows: int | None = None, row_axis: int = -2
 ) -> Tensor:
-    """`M <- g M - eta C (g M)` with `C = U^T U / k`.
+    """Computes the update `M <- g M - eta C (g M)` with `C = U^T U / k`.
 
     The row of a feature that does not vary in the sample stays as it is: see `active_features`.
 

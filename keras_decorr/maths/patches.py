@@ -1,4 +1,4 @@
-"""Patches of a convolution, only where they are needed.
+"""Patches of a convolution, computed only where they are needed.
 
 A convolution is a linear map on patches: of an image, `n = kh kw c_in`. All patches of a batch are
 `n / c_in` times the batch; the statistics need a few of them and their mean, and the sum of all
@@ -15,7 +15,7 @@ from keras_decorr.typing import Tensor
 
 
 class Window(NamedTuple):
-    """How a convolution slides along one axis of an image. `padding` is that of a Keras layer."""
+    """Arguments of a convolution along one axis of an image. `padding` is that of a Keras layer."""
 
     kernel: int
     stride: int
@@ -23,7 +23,7 @@ class Window(NamedTuple):
     padding: str
 
     def positions(self, size: Any) -> Any:
-        """Number of output positions along an axis of `size` pixels."""
+        """Returns the number of output positions along an axis of `size` pixels."""
         if self.padding == "valid":
             return (size - self.extent) // self.stride + 1
         return -(-size // self.stride)
@@ -34,7 +34,7 @@ class Window(NamedTuple):
         return (self.kernel - 1) * self.dilation + 1
 
     def before(self, size: Any) -> Any:
-        """Zeros before the axis: TensorFlow's `same`, the odd one comes after."""
+        """Returns the number of zeros before the axis; an odd one of `same` comes after it."""
         if self.padding == "valid":
             return 0
         if self.padding == "causal":
@@ -44,7 +44,7 @@ class Window(NamedTuple):
 
 
 def patches_at(images: Tensor, index: Tensor, windows: Sequence[Window]) -> Tensor:
-    """The patches at given positions, zeros where they reach over the border.
+    """Returns the patches at given positions, with zeros beyond the border.
 
     Args:
         images: `(b, *sizes, c)`.

@@ -12,7 +12,7 @@ from keras_decorr.typing import Tensor
 def recurrent_step(
     L: Tensor, Z: Tensor, U: Tensor, g: Tensor, eta: Tensor, row_axis: int = -2
 ) -> Tensor:
-    """`L <- (L + eta mean_k(z_k u_k^T)) / g`.
+    """Computes the update `L <- (L + eta mean_k(z_k u_k^T)) / g`.
 
     Where the linear rule takes `M = L^-1` to `g (I - eta C) M`, its inverse is
 

@@ -1,4 +1,4 @@
-"""Which rows of a batch the statistics are taken from.
+"""Selects the rows of a batch from which the statistics are computed.
 
 The paper's code (arXiv 2407.10780) takes the first tenth of the batch plus one. A convolution, or a
 layer on sequences, has many rows a sample, and neighbours say nearly the same thing: there a capped

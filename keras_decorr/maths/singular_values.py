@@ -13,7 +13,7 @@ SMALL = 256
 
 
 def largest_singular_value(gram_product: Callable, start: np.ndarray, steps: int = 32) -> float:
-    """The square root of the largest eigenvalue of `A^T A`, by Lanczos iteration.
+    """Computes the square root of the largest eigenvalue of `A^T A`, by Lanczos iteration.
 
     After `j` steps it is too small by at most about `(log(n) / (2 j))^2` of itself.
 
@@ -49,7 +49,7 @@ def singular_range(
     start: np.ndarray,
     steps: int = 32,
 ) -> tuple[float, float]:
-    """`(largest, smallest)` singular value of a map from two functions `largest_singular_value` takes.
+    """Computes the `(largest, smallest)` singular value of a map `A`.
 
     Args:
         gram_product: Gives `A^T A v`.
@@ -65,7 +65,7 @@ def singular_range(
 
 
 def inverse_or_none(A: np.ndarray) -> np.ndarray | None:
-    """The inverse of a matrix or of each of a stack, `None` if one has none."""
+    """Returns the inverse of a matrix or of each of a stack, or `None` if one has none."""
     try:
         return np.linalg.inv(A)
     except np.linalg.LinAlgError:
@@ -73,7 +73,7 @@ def inverse_or_none(A: np.ndarray) -> np.ndarray | None:
 
 
 def range_of_blocks(blocks: np.ndarray, real: np.ndarray) -> tuple[float, float]:
-    """`(largest, smallest)` singular value of a block-diagonal matrix.
+    """Computes the `(largest, smallest)` singular value of a block-diagonal matrix.
 
     Args:
         blocks: `(..., m, m)` array.

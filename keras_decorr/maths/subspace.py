@@ -1,4 +1,4 @@
-"""Following the principal subspace of a stream of samples.
+"""Tracks the principal subspace of a stream of samples.
 
 E. Oja, "Neural networks, principal components, and subspaces", International Journal of Neural
 Systems 1, 61-68 (1989).
@@ -14,7 +14,7 @@ RATE = 0.3
 
 
 def oja_step(V: Tensor, Z: Tensor, rate: float = RATE) -> Tensor:
-    """`V <- orth(V + a (I - V V^T) C V)` with `C = Z^T Z / k` and `a = rate / tr(C)`.
+    """Computes `V <- orth(V + a (I - V V^T) C V)` with `C = Z^T Z / k`, `a = rate / tr(C)`.
 
     The change is orthogonal to `V`, so the basis does not turn within its subspace, and as `a C` is
     below `rate` it is small. What it does to the lengths and angles of the columns is of second order;

@@ -12,7 +12,7 @@ from keras_decorr.typing import Tensor
 
 
 def inverse_root_newton_schulz(A: Tensor, iterations: int) -> Tensor:
-    """`A^(-1/2)` of a symmetric positive definite matrix, by the Newton-Schulz iteration.
+    """Computes `A^(-1/2)` of a symmetric positive definite matrix, by the Newton-Schulz iteration.
 
     With `Y = A / ||A||_F` and `P = I` at the start:
 
@@ -39,7 +39,7 @@ def inverse_root_newton_schulz(A: Tensor, iterations: int) -> Tensor:
 
 
 def inverse_root_eigh(A: Tensor) -> Tensor:
-    """`A^(-1/2) = D diag(l)^(-1/2) D^T` from the eigenvalues `l` and eigenvectors `D` of `A`.
+    """Computes `A^(-1/2) = D diag(l)^(-1/2) D^T` from the eigenvalues `l` and eigenvectors `D`.
 
     Args:
         A: `(..., n, n)`, symmetric and positive definite.

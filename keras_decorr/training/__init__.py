@@ -1,4 +1,4 @@
-"""The training step, and the models that have it."""
+"""The training step, and the models that use it."""
 
 from keras_decorr.training.gradients import gradients
 from keras_decorr.training.model import Model, Sequential

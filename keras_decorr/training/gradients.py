@@ -1,4 +1,4 @@
-"""Computes the update of a learning rule without making it."""
+"""Computes the gradients of a learning rule without a training step."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Keras models whose training step decorrelates."""
+"""Keras models whose training step updates M."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ class Model(DecorrelationStep):
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class FunctionalModel(Model, Functional):
-    """What `Model(inputs, outputs)` makes."""
+    """The class of `Model(inputs, outputs)`."""
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")

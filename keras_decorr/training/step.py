@@ -54,7 +54,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         self._keep_reports({})
 
     def compile(self, *args: Any, learning_rule: Any = "backprop", **kwargs: Any) -> None:
-        """Configure the model for training.
+        """Configures the model for training.
 
         Args:
             *args: As for `keras.Model.compile`: `optimizer`, `loss`, `loss_weights`, `metrics`, ...
@@ -90,7 +90,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return [*super().metrics, *getattr(self, "_reports", {}).values()]
 
     def build_rule(self) -> None:
-        """Make what the learning rule and the logs keep for the built model, unless that is done."""
+        """Creates the variables of the learning rule and the metrics of the logs, if not done yet."""
         if not self._rule_is_built:
             self._keep_rule_state(self._learning_rule.build(self))
             names = {name for d in self.decorrelation_layers for name in d.decorrelator.reports}
@@ -99,7 +99,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
             self._warn_of_inference()
 
     def _warn_of_inference(self) -> None:
-        """Where nobody says that one trains, Keras's dropout is off, and layers behind it with it."""
+        """Warns of layers that run as in inference because the model has no argument `training`."""
         if takes_training(self):
             return
         layers = flatten_layers(self, include_self=False)
@@ -186,7 +186,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return loss
 
     def decorrelate(self, samples: collection.Collection) -> None:
-        """Take one decorrelation step from the samples of a `Collection`, and count it in the logs."""
+        """Takes one decorrelation step from the samples of a `Collection`, and adds it to the logs."""
         progress = [layer.update(of_layer) for layer, of_layer in samples.flush()]
         if not progress:
             return
@@ -215,7 +215,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     @contextmanager
     def _without_decorrelation_metrics(self) -> Iterator[None]:
-        """Nothing decorrelates in evaluation, so there is nothing to show."""
+        """Hides the decorrelation metrics, as evaluation does not update M."""
         self._evaluating = True
         try:
             yield
@@ -235,7 +235,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
 
 def decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
-    """Every `Decorrelation` with an M in a Keras model, in its order, those inside others included.
+    """Returns every `Decorrelation` with an M in a Keras model, including those inside other layers.
 
     Example:
 
@@ -249,7 +249,7 @@ def decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
 
 
 def required_decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
-    """The `decorrelation_layers` of a model that must be built and have one.
+    """Returns the `decorrelation_layers` of a model; raises if there are none or it is not built.
 
     Raises:
         ValueError: If it is not built, or has none.
@@ -269,7 +269,7 @@ def required_decorrelation_layers(model: keras.Model) -> list[Decorrelation]:
 
 
 def name_within(layer: keras.layers.Layer, model: keras.Model) -> str:
-    """Names of the models and layers that a layer of `model` is in and its own, joined by `/`.
+    """Returns the path of a layer in a model: the names of what contains it and its own, with `/`.
 
     A `Decorrelation` inside a layer goes by the name of that layer.
     """

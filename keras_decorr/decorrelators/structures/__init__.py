@@ -1,4 +1,4 @@
-"""Structures of the decorrelation matrix M, one a file: arguments of a decorrelator."""
+"""Structures of the decorrelation matrix M, one per file: arguments of a decorrelator."""
 
 from typing import Any
 

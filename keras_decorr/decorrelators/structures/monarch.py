@@ -97,7 +97,7 @@ class Monarch(Structure):
     def _gram_product(
         self, first: np.ndarray, second: np.ndarray
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """The function `v -> M^T M v` for two stages, `v` of shape `(g, m, 1)`."""
+        """Returns the function `v -> M^T M v` for two stages, `v` of shape `(g, m, 1)`."""
 
         def exchange(v: np.ndarray) -> np.ndarray:
             g, m = self.g, self.m

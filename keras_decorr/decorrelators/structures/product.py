@@ -1,4 +1,4 @@
-"""How the weights of one stage of M act on its inputs."""
+"""Products of the weights of one stage of M with its inputs."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras_decorr.typing import Tensor
 
 
 class Product:
-    """The weights are M itself. A rule whose weights are not brings a product of its own.
+    """Products with weights that are M itself; rules with other weights subclass it.
 
     Example:
 
@@ -22,13 +22,13 @@ class Product:
     passes = 1
 
     def apply(self, M: Tensor, X: Tensor, row_axis: int) -> Tensor:
-        """`M x` for every row `x` of `X`: `(..., m, k)` with `row_axis=-1`, `(..., k, m)` with -2."""
+        """Computes `M x` for rows `x` of `X`: `(..., m, k)` with `row_axis=-1`, else `(..., k, m)`."""
         return multiply(M, X, row_axis)
 
     def fold(self, M: Tensor, K: Tensor) -> Tensor:
-        """`M^T K` for `K` of `(..., m, columns)`."""
+        """Computes `M^T K` for `K` of shape `(..., m, columns)`."""
         return multiply(M, K, transposed=True)
 
     def matrix(self, M: Tensor) -> Any:
-        """M itself as a float64 array, from an array of the weights; padding stays zero."""
+        """Returns M as a float64 array, from an array of the weights; padding stays zero."""
         return M

@@ -1,4 +1,4 @@
-"""What every structure of M has in common."""
+"""The base class of the structures of M."""
 
 import copy
 import math
@@ -13,7 +13,7 @@ from keras_decorr.typing import Tensor
 
 
 class Stage(NamedTuple):
-    """One stage of M and the rows that passed through it: what a decorrelation rule learns from.
+    """One stage of M and the rows that passed through it, from which a rule updates the stage.
 
     A structure has one stage (a full M) or several (a Monarch M). The rows are scaled by the square
     root of their weights, so that a mean over the `k` rows is the weighted mean.
@@ -92,7 +92,7 @@ class StructureSpec(ABC):
 
 
 class Structure(StructureSpec):
-    """The structure of a decorrelation matrix M, as a decorrelator takes it.
+    """Base class of the structures of M that are operators, each an argument of a decorrelator.
 
     The constructor takes the arguments of the structure alone. `for_features(n)` gives the operator for
     `n` features: a copy that knows `n` and applies M, folds it and says what its stages saw. An
