@@ -164,7 +164,7 @@ class Decorrelator(ABC):
         """Returns counts for the logs, by the names in `reports`: of this step, before M changes.
 
         Args:
-            stages: The `Stage`s.
+            stages: A list of `Stage`.
 
         Returns:
             A dictionary of float32 scalars.

@@ -60,7 +60,7 @@ def pool(samples: list[Sample]) -> Pool:
     spread over calls, masks and replicas.
 
     Args:
-        samples: The `Sample`s of this replica, all with a mean or all without.
+        samples: Each `Sample` of this replica, all with a mean or all without.
     """
     counts = replica_sum(ops.stack([sample.count for sample in samples]))
     count = ops.sum(counts)

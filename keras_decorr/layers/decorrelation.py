@@ -262,7 +262,7 @@ class Decorrelation(keras.layers.Layer):
         """Takes one decorrelation step.
 
         Args:
-            samples: The `Sample`s of this step, one for each call of the layer.
+            samples: A list of `Sample`, one for each call of the layer in this step.
 
         Returns:
             Float32 scalars by name, for the logs: see `decorrelators.step.decorrelation_step`.
