@@ -143,12 +143,13 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             return self.linear_map(inputs)
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
         seen, mask = self.decorrelation.seen(inputs, mask)
-        count = self.row_count(seen, mask)
+        learns = self.decorrelation.learns(training)
+        count = self.row_count(seen, mask) if learns else None
         inputs, mean = self.decorrelation.centre(
             inputs, seen, lambda x: self.row_sum(x, mask), count, training
         )
         outputs = self.linear_map(inputs, mean, folded=True)
-        if self.decorrelation.learns(training):  # only now, as it may change M
+        if learns:  # only now, as it may change M
             self.observe(seen, count, mean, mask)
         return outputs
 

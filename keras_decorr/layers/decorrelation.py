@@ -123,7 +123,7 @@ class Decorrelation(keras.layers.Layer):
             return inputs
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
         seen, seen_mask = self.seen(inputs, mask)
-        count = row_count(seen, seen_mask)
+        count = row_count(seen, seen_mask) if self.learns(training) else None
         inputs, mean = self.centre(inputs, seen, lambda x: row_sum(x, seen_mask), count, training)
         Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
         U = self.operator.apply(self._read(Z.dtype), self._flat(Z))
@@ -193,9 +193,8 @@ class Decorrelation(keras.layers.Layer):
 
         def mean_of_the_batch() -> Tensor:
             nonlocal inputs
-            same = seen is inputs
             x, total = row_sum(seen)
-            if same:
+            if seen is inputs:
                 inputs = x
             rows = replica_sum(count)
             moving = ops.convert_to_tensor(self.moving_mean)
@@ -220,8 +219,8 @@ class Decorrelation(keras.layers.Layer):
         if inner:
             rows = sample_rows(math.prod([rows, *inner]), self.most_rows, self.steps)
         elif self.most_rows is not None:  # one row a sample: the first will do
-            both_int = isinstance(rows, int)
-            rows = min(rows, self.most_rows) if both_int else ops.minimum(rows, self.most_rows)
+            known = isinstance(rows, int)
+            rows = min(rows, self.most_rows) if known else ops.minimum(rows, self.most_rows)
 
         def sampled(x: Tensor) -> Tensor:
             return ops.take(x, rows, axis=0) if inner else x[:rows]
