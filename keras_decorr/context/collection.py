@@ -15,9 +15,14 @@ _scope = Scope()
 
 
 class Collection:
-    """Samples for the updates of M, by layer."""
+    """Samples for the updates of M, by layer.
 
-    def __init__(self) -> None:
+    Args:
+        learning_rate: The learning rate of the optimizer in this step, or `None`.
+    """
+
+    def __init__(self, learning_rate: Any = None) -> None:
+        self.learning_rate = learning_rate
         self._samples: dict = {}
         self._open = True
 
@@ -46,6 +51,6 @@ def current() -> Any:
     return _scope.current
 
 
-def collect() -> AbstractContextManager[Collection]:
+def collect(learning_rate: Any = None) -> AbstractContextManager[Collection]:
     """Opens a collection for the forward passes inside."""
-    return _scope.open(Collection())
+    return _scope.open(Collection(learning_rate))

@@ -12,6 +12,7 @@ from keras_decorr.conversion.checks import check_model, has_decorrelation, refus
 from keras_decorr.conversion.clone import same
 from keras_decorr.conversion.converter import Converter
 from keras_decorr.conversion.features import features
+from keras_decorr.conversion.heads import heads
 from keras_decorr.conversion.registry import decorrelating
 from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.selection import Selection
@@ -38,6 +39,7 @@ def decorrelate(
     exclude: Any = None,
     max_features: int | None = None,
     above: str | StructureSpec | None = "monarch",
+    head: bool = False,
 ) -> keras.Model:
     """A copy of a model whose linear maps see decorrelated inputs.
 
@@ -61,6 +63,10 @@ def decorrelate(
         max_features: Layers with more features than this get the structure `above`.
         above: The structure of M for these layers, a name or an object, another than the
             decorrelator's, or `None` to leave them plain. Defaults to `"monarch"`.
+        head: Convert the layer of the outputs (of the logits), too, if `layers` does not say what to
+            convert. Defaults to False: a language model, whose outputs are the frequencies of tokens
+            first of all, ends worse with it (see docs/results.md). Learning rules other than
+            backpropagation need it. A model with no other layer to convert has it converted.
 
     Returns:
         A `keras_decorr.Model` or `keras_decorr.Sequential`; where the model is of a class of the user's
@@ -79,7 +85,7 @@ def decorrelate(
     >>> plain = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(2)])
     >>> model = keras_decorr.decorrelate(plain)
     >>> [type(layer).__name__ for layer in model.layers]
-    ['DecorDense', 'DecorDense']
+    ['DecorDense', 'Dense']
     """
     check_model("decorrelate", model)
     if has_decorrelation(model):
@@ -94,6 +100,8 @@ def decorrelate(
         )
     converter = _Decorrelating(model, chosen, max_features, above)
     converter.selection = Selection(converter.places, layers, exclude)
+    if layers is None and not head:
+        converter.leave_heads()
     new = converter.clone(_MODEL_TYPES, nested_types={})
     if not converter.report.converted:
         raise ValueError(
@@ -113,6 +121,7 @@ def decorrelate(
 
 class _Decorrelating(Converter):
     selection: Selection
+    heads: set[int] = frozenset()
 
     def __init__(
         self,
@@ -129,6 +138,12 @@ class _Decorrelating(Converter):
         if max_features is not None and above is not None:
             self._larger = _changed(decorrelator, structure=above)
 
+    def leave_heads(self) -> None:
+        """Leaves the layers of the outputs plain, unless there are no others."""
+        linear = {id(p.layer) for p in self.places if self.registry.has(p.layer)}
+        found = heads(self.model, self.places, lambda layer: id(layer) in linear)
+        self.heads = found if linear - found else set()
+
     def convert(self, layer: Any, inside: bool) -> Any:
         new = self._convert(layer, inside)
         if isinstance(new, str):
@@ -144,6 +159,8 @@ class _Decorrelating(Converter):
     def _convert(self, layer: Any, inside: bool) -> Any:
         """A new built layer, or the reason why there is none."""
         against = self.selection.reason_against(layer) or refusal(layer)
+        if against is None and id(layer) in self.heads:
+            against = "makes the outputs: see the argument `head`"
         if against:
             return against
         decorrelator = self._decorrelator

@@ -33,3 +33,19 @@ def check_count(owner: str, name: str, value: Any, low: float = 1) -> int:
             f"Argument `{name}` of {owner} must be an integer of at least {low}. Received: {value!r}"
         )
     return int(value)
+
+
+def check_center(owner: str, value: Any) -> str | bool:
+    """Returns `"batch"` (for True, too), `"moving"` or False.
+
+    Raises:
+        ValueError: If `value` is none of these.
+    """
+    if value in ("batch", "moving"):
+        return str(value)
+    if isinstance(value, bool):
+        return "batch" if value else False
+    raise ValueError(
+        f"Argument `center` of {owner} must be 'batch' (or True), 'moving' or False. "
+        f"Received: {value!r}"
+    )

@@ -8,7 +8,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_decorr.decorrelators import old_spellings, structures
-from keras_decorr.decorrelators.arguments import check_count, check_number
+from keras_decorr.decorrelators.arguments import check_center, check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product, Stage
 from keras_decorr.typing import Tensor
 
@@ -40,9 +40,13 @@ class Decorrelator(ABC):
             fraction. Defaults to 512: on CIFAR-10 (convolutional net, `benchmarks/max_samples.py`) it
             learned as 2048 and as all 26,624 patches did, and it keeps the update a few per cent of the
             step.
-        update_every: Update M every so many training steps. Defaults to 1.
-        center: Subtract the mean of the inputs: of the batch in training, a moving mean in inference.
-            Defaults to True: without it the mean itself is a correlation of all features.
+        update_every: Update M every so many training steps. Nothing of an update is computed in the
+            others. Defaults to 1.
+        center: Subtract the mean of the inputs; without it the mean itself is a correlation of all
+            features. `"batch"`, or True (default): the mean of the batch in training, a moving mean in
+            inference. `"moving"`: the moving mean in training, too, for where the output of one sample
+            must not depend on the others of its batch: critics and gradient penalties, differential
+            privacy, reinforcement learning, batches of a few rows. False: nothing is subtracted.
         momentum: Momentum of the moving mean, in [0, 1): a step multiplies the weight of all earlier
             batches by it. A batch counts by its rows, so a short last batch moves the mean less.
             Defaults to 0.9, a memory of some ten steps: the means change as the net learns, and with
@@ -59,6 +63,12 @@ class Decorrelator(ABC):
             channels, or single `"pixels"`: one M over the channels for all positions of the kernel,
             with `channels^2` weights instead of `(positions * channels)^2`. Other layers have no
             positions, and do the same with both. Defaults to `"patches"`.
+        follow_optimizer: In a `keras_decorr.Model`, multiply the rate by the learning rate of the
+            optimizer over the highest that it has had: M then follows a schedule, or a callback such as
+            ReduceLROnPlateau, and is not slowed by a warm-up. Defaults to True, as a constant rate of M
+            undoes what a falling learning rate gains. A rate with a schedule of its own does not
+            follow. In a plain `keras.Model` nothing follows by itself: use
+            `callbacks.DecorrelationRateScheduler("optimizer")`.
         **old: `groups` and `rank`, arguments of version 0.1.0: give them to the structure instead.
 
     Raises:
@@ -91,10 +101,11 @@ class Decorrelator(ABC):
         sample_fraction: float = 0.1,
         max_samples: int | None = 512,
         update_every: int = 1,
-        center: bool = True,
+        center: str | bool = "batch",
         momentum: float = 0.9,
         structure: Any = STRUCTURE,
         rows: str = ROWS[0],
+        follow_optimizer: bool = True,
         **old: Any,
     ) -> None:
         owner = type(self).__name__
@@ -127,7 +138,8 @@ class Decorrelator(ABC):
             None if max_samples is None else check_count(owner, "max_samples", max_samples)
         )
         self.update_every = check_count(owner, "update_every", update_every)
-        self.center = bool(center)
+        self.center = check_center(owner, center)
+        self.follow_optimizer = bool(follow_optimizer)
         self.momentum = check_number(owner, "momentum", momentum, 0.0, 1.0)
 
     # --- the rule -----------------------------------------------------------------------------
@@ -200,6 +212,12 @@ class Decorrelator(ABC):
         if self._rate_variable is not None:
             self._rate_variable.assign(self._learning_rate)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the rate is multiplied by the optimizer's over its highest one."""
+        scheduled = isinstance(self._learning_rate, LearningRateSchedule)
+        return self.follow_optimizer and not scheduled
+
     def scale_rate(self, factor: float) -> None:
         """Multiplies the rate of a built layer by a number; of a schedule, all later rates."""
         factor = check_number(type(self).__name__, "factor", float(factor), 0.0)
@@ -236,6 +254,7 @@ class Decorrelator(ABC):
             "momentum": self.momentum,
             "structure": structures.serialize(self.structure),
             "rows": self.rows,
+            "follow_optimizer": self.follow_optimizer,
         }
 
     @classmethod

@@ -1,6 +1,6 @@
 """The rows for an update of M: of one call, and of all calls and replicas of a training step."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from keras import ops
 
@@ -8,23 +8,45 @@ from keras_decorr.backend.replicas import gather_rows, replica_count, replica_su
 from keras_decorr.typing import Tensor
 
 
+class Means(NamedTuple):
+    """The means of the inputs of one call.
+
+    Attributes:
+        used: `(n,)` mean that the call centred by.
+        batch: `(n,)` mean of the rows of this batch, for the moving mean.
+    """
+
+    used: Any
+    batch: Any
+
+
 class Sample(NamedTuple):
     """The sampled rows of one call of a layer, on one replica.
 
     Attributes:
-        X: `(k, n)` float32 raw inputs.
+        X: `(k, n)` float32 raw inputs, or a function that returns them: see `extracted`.
         count: Float32 scalar: the rows of the batch that these stand for, those left out by a mask not
             counted.
-        mean: `(n,)` mean that the call centred by, or `None`.
-        kept: `(k,)` booleans: which of the sampled rows a mask keeps, or `None` for all.
+        means: The `Means` of the call, or `None` if the layer does not centre.
+        kept: `(k,)` booleans: which of the sampled rows a mask keeps, or `None` for all; or a function
+            that returns them.
         expected_rows: The number of rows to expect where `k` is not known when tracing, or `None`.
     """
 
     X: Any
     count: Any
-    mean: Any = None
+    means: Means | None = None
     kept: Any = None
     expected_rows: int | None = None
+
+    def extracted(self) -> Self:
+        """Returns the sample with its rows taken out of the batch.
+
+        A layer hands over functions, so that a step without an update takes no rows.
+        """
+        X = self.X() if callable(self.X) else self.X
+        kept = self.kept() if callable(self.kept) else self.kept
+        return self._replace(X=ops.stop_gradient(ops.cast(X, "float32")), kept=kept)
 
     @property
     def weights(self) -> Tensor:
@@ -41,7 +63,7 @@ class Pool(NamedTuple):
     Attributes:
         X: `(k, n)` float32 raw inputs.
         count: Float32 scalar: the rows of the batch that these stand for.
-        mean: `(n,)` mean of all of these, or `None` if the layer does not centre.
+        mean: `(n,)` mean by which these were centred, or `None` if the layer does not centre.
         weights: `(k,)` rows of the batch that each row stands for, or `None` if all are alike.
         expected_rows: As in `Sample`.
     """
@@ -60,14 +82,11 @@ def pool(samples: list[Sample]) -> Pool:
     spread over calls, masks and replicas.
 
     Args:
-        samples: Each `Sample` of this replica, all with a mean or all without.
+        samples: Each `Sample` of this replica, all with means or all without.
     """
-    counts = replica_sum(ops.stack([sample.count for sample in samples]))
-    count = ops.sum(counts)
-    mean = samples[0].mean
-    if mean is not None and len(samples) > 1:
-        means = ops.stack([sample.mean for sample in samples])
-        mean = ops.matmul(counts, means) / ops.maximum(count, 1.0)
+    count, means = pool_means(samples)
+    samples = [sample.extracted() for sample in samples]
+    mean = None if means is None else means.used
     known = [s.expected_rows for s in samples if s.expected_rows is not None]
     expected = sum(known) * replica_count() if len(known) == len(samples) else None
     if len(samples) == 1 and samples[0].kept is None and replica_count() == 1:
@@ -75,3 +94,16 @@ def pool(samples: list[Sample]) -> Pool:
     X = ops.concatenate([sample.X for sample in samples])
     weights = ops.concatenate([sample.weights for sample in samples])
     return Pool(gather_rows(X), count, mean, gather_rows(weights), expected)
+
+
+def pool_means(samples: list[Sample]) -> tuple[Tensor, Means | None]:
+    """Returns the number of rows of all calls and replicas, and the `Means` of all of these rows."""
+    counts = replica_sum(ops.stack([sample.count for sample in samples]))
+    count = ops.sum(counts)
+    if samples[0].means is None:
+        return count, None
+    if len(samples) == 1:
+        return count, Means(*map(ops.stop_gradient, samples[0].means))
+    shares = counts / ops.maximum(count, 1.0)
+    of_calls = zip(*(sample.means for sample in samples), strict=True)
+    return count, Means(*(ops.stop_gradient(ops.matmul(shares, ops.stack(m))) for m in of_calls))

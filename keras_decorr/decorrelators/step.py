@@ -31,25 +31,35 @@ class State(NamedTuple):
     mean_count: Any = None
 
 
+# Of every report, besides what the rule counts.
+REPORTS = ("decorrelation_loss", "skipped_updates", "updates")
+
+
 def decorrelation_step(
-    rule: Decorrelator, operator: Structure, state: State, sample: Pool, parts: int = 1
+    rule: Decorrelator,
+    operator: Structure,
+    state: State,
+    sample: Pool,
+    eta: Tensor,
+    parts: int = 1,
 ) -> tuple[State, dict]:
-    """Returns the state after one decorrelation step, and figures for the logs.
+    """Returns the state with a new M, and figures for the logs.
 
     Where the statistics are not finite (a NaN in the batch, activations that overflow) the step is
-    skipped and counted. Without a row that counts (a mask that leaves nothing), M and the mean stay.
+    skipped and counted. Without a row that counts (a mask that leaves nothing), M stays.
 
     Args:
         rule: The decorrelation rule.
         operator: The structure of M for the features of the layer.
         state: The `State` before.
         sample: The `Pool` of rows.
+        eta: Scalar decorrelation rate.
         parts: Equal parts of the features that never meet.
 
     Returns:
         `(state, report)`. The report holds float32 scalars: `decorrelation_loss`, the mean squared
-        off-diagonal correlation before the step; `skipped_updates`, 1 if the step was skipped; and what
-        the rule reports.
+        off-diagonal correlation before the step; `skipped_updates`, 1 if the step was skipped, and
+        `updates`, 1 if not; and what the rule reports.
     """
     X, Z, weights = _scaled_rows(sample)
     stages, U = operator.stages(state.matrices, Z, squared_norms(X))
@@ -57,44 +67,52 @@ def decorrelation_step(
 
     finite = _is_finite(stages, sample)
     any_row = sample.count > 0.0
-    eta = ops.cast(rule.learning_rate, "float32")
     eta = ops.where(ops.logical_and(finite, any_row), eta, 0.0)
 
     def or_zero(x: Tensor) -> Tensor:
         return ops.where(finite, x, 0.0)
 
-    def new_weights() -> tuple[tuple, tuple]:
-        matrices, memory = operator.track(state.matrices, or_zero(Z), eta), []
-        for stage, kept in zip(stages, state.memory, strict=True):
-            stage = stage._replace(
-                **{name: or_zero(getattr(stage, name)) for name in ("Z", "U", "x2", "u2", "raw2")},
-                weights=weights,
-                memory=kept,
-                expected_rows=sample.expected_rows,
-            )
-            M, *new_memory = rule.step(stage, eta)
-            matrices.append(M)
-            memory.append(tuple(new_memory))
-        return tuple(matrices), tuple(memory)
+    matrices, memory = operator.track(state.matrices, or_zero(Z), eta), []
+    for stage, kept in zip(stages, state.memory, strict=True):
+        stage = stage._replace(
+            **{name: or_zero(getattr(stage, name)) for name in ("Z", "U", "x2", "u2", "raw2")},
+            weights=weights,
+            memory=kept,
+            expected_rows=sample.expected_rows,
+        )
+        M, *new_memory = rule.step(stage, eta)
+        matrices.append(M)
+        memory.append(tuple(new_memory))
 
-    if rule.update_every == 1:
-        matrices, memory = new_weights()
-    else:
-        due = ops.equal(state.steps % rule.update_every, 0)
-        matrices, memory = ops.cond(due, new_weights, lambda: (state.matrices, state.memory))
-    mean, mean_count = _moving_mean(rule, state, sample, finite)
-    skipped = ops.cast(ops.logical_not(finite), "int32")
-    state = State(matrices, memory, state.steps + 1, state.skipped + skipped, mean, mean_count)
     pairs = max(operator.n * (operator.n // parts - 1), 1)
     energy = off_diagonal_energy(
         or_zero(U), sample.expected_rows, operator.row_axis, joint=parts == 1
     )
+    taken = ops.cast(finite, "float32")
     report = {
         "decorrelation_loss": energy / pairs,
-        "skipped_updates": ops.cast(skipped, "float32"),
+        "skipped_updates": 1.0 - taken,
+        "updates": taken,
         **reports,
     }
-    return state, report
+    skipped = state.skipped + ops.cast(ops.logical_not(finite), "int32")
+    return state._replace(matrices=tuple(matrices), memory=tuple(memory), skipped=skipped), report
+
+
+def moving_mean(state: State, momentum: float, count: Tensor, mean: Tensor) -> State:
+    """Returns the state with the moving mean after a batch, which counts by its rows.
+
+    Args:
+        state: The `State` before.
+        momentum: The factor for the weight of all earlier batches.
+        count: Scalar: rows of the batch. With 0, or a mean that is not finite, nothing changes.
+        mean: `(n,)` mean of the batch.
+    """
+    counts = ops.logical_and(ops.isfinite(ops.sum(mean)), count > 0.0)
+    remembered = ops.where(counts, momentum * state.mean_count + count, state.mean_count)
+    share = ops.where(counts, count / ops.maximum(remembered, 1.0), 0.0)
+    change = ops.where(counts, mean - state.mean, 0.0)
+    return state._replace(mean=state.mean + share * change, mean_count=remembered)
 
 
 def _scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,16 +135,3 @@ def _is_finite(stages: list[Stage], sample: Pool) -> Tensor:
     norms = [stages[0].raw2, stages[0].x2, *(stage.u2 for stage in stages)]
     probe = ops.sum(ops.square(ops.sum(ops.stack(norms), axis=-1)))
     return ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))
-
-
-def _moving_mean(
-    rule: Decorrelator, state: State, sample: Pool, finite: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Returns the moving mean and the rows that it remembers, older ones by less."""
-    if state.mean is None:
-        return None, None
-    counts = ops.logical_and(finite, sample.count > 0.0)
-    count = ops.where(counts, rule.momentum * state.mean_count + sample.count, state.mean_count)
-    share = ops.where(counts, sample.count / ops.maximum(count, 1.0), 0.0)
-    change = ops.where(counts, sample.mean - state.mean, 0.0)
-    return state.mean + share * change, count

@@ -150,20 +150,23 @@ class DecorConv(DecorLayer):
             return count_rows(x, self._pixel_axes(x))
         return ops.cast(math.prod([ops.shape(x)[0], *self._places(x)]), "float32")
 
-    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
-        images = self._channels_last(x)
+    def observe(self, x: Tensor, count: Tensor, means: Any, mask: Tensor = None) -> None:
         if self.pixelwise:
-            self.decorrelation.observe(images, count, mean)
+            self.decorrelation.observe(self._channels_last(x), count, means)
             return
-        images = images[: sample_count(ops.shape(x)[0], self.decorrelator.sample_fraction)]
         places = self._places(x)
-        rows = math.prod([ops.shape(images)[0], *places])
-        index = sample_rows(rows, self.decorrelation.most_rows, self.decorrelation.steps)
-        patches = self._rows(patches_at(images, index, self.windows))
+
+        def patches() -> Tensor:
+            k = sample_count(ops.shape(x)[0], self.decorrelator.sample_fraction)
+            images = self._channels_last(x)[:k]
+            rows = math.prod([ops.shape(images)[0], *places])
+            index = sample_rows(rows, self.decorrelation.most_rows, self.decorrelation.steps)
+            rows = self._rows(patches_at(images, index, self.windows))
+            return ops.reshape(rows, (-1, self.features))
+
         known = [p if isinstance(p, int) else None for p in places]
         expected = self.decorrelation.expected_rows((x.shape[0], *known))
-        X = ops.reshape(patches, (-1, self.features))
-        self.decorrelation.keep(Sample(X, count, mean, None, expected))
+        self.decorrelation.keep(Sample(patches, count, means, None, expected))
 
     def _pixel_axes(self, x: Tensor) -> tuple[int, ...]:
         """Returns all axes of a batch except that of the channels."""

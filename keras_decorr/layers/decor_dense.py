@@ -93,5 +93,5 @@ class DecorDense(DecorLayer):
     def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         return row_count(x, mask)
 
-    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
-        self.decorrelation.observe(x, count, mean, mask)
+    def observe(self, x: Tensor, count: Tensor, means: Any, mask: Tensor = None) -> None:
+        self.decorrelation.observe(x, count, means, mask)

@@ -126,8 +126,8 @@ class DecorEinsumDense(DecorLayer):
     def row_count(self, x: Tensor, mask: Tensor = None) -> Tensor:
         return count_rows(x, self._free_axes) if mask is None else row_count(x, mask)
 
-    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
-        self.decorrelation.observe(self._as_rows(x), count, mean, mask)
+    def observe(self, x: Tensor, count: Tensor, means: Any, mask: Tensor = None) -> None:
+        self.decorrelation.observe(self._as_rows(x), count, means, mask)
 
     @property
     def _free_axes(self) -> tuple[int, ...]:

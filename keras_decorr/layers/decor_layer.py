@@ -125,7 +125,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         """Returns the number of rows of a batch that a mask keeps, as a float32 scalar."""
         raise NotImplementedError
 
-    def observe(self, x: Tensor, count: Tensor, mean: Tensor, mask: Tensor = None) -> None:
+    def observe(self, x: Tensor, count: Tensor, means: Any, mask: Tensor = None) -> None:
         """Passes a sample of the rows of a batch to the decorrelation."""
         raise NotImplementedError
 
@@ -145,12 +145,12 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         seen, mask = self.decorrelation.seen(inputs, mask)
         learns = self.decorrelation.learns(training)
         count = self.row_count(seen, mask) if learns else None
-        inputs, mean = self.decorrelation.centre(
+        inputs, means = self.decorrelation.centre(
             inputs, seen, lambda x: self.row_sum(x, mask), count, training
         )
-        outputs = self.linear_map(inputs, mean, folded=True)
+        outputs = self.linear_map(inputs, means and means.used, folded=True)
         if learns:  # only now, as it may change M
-            self.observe(seen, count, mean, mask)
+            self.observe(seen, count, means, mask)
         return outputs
 
     def linear_map(self, inputs: Tensor, mean: Tensor = None, folded: bool = False) -> Tensor:
@@ -236,7 +236,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
     @property
     def folds_a_mean(self) -> bool:
         """Whether a mean folds into the bias."""
-        return self.decorrelation is not None and self.decorrelator.center
+        return self.decorrelation is not None and bool(self.decorrelator.center)
 
     def folded_weights(self) -> Any:
         """Returns arrays for the weights of `folded_layer()`, once that is built."""

@@ -1,7 +1,8 @@
 """A layer that decorrelates its inputs (N. Ahmad, arXiv 2407.10780)."""
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,8 +15,8 @@ from keras_decorr.backend.keras_internals import in_symbolic_scope
 from keras_decorr.backend.replicas import replica_count, replica_sum
 from keras_decorr.context import collection, wiring
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
-from keras_decorr.decorrelators.sample import Sample, pool
-from keras_decorr.decorrelators.step import State, decorrelation_step
+from keras_decorr.decorrelators.sample import Means, Pool, Sample, pool, pool_means
+from keras_decorr.decorrelators.step import REPORTS, State, decorrelation_step, moving_mean
 from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.sampling import sample_count, sample_rows
@@ -124,11 +125,11 @@ class Decorrelation(keras.layers.Layer):
         inputs, mask = as_rows(inputs, mask, self.compute_dtype)
         seen, seen_mask = self.seen(inputs, mask)
         count = row_count(seen, seen_mask) if self.learns(training) else None
-        inputs, mean = self.centre(inputs, seen, lambda x: row_sum(x, seen_mask), count, training)
-        Z = inputs if mean is None else inputs - ops.cast(mean, inputs.dtype)
+        inputs, means = self.centre(inputs, seen, lambda x: row_sum(x, seen_mask), count, training)
+        Z = inputs if means is None else inputs - ops.cast(means.used, inputs.dtype)
         U = self.operator.apply(self._read(Z.dtype), self._flat(Z))
         if self.learns(training):
-            self.observe(seen, count, mean, seen_mask)
+            self.observe(seen, count, means, seen_mask)
         return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -168,12 +169,13 @@ class Decorrelation(keras.layers.Layer):
 
     def centre(
         self, inputs: Tensor, seen: Tensor, row_sum: Callable, count: Tensor, training: bool | None
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the inputs to go on with, and the mean to subtract from them, or `None`.
+    ) -> tuple[Tensor, Means | None]:
+        """Returns the inputs to go on with, and the means of which `used` is to be subtracted.
 
         The gradient passes through the mean of a batch. If it did not, it would ask the biases of the
-        layer before for what centring takes away again, and they would grow without end. A batch
-        without a row that counts is centred by the moving mean.
+        layer before for what centring takes away again, and they would grow without end. A batch of
+        one row, or without a row that counts, is centred by the moving mean: its own would leave
+        nothing of it.
 
         Args:
             inputs: The inputs.
@@ -184,50 +186,78 @@ class Decorrelation(keras.layers.Layer):
             training: Where M learns the mean is that of the batch, else the moving mean.
 
         Returns:
-            `(inputs, mean)`.
+            `(inputs, means)`; `None` for the means of a layer that does not centre.
         """
-        if not self.decorrelator.center:
+        center = self.decorrelator.center
+        if not center:
             return inputs, None
+        moving = ops.convert_to_tensor(self.moving_mean)
         if not self.learns(training):
-            return inputs, ops.convert_to_tensor(self.moving_mean)
+            return inputs, Means(moving, moving)
+        rows = replica_sum(count)
+        of_batch: Tensor = None
 
         def mean_of_the_batch() -> Tensor:
-            nonlocal inputs
+            nonlocal inputs, of_batch
             x, total = row_sum(seen)
             if seen is inputs:
                 inputs = x
-            rows = replica_sum(count)
-            moving = ops.convert_to_tensor(self.moving_mean)
-            return ops.where(rows > 0.0, replica_sum(total) / ops.maximum(rows, 1.0), moving)
+            of_batch = ops.where(rows > 0.0, replica_sum(total) / ops.maximum(rows, 1.0), moving)
+            return ops.where(rows > 1.0, of_batch, moving)
 
+        if center == "moving":
+            mean_of_the_batch()
+            return inputs, Means(moving, of_batch)
+        self._warn_of_one_row(inputs)
         mean = wiring.current().mean(self, mean_of_the_batch)
-        return inputs, mean
+        return inputs, Means(mean, mean if of_batch is None else of_batch)
+
+    def _warn_of_one_row(self, inputs: Tensor) -> None:
+        sizes = inputs.shape[:-1]
+        if None not in sizes and math.prod(sizes) == 1:
+            warnings.warn(
+                f"{self.path} is trained with a batch of one row, whose mean is the row itself. It is "
+                "centred by the moving mean instead. Give its decorrelator `center='moving'` to do so "
+                "with batches of all sizes, or `center=False`.",
+                stacklevel=2,
+            )
 
     def observe(
-        self, inputs: Tensor, count: Tensor, mean: Tensor = None, mask: Tensor = None
+        self, inputs: Tensor, count: Tensor, means: Means | None = None, mask: Tensor = None
     ) -> None:
         """Takes a sample of the rows of a batch.
 
         Args:
             inputs: `(batch, ..., n)`.
             count: The number of its rows that a mask keeps, a float32 scalar.
-            mean: The mean that they were centred by, or `None`.
+            means: As `centre` gave them, or `None`.
             mask: Mask of the rows that count, or `None`.
         """
-        batch, *inner = ops.shape(inputs)[:-1]
-        rows = sample_count(batch, self.decorrelator.sample_fraction)
-        if inner:
-            rows = sample_rows(math.prod([rows, *inner]), self.most_rows, self.steps)
-        elif self.most_rows is not None:  # one row a sample: the first will do
-            known = isinstance(rows, int)
-            rows = min(rows, self.most_rows) if known else ops.minimum(rows, self.most_rows)
 
-        def sampled(x: Tensor) -> Tensor:
-            return ops.take(x, rows, axis=0) if inner else x[:rows]
+        def sampled(x: Tensor, shape: Sequence) -> Tensor:
+            batch, *inner = ops.shape(inputs)[:-1]
+            rows = sample_count(batch, self.decorrelator.sample_fraction)
+            x = ops.reshape(x, shape) if len(x.shape) != len(shape) else x
+            if inner:
+                rows = sample_rows(math.prod([rows, *inner]), self.most_rows, self.steps)
+                return ops.take(x, rows, axis=0)
+            if self.most_rows is not None:  # one row per sample: the first will do
+                known = isinstance(rows, int)
+                rows = min(rows, self.most_rows) if known else ops.minimum(rows, self.most_rows)
+            return x[:rows]
 
-        kept = None if mask is None else sampled(ops.reshape(ops.cast(mask, "bool"), (-1,)))
-        expected = self.expected_rows(inputs.shape[:-1])
-        self.keep(Sample(sampled(self._flat(inputs)), count, mean, kept, expected))
+        def kept() -> Tensor:
+            return sampled(ops.cast(mask, "bool"), (-1,))
+
+        self.keep(
+            Sample(
+                lambda: sampled(inputs, (-1, self.operator.n)),
+                count,
+                means,
+                None if mask is None else kept,
+                self.expected_rows(inputs.shape[:-1]),
+            )
+        )
 
     @property
     def most_rows(self) -> int | None:
@@ -245,10 +275,6 @@ class Decorrelation(keras.layers.Layer):
 
     def keep(self, sample: Sample) -> None:
         """Uses a `Sample` for the update: at the end of the training step, or now."""
-        sample = sample._replace(X=ops.cast(sample.X, "float32"))
-        sample = keras.tree.map_structure(
-            lambda x: ops.stop_gradient(x) if ops.is_tensor(x) else x, sample
-        )
         opened = collection.current()
         if opened is None:
             self.update([sample])
@@ -257,26 +283,56 @@ class Decorrelation(keras.layers.Layer):
 
     # --- the update ---------------------------------------------------------------------------
 
-    def update(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Takes one decorrelation step.
+    def update(self, samples: list[Sample], factor: Any = 1.0) -> dict[str, Tensor]:
+        """Takes one decorrelation step; of `update_every` steps, one takes rows and updates M.
 
         Args:
             samples: A list of `Sample`, one for each call of the layer in this step.
+            factor: A factor for the rate of a rule that follows the optimizer's.
 
         Returns:
-            Float32 scalars by name, for the logs: see `decorrelators.step.decorrelation_step`.
+            Float32 scalars by name, for the logs: `decorrelation_rate`, and those of
+            `decorrelators.step.decorrelation_step`, 0 where M is not due.
         """
-        state = self.state
-        values = keras.tree.map_structure(
-            lambda v: None if v is None else ops.convert_to_tensor(v), state
+        rule, variables = self.decorrelator, self.state
+        state = keras.tree.map_structure(
+            lambda v: None if v is None else ops.convert_to_tensor(v), variables
         )
-        new, report = decorrelation_step(
-            self.decorrelator, self.operator, values, pool(samples), self.work.parts
+        eta = ops.cast(rule.learning_rate, "float32")
+        eta = eta * factor if rule.follows else eta
+
+        def new_matrices(rows: Callable[[], Pool]) -> tuple:
+            new, report = decorrelation_step(
+                rule, self.operator, state, rows(), eta, self.work.parts
+            )
+            return new.matrices, new.memory, new.skipped, report
+
+        def same_matrices() -> tuple:
+            report = dict.fromkeys((*REPORTS, *rule.reports), ops.zeros((), "float32"))
+            return state.matrices, state.memory, state.skipped, report
+
+        if rule.update_every == 1:
+            new = new_matrices(lambda: pool(samples))
+        else:
+            due = ops.equal(state.steps % rule.update_every, 0)
+            if replica_count() > 1:  # TensorFlow lets replicas exchange nothing within a branch
+                rows = pool(samples)
+                new = ops.cond(due, lambda: new_matrices(lambda: rows), same_matrices)
+            else:
+                new = ops.cond(due, lambda: new_matrices(lambda: pool(samples)), same_matrices)
+        matrices, memory, skipped, report = new
+        state = state._replace(
+            matrices=tuple(matrices), memory=memory, skipped=skipped, steps=state.steps + 1
         )
-        for variable, value in zip(keras.tree.flatten(state), keras.tree.flatten(new), strict=True):
+        count, means = pool_means(samples)
+        if means is not None:
+            state = moving_mean(state, rule.momentum, count, means.batch)
+        for variable, value in zip(
+            keras.tree.flatten(variables), keras.tree.flatten(state), strict=True
+        ):
             if variable is not None:
                 variable.assign(value)
-        return report
+        return {**report, "decorrelation_rate": eta}
 
     @property
     def state(self) -> State:
@@ -299,7 +355,7 @@ class Decorrelation(keras.layers.Layer):
             return keras.layers.Identity(name=self.name, dtype=self.dtype_policy)
         return keras.layers.Dense(
             self.operator.n,
-            use_bias=self.decorrelator.center,
+            use_bias=bool(self.decorrelator.center),
             name=self.name,
             dtype=self.dtype_policy,
             trainable=self.trainable,

@@ -20,10 +20,12 @@ from keras_decorr.backend.keras_internals import (
     build_symbolically,
     flatten_layers,
 )
+from keras_decorr.backend.optimizers import learning_rate_in_step
 from keras_decorr.context import collection, wiring
 from keras_decorr.layers.call import takes_training
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.walk import walk
+from keras_decorr.training.followed_rate import FollowedRate
 from keras_decorr.typing import Tensor, Tensors
 
 
@@ -35,6 +37,8 @@ class DecorrelationStep(BuiltBeforeOptimizer):
             step, averaged over the layers.
         skipped_updates: layers' updates of M that were skipped in this epoch because a batch held
             NaN or infinity.
+        decorrelation_rate: the rate of M in the last step, averaged over the layers. It follows the
+            learning rate of the optimizer: see `Decorrelator`.
         What its decorrelators count besides, in `Decorrelator.reports`.
     """
 
@@ -50,6 +54,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         self._decorrelation_metrics = [
             keras.metrics.Mean(name="decorrelation_loss"),
             keras.metrics.Sum(name="skipped_updates"),
+            FollowedRate(),
         ]
         self._keep_reports({})
 
@@ -69,6 +74,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         super().compile(*args, **kwargs)
         self._learning_rule = rule
         rule.check(self)
+        self._followed_rate.restart()
         self._keep_rule_state(None)
         self._rule_is_built = False
         if self.built:
@@ -140,6 +146,15 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return decorrelation_layers(self)
 
     @property
+    def _followed_rate(self) -> FollowedRate:
+        return self._decorrelation_metrics[-1]
+
+    @property
+    def decorrelation_rate_factor(self) -> float:
+        """The factor by which the rate of M followed the learning rate in the last step."""
+        return float(ops.convert_to_numpy(self._followed_rate.last_factor))
+
+    @property
     def decorrelation_rate(self) -> Tensor:
         """The decorrelation rate per step of the first layer; setting it sets that of every layer.
 
@@ -163,7 +178,11 @@ class DecorrelationStep(BuiltBeforeOptimizer):
     def train_step(self, *args: Any) -> Any:
         if not self._rule_is_built:  # TensorFlow builds a model at its first call
             build_symbolically(self, args[-1])
-        with collection.collect(), wiring.opened(self._learning_rule.wires(self)):
+        learning_rate = learning_rate_in_step(self.optimizer, args)
+        with (
+            collection.collect(learning_rate),
+            wiring.opened(self._learning_rule.wires(self)),
+        ):
             return super().train_step(*args)
 
     def compute_loss(
@@ -187,13 +206,17 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     def decorrelate(self, samples: collection.Collection) -> None:
         """Takes one decorrelation step from the samples of a `Collection`, and adds it to the logs."""
-        progress = [layer.update(of_layer) for layer, of_layer in samples.flush()]
+        factor = 1.0
+        if samples.learning_rate is not None:
+            factor = self._followed_rate.factor(samples.learning_rate)
+        progress = [layer.update(of_layer, factor) for layer, of_layer in samples.flush()]
         if not progress:
             return
-        loss, *counters = [*self._decorrelation_metrics, *self._reports.values()]
-        taken = 1.0 - ops.stack([p["skipped_updates"] for p in progress])
+        loss, skipped, followed = self._decorrelation_metrics
+        taken = ops.stack([p["updates"] for p in progress])
         loss.update_state(ops.stack([p[loss.name] for p in progress]), sample_weight=taken)
-        for counter in counters:
+        followed.update_state(ops.stack([p[followed.name] for p in progress]))
+        for counter in (skipped, *self._reports.values()):
             counter.update_state(
                 ops.stack([p[counter.name] for p in progress if counter.name in p])
             )

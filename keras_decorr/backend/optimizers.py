@@ -1,0 +1,29 @@
+"""The learning rate of an optimizer inside a compiled training step."""
+
+from typing import Any
+
+import keras
+
+from keras_decorr.typing import Tensor
+
+
+def learning_rate_in_step(optimizer: Any, arguments: tuple) -> Tensor | None:
+    """Returns the learning rate of the step that is about to be taken.
+
+    On JAX a step is a function of the state of the model, and what the optimizer's variables hold is
+    of no use: their values come as an argument.
+
+    Args:
+        optimizer: The optimizer of the model.
+        arguments: The arguments of its `train_step`.
+
+    Returns:
+        A scalar, or `None` for an optimizer without a learning rate.
+    """
+    if keras.backend.backend() != "jax":
+        return getattr(optimizer, "learning_rate", None)
+    (_, _, of_optimizer, _), _ = arguments
+    mapping = list(zip(optimizer.variables, of_optimizer, strict=True))
+    with keras.StatelessScope(state_mapping=mapping):
+        rate = getattr(optimizer, "learning_rate", None)
+        return None if rate is None else keras.ops.convert_to_tensor(rate)
