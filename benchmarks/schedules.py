@@ -2,9 +2,9 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/schedules.py --net gpt --data-dir DIR
 
-Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up). Each side's
-learning rate is chosen by the validation loss of one seed that is not used again, from the same
-candidates; then the seeds are trained with it, and the test figures are those at the end of training. A
+Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up). Each side's learning
+rate is chosen by the validation loss of one seed that is not used again, from the same
+candidates; then the other seeds are trained with it, and the test figures are those at the end of training. A
 finished run is a line of `runs.jsonl`; the same command continues with those that are missing. `--table`
 prints the result: test figures with their standard error, and the steps and seconds after which the
 decorrelated net is as good on the validation data as the plain one at its end.
@@ -14,6 +14,8 @@ training steps alone, without validation and compilation.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import time
 from pathlib import Path
@@ -269,6 +271,27 @@ def spread(values):
     return f"{np.mean(values):.4f} ± {error:.4f}"
 
 
+def tuned(runs, net, name, label, chosen):
+    """Chooses the learning rate of a variant of a net, and trains it with every seed."""
+    load, build, batch, usual, *candidates = NETS[net]
+    steps = chosen.steps or usual
+    load = functools.cache(load)
+
+    def run(rate, seed):
+        def work():
+            return train(load(chosen.data_dir), build, batch, steps, label, name, rate, seed)
+
+        key = {"net": net, "variant": label, "optimizer": name, "rate": rate}
+        return runs.get(work, **key, seed=seed, steps=steps)
+
+    rates = chosen.rate or candidates[name == "muon"]
+    best = rates[0]
+    if len(rates) > 1 or chosen.tune_only:
+        best = min(rates, key=lambda rate: end(run(rate, TUNING_SEED)))
+    for seed in range(1, 1 + (0 if chosen.tune_only else chosen.seeds)):
+        run(best, seed)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--net", nargs="+", choices=NETS, default=[])
@@ -285,22 +308,8 @@ def main():
     parser.add_argument("--table", action="store_true")
     chosen = parser.parse_args()
     runs = Runs(chosen.out)
-    for net in chosen.net:
-        load, build, batch, usual, *candidates = NETS[net]
-        steps, data = chosen.steps or usual, load(chosen.data_dir)
-        for name in chosen.optimizer:
-            rates = chosen.rate or candidates[name == "muon"]
-            for label in chosen.variant:
-
-                def run(rate, seed, label=label, name=name):
-                    return runs.get(
-                        lambda: train(data, build, batch, steps, label, name, rate, seed),
-                        net=net, variant=label, optimizer=name, rate=rate, seed=seed, steps=steps,
-                    )  # fmt: skip
-
-                best = min(rates, key=lambda rate: end(run(rate, TUNING_SEED)))
-                for seed in range(1, 1 + (0 if chosen.tune_only else chosen.seeds)):
-                    run(best, seed)
+    for net, name, label in itertools.product(chosen.net, chosen.optimizer, chosen.variant):
+        tuned(runs, net, name, label, chosen)
     if chosen.table:
         table(runs)
 

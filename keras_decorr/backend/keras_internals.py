@@ -45,6 +45,7 @@ __all__ = [
     "replace_attention_projection",
     "replace_layer",
     "sample_weights",
+    "schedule_of_optimizer",
     "seed_generators",
     "spared_from_weight_decay",
     "state_without_model",
@@ -317,6 +318,16 @@ def steps_of_optimizer(optimizer: Any) -> int:
     The public `iterations` counts the steps that accumulate one gradient once.
     """
     return int(ops.convert_to_numpy(optimizer._iterations))
+
+
+def schedule_of_optimizer(optimizer: Any) -> Any:
+    """Returns the `LearningRateSchedule` of an optimizer, or `None` if it has none.
+
+    The public `learning_rate` is the value of the schedule at the present step. Without the private
+    name there seems to be no schedule, and the tests of a rate that follows it fail.
+    """
+    rate = getattr(optimizer, "_learning_rate", None)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def spared_from_weight_decay(optimizer: Any, variables: list) -> tuple[list[bool], str | None]:

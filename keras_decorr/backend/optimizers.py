@@ -1,9 +1,10 @@
-"""The learning rate of an optimizer inside a compiled training step."""
+"""The learning rate of an optimizer, inside a compiled training step and between two."""
 
 from typing import Any
 
 import keras
 
+from keras_decorr.backend.keras_internals import schedule_of_optimizer
 from keras_decorr.typing import Tensor
 
 
@@ -27,3 +28,16 @@ def learning_rate_in_step(optimizer: Any, arguments: tuple) -> Tensor | None:
     with keras.StatelessScope(state_mapping=mapping):
         rate = getattr(optimizer, "learning_rate", None)
         return None if rate is None else keras.ops.convert_to_tensor(rate)
+
+
+def learning_rate_at(optimizer: Any, step: float) -> float:
+    """Returns the learning rate of an optimizer at a step; without a schedule, its present one.
+
+    Args:
+        optimizer: A Keras optimizer.
+        step: Number of steps taken before.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = schedule_of_optimizer(inner)
+    rate = inner.learning_rate if rate is None else rate(int(step))
+    return float(keras.ops.convert_to_numpy(rate))

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_decorr.backend.keras_internals import model_of, state_without_model, steps_of_optimizer
+from keras_decorr.backend.optimizers import learning_rate_at
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import Decorrelation
@@ -27,14 +29,16 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     What another callback does to the rate in between, as `DecorrelationGuard` lowers it, stays: if it
     is now a tenth of what was set, so is all that follows in this `fit`. The next one goes by the
     schedule again; without one, the rates stay, or are what was set by hand. Weights that were restored
-    between two `fit` change nothing. The logs of an epoch show the rate of the first layer as
-    `decorrelation_rate`.
+    between two `fit` change nothing. The logs of an epoch show the rate as `decorrelation_rate`: in a
+    `keras_decorr.Model` that of its last step, in another that of the first layer.
 
     Args:
         schedule: A function `schedule(epoch)` or `schedule(epoch, rate)` that returns the rate for the
             epoch, counted from 0, given the present one; or a
-            `keras.optimizers.schedules.LearningRateSchedule` of the step; or `None`, with which each
-            layer keeps its rate after the warm-up.
+            `keras.optimizers.schedules.LearningRateSchedule` of the step; or `"optimizer"`: the rate of
+            each layer times the learning rate of the optimizer over its highest so far, which a
+            `keras_decorr.Model` does by itself and a plain `keras.Model` does not; or `None`, with
+            which each layer keeps its rate after the warm-up.
         warmup_steps: For so many training steps the rate rises linearly from 0 to what it would be.
             Those that the optimizer has taken before count, so a second `fit` goes on with the same
             callback, or after the weights were loaded into a model built anew. For a new callback with
@@ -66,10 +70,11 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         super().__init__()
         name = type(self).__name__
         self.warmup_steps = check_count(name, "warmup_steps", warmup_steps, low=0)
-        if schedule is not None and not callable(schedule):
+        if schedule not in (None, "optimizer") and not callable(schedule):
             raise ValueError(
                 f"Argument `schedule` of {name} must be a function of the epoch, a "
-                f"keras.optimizers.schedules.LearningRateSchedule or None. Received: {schedule!r}"
+                "keras.optimizers.schedules.LearningRateSchedule, 'optimizer' or None. "
+                f"Received: {schedule!r}"
             )
         if schedule is None and self.warmup_steps == 0:
             raise ValueError(
@@ -79,10 +84,12 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         self.schedule: Any = schedule
         self.verbose = verbose
         self._of_layers: dict[Decorrelation, _Rate] = {}
+        self._highest = 0.0
 
     def set_model(self, model: keras.Model) -> None:
         if model is not model_of(self):
             self._of_layers = {}
+            self._highest = 0.0
         super().set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -96,6 +103,9 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
             kept = self._of_layer(layer)
             if self._by_epoch:
                 kept.target = self._of_epoch(epoch, kept.target)
+        if self._by_optimizer and self._before:
+            # A schedule tells what it was before, for a callback that is new to the model.
+            self._follow(self._before * np.linspace(0.0, 1.0, 1000, endpoint=False))
         self._set(self._before)
         if self.verbose:
             rates = sorted({f"{_present(layer):.3g}" for layer in self._layers()})
@@ -107,13 +117,15 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self._before + batch
         if batch and (
-            self._by_step or step - model_of(self).steps_per_execution < self.warmup_steps
+            self._by_step
+            or self._by_optimizer
+            or step - model_of(self).steps_per_execution < self.warmup_steps
         ):
             self._set(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         layers = self._layers()
-        if logs is not None and layers:
+        if logs is not None and layers and "decorrelation_rate" not in logs:
             logs["decorrelation_rate"] = _present(layers[0])
 
     @property
@@ -122,7 +134,18 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
 
     @property
     def _by_epoch(self) -> bool:
-        return self.schedule is not None and not self._by_step
+        return self.schedule is not None and not self._by_step and not self._by_optimizer
+
+    @property
+    def _by_optimizer(self) -> bool:
+        return isinstance(self.schedule, str)
+
+    def _follow(self, steps: Any) -> float:
+        """Returns the learning rate at the last of these steps over the highest one so far."""
+        optimizer = model_of(self).optimizer
+        rates = [learning_rate_at(optimizer, step) for step in np.atleast_1d(steps)]
+        self._highest = max(self._highest, *rates)
+        return rates[-1] / self._highest if self._highest else 1.0
 
     def _layers(self) -> list[Decorrelation]:
         layers: list[Decorrelation] = decorrelation_layers(self.model)
@@ -131,6 +154,13 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
                 raise ValueError(
                     f"The layer {name_within(layer, self.model)!r} follows a LearningRateSchedule of "
                     "its own. Build it with a float rate to use DecorrelationRateScheduler."
+                )
+            # Only a keras_decorr.Model has a factor.
+            model_follows = hasattr(model_of(self), "decorrelation_rate_factor")
+            if self._by_optimizer and model_follows and layer.decorrelator.follows:
+                raise ValueError(
+                    f"In a keras_decorr.Model such as {self.model.name!r} the rate of M follows that "
+                    "of the optimizer without DecorrelationRateScheduler('optimizer'). Remove it."
                 )
         if not layers and self.model.built:
             raise ValueError(
@@ -161,6 +191,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
 
     def _set(self, step: int) -> None:
         warm = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+        warm *= self._follow(step) if self._by_optimizer else 1.0
         for layer in self._layers():
             kept = self._of_layer(layer)
             if self._by_step:

@@ -121,7 +121,6 @@ def decorrelate(
 
 class _Decorrelating(Converter):
     selection: Selection
-    heads: set[int] = frozenset()
 
     def __init__(
         self,
@@ -134,6 +133,7 @@ class _Decorrelating(Converter):
         self._decorrelator = decorrelator
         self._max_features = max_features
         self._larger = None
+        self.heads: set[int] = set()
         _check_above(decorrelator, max_features, above)
         if max_features is not None and above is not None:
             self._larger = _changed(decorrelator, structure=above)

@@ -34,7 +34,7 @@ def heads(
 def _outputs(model: Any) -> list | None:
     """Returns the symbolic outputs of a Sequential or functional model, or `None` of another."""
     if isinstance(model, keras.Sequential | Functional) and getattr(model, "outputs", None):
-        return keras.tree.flatten(model.outputs)
+        return list(keras.tree.flatten(model.outputs))
     return None
 
 
@@ -48,9 +48,11 @@ def _maker(tensor: Any, is_linear: Callable[[Any], bool]) -> Any:
         inner = _outputs(operation)
         if inner is not None:
             tensor = inner[[*calls[0].output_tensors].index(tensor)] if calls else inner[0]
-        elif getattr(operation, "weights", None) or len(calls) != 1:
-            return None
-        elif len(calls[0].input_tensors) != 1:
+        elif (
+            getattr(operation, "weights", None)
+            or len(calls) != 1
+            or len(calls[0].input_tensors) != 1
+        ):
             return None
         else:
             (tensor,) = calls[0].input_tensors

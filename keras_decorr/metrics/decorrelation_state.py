@@ -26,7 +26,7 @@ class DecorrelationState(NamedTuple):
         name: Path of the layer within the model.
         features: Features `n` that M decorrelates.
         structure: Structure of M.
-        rate: Decorrelation rate per step.
+        rate: Decorrelation rate of the last step.
         steps: Decorrelation steps taken.
         skipped_updates: Steps of these that were skipped, for a NaN or an infinity in the batch.
         rows: Rows that the figures below are from; 0 for a layer that is frozen or was not called, for
@@ -103,7 +103,8 @@ def decorrelation_state(
     >>> state.name, state.condition
     ('out', 1.0)
     """
-    return [state_of(seen) for seen in sampled_inputs(model, x, max_rows)]
+    factor = getattr(model, "decorrelation_rate_factor", 1.0)
+    return [state_of(seen, factor) for seen in sampled_inputs(model, x, max_rows)]
 
 
 def matrix_condition(layer: Decorrelation) -> float:
@@ -123,8 +124,13 @@ def matrix_condition(layer: Decorrelation) -> float:
     return ratio(*layer.operator.singular_range(matrices))
 
 
-def state_of(seen: SampledInputs) -> DecorrelationState:
-    """Computes the `DecorrelationState` of one of the `SampledInputs`."""
+def state_of(seen: SampledInputs, factor: float = 1.0) -> DecorrelationState:
+    """Computes the `DecorrelationState` of one of the `SampledInputs`.
+
+    Args:
+        seen: The inputs of a layer.
+        factor: By which a rate that follows the optimizer's is multiplied.
+    """
     layer, d = seen.layer, seen.layer.decorrelator
     parts = layer.work.parts
     before, after = (_figures(rows, parts) for rows in (seen.centred, seen.decorrelated))
@@ -132,7 +138,7 @@ def state_of(seen: SampledInputs) -> DecorrelationState:
         name=seen.name,
         features=layer.operator.n,
         structure=layer.operator.name,
-        rate=float(ops.convert_to_numpy(d.learning_rate)),
+        rate=float(ops.convert_to_numpy(d.learning_rate)) * (factor if d.follows else 1.0),
         steps=int(ops.convert_to_numpy(layer.steps)),
         skipped_updates=int(ops.convert_to_numpy(layer.skipped_updates)),
         rows=0 if seen.raw is None else len(seen.raw),

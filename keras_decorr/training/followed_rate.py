@@ -69,5 +69,6 @@ class FollowedRate(keras.metrics.Metric):
 
     def load_own_variables(self, store: Any) -> None:
         for variable in self.variables:
-            if variable.name in store.keys():  # noqa: SIM118. A file of version 0.1.0 has none
+            # A file of version 0.1.0 has none. The store is no dictionary.
+            if variable.name in [*store.keys()]:
                 variable.assign(store[variable.name])

@@ -147,7 +147,8 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     @property
     def _followed_rate(self) -> FollowedRate:
-        return self._decorrelation_metrics[-1]
+        followed: FollowedRate = self._decorrelation_metrics[-1]
+        return followed
 
     @property
     def decorrelation_rate_factor(self) -> float:

@@ -224,3 +224,36 @@ def test_errors(model):
         scheduled.fit(
             np.ones((4, 4)), np.ones(4), verbose=0, callbacks=[DecorrelationRateScheduler(halved)]
         )
+
+
+def cosine():
+    return keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.5, 6))
+
+
+def test_a_plain_keras_model_follows_the_optimizer_by_it():
+    """A new callback that resumes knows the highest learning rate of a schedule."""
+    model = keras.Sequential([keras.Input((4,)), DecorDense(1, decorrelator=NormPreserving(0.1))])
+    model.compile(cosine(), "mse")
+    found = []
+    for _ in range(2):
+        x, seen = np.random.default_rng(0).normal(size=(24, 4)).astype("float32"), SeenOfOne()
+        callbacks = [DecorrelationRateScheduler("optimizer"), seen]
+        model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
+        found += seen.rates
+        decorrelation_layers(model)[0].decorrelator.learning_rate = 0.1
+    expected = 0.1 * 0.5 * (1 + np.cos(np.pi * np.arange(6) / 6))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+class SeenOfOne(Seen):
+    def on_train_batch_begin(self, batch, logs=None):
+        (layer,) = decorrelation_layers(self.model)
+        self.rates.append(float(ops.convert_to_numpy(layer.decorrelator.learning_rate)))
+
+
+def test_a_model_that_follows_by_itself_refuses_it():
+    model = keras_decorr.Sequential([keras.Input((4,)), DecorDense(1)])
+    model.compile(cosine(), "mse")
+    x = np.ones((8, 4), "float32")
+    with pytest.raises(ValueError, match="follows that of the optimizer without"):
+        model.fit(x, x[:, :1], verbose=0, callbacks=[DecorrelationRateScheduler("optimizer")])
