@@ -2,12 +2,13 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/schedules.py --net gpt --data-dir DIR
 
-Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up). Each side's learning
-rate is chosen by the validation loss of one seed that is not used again, from the same
-candidates; then the other seeds are trained with it, and the test figures are those at the end of training. A
-finished run is a line of `runs.jsonl`; the same command continues with those that are missing. `--table`
-prints the result: test figures with their standard error, and the steps and seconds after which the
-decorrelated net is as good on the validation data as the plain one at its end.
+Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up). Each side's
+learning rate is chosen from the same candidates by the validation loss of one seed, which is not used
+again. The other seeds are trained with it, and the test figures are those at the end of training.
+
+A finished run is a line of `runs.jsonl`; the same command continues with those that are missing.
+`--table` prints the result: figures with their standard error, and the steps and seconds after which
+the decorrelated net is as good on the validation data as the plain one at its end.
 
 One process uses the cores that the system gives it: `taskset -c 0` for one. Seconds are those of the
 training steps alone, without validation and compilation.

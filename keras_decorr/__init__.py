@@ -26,12 +26,13 @@ from keras_decorr import (
 )
 from keras_decorr.analysis import summary
 from keras_decorr.conversion import decorrelate, fold
-from keras_decorr.training import Model, Sequential
+from keras_decorr.training import Model, Sequential, adapt
 
 __version__ = "0.1.0"
 __all__ = [
     "Model",
     "Sequential",
+    "adapt",
     "analysis",
     "callbacks",
     "conversion",

@@ -21,6 +21,9 @@ class Collection:
         learning_rate: The learning rate of the optimizer in this step, or `None`.
     """
 
+    # Whether a layer hands over its sample before it uses M.
+    before_use = False
+
     def __init__(self, learning_rate: Any = None) -> None:
         self.learning_rate = learning_rate
         self._samples: dict = {}
@@ -53,4 +56,14 @@ def current() -> Any:
 
 def collect(learning_rate: Any = None) -> AbstractContextManager[Collection]:
     """Opens a collection for the forward passes inside."""
-    return _scope.open(Collection(learning_rate))
+    return opened(Collection(learning_rate))
+
+
+def opened(collection: Collection) -> AbstractContextManager[Collection]:
+    """Opens a collection of any class for the forward passes inside."""
+    return _scope.open(collection)
+
+
+def wants_samples_before_use() -> bool:
+    """Returns whether the open collection takes samples before M is used."""
+    return _scope.current is not None and _scope.current.before_use

@@ -10,6 +10,9 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_decorr.decorrelators import old_spellings, structures
 from keras_decorr.decorrelators.arguments import check_center, check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product, Stage
+from keras_decorr.maths.correlation import squared_norms
+from keras_decorr.maths.norm_preserving import gain
+from keras_decorr.maths.zca import adapted_matrix
 from keras_decorr.typing import Tensor
 
 STRUCTURE = "auto"
@@ -158,6 +161,22 @@ class Decorrelator(ABC):
         Returns:
             `(M,)`, or `(M, *memory)` of a rule with a memory.
         """
+
+    def adapted_stage(self, stage: Stage, damping: float) -> tuple:
+        """Returns the weights and the memory of a stage from its rows alone, for `adapt`.
+
+            M = g (C + d mean(l) I)^(-1/2)
+
+        with the covariance `C` of the inputs of the stage, its mean eigenvalue `mean(l)`, the damping
+        `d`, and the gain `g` that keeps the norm of the rows.
+
+        Args:
+            stage: The `Stage`, whose M is the identity.
+            damping: `d`. With 0 the outputs are white; the higher, the nearer M is to the identity.
+        """
+        M = adapted_matrix(stage.M, stage.Z, damping, stage.row_axis)
+        U = self.product.apply(M, stage.Z, stage.row_axis)
+        return (gain(stage.x2, squared_norms(U, stage.row_axis), stage.weights) * M,)
 
     @property
     def product(self) -> Product:

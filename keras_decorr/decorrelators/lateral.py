@@ -8,7 +8,10 @@ from keras import ops
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
 from keras_decorr.decorrelators.structures import Product, Stage
+from keras_decorr.maths.correlation import multiply, squared_norms
 from keras_decorr.maths.lateral import fixed_point, unsettled
+from keras_decorr.maths.norm_preserving import gain
+from keras_decorr.maths.zca import adapted_matrix
 from keras_decorr.typing import Tensor
 
 
@@ -41,6 +44,13 @@ class Settling(Product):
             L, X = ops.cast(L, "float32"), ops.cast(X, "float32")
         U = fixed_point(L, X, row_axis, transposed, **self._dynamics)
         return ops.cast(U, given)
+
+
+def inverse(M: Tensor) -> Tensor:
+    """Returns `L = M^-1` of an M whose padding is zero, as that of `L` is."""
+    eye = ops.eye(M.shape[-1], dtype=M.dtype)
+    real = ops.expand_dims(ops.diagonal(M, axis1=-2, axis2=-1) != 0.0, -1)
+    return ops.where(real, ops.linalg.inv(ops.where(real, M, eye)), 0.0)
 
 
 class Lateral(Decorrelator):
@@ -87,6 +97,12 @@ class Lateral(Decorrelator):
     @property
     def product(self) -> Product:
         return Settling(self.step_size, self.steps, self.tolerance)
+
+    def adapted_stage(self, stage: Stage, damping: float) -> tuple:
+        M = adapted_matrix(stage.M, stage.Z, damping, stage.row_axis)
+        U = multiply(M, stage.Z, stage.row_axis)
+        g = gain(stage.x2, squared_norms(U, stage.row_axis), stage.weights)
+        return (inverse(g * M),)
 
     def report(self, stages: list[Stage]) -> dict:
         """Returns `unsettled_updates`: 1 if the activities of a stage were not at rest, else 0.

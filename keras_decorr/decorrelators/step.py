@@ -61,7 +61,7 @@ def decorrelation_step(
         off-diagonal correlation before the step; `skipped_updates`, 1 if the step was skipped, and
         `updates`, 1 if not; and what the rule reports.
     """
-    X, Z, weights = _scaled_rows(sample)
+    X, Z, weights = scaled_rows(sample)
     stages, U = operator.stages(state.matrices, Z, squared_norms(X))
     reports = rule.report(stages)
 
@@ -115,7 +115,7 @@ def moving_mean(state: State, momentum: float, count: Tensor, mean: Tensor) -> S
     return state._replace(mean=state.mean + share * change, mean_count=remembered)
 
 
-def _scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
+def scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
     """Returns raw and centred rows, scaled so that a mean over them is their weighted mean."""
     X, mean, weights = sample.X, sample.mean, sample.weights
     Z = X if mean is None else X - mean

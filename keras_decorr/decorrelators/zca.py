@@ -100,6 +100,10 @@ class ZCA(Decorrelator):
         real = ops.expand_dims(ops.diagonal(M, axis1=-2, axis2=-1) != 0.0, -1)
         return ops.where(eta > 0.0, ops.where(real, root, 0.0), M), Sigma
 
+    def adapted_stage(self, stage: Stage, damping: float) -> tuple:
+        # Its running covariance, from these rows alone; `epsilon` is its damping.
+        return self.step(stage, ops.ones((), "float32"))
+
     def step_cost(self, k: int, m: int) -> int:
         # An eigendecomposition counts as six products: five for it, one to put M together.
         products = 6 if self.method == "eigh" else 3 * self.iterations

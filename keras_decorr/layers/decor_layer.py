@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_decorr import decorrelators
-from keras_decorr.context import wiring
+from keras_decorr.context import collection, wiring
 from keras_decorr.layers.decorrelation import Decorrelation, as_rows
 from keras_decorr.layers.like_its_twin import LikeItsTwin
 from keras_decorr.naming import to_snake_case
@@ -148,18 +148,25 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         inputs, means = self.decorrelation.centre(
             inputs, seen, lambda x: self.row_sum(x, mask), count, training
         )
-        outputs = self.linear_map(inputs, means and means.used, folded=True)
-        if learns:  # only now, as it may change M
+        of_batch = learns and self.decorrelator.center == "batch"
+        before = learns and collection.wants_samples_before_use()
+        if before:
+            self.observe(seen, count, means, mask)
+        outputs = self.linear_map(inputs, means and means.used, folded=True, of_batch=of_batch)
+        if learns and not before:  # only now, as it may change M
             self.observe(seen, count, means, mask)
         return outputs
 
-    def linear_map(self, inputs: Tensor, mean: Tensor = None, folded: bool = False) -> Tensor:
+    def linear_map(
+        self, inputs: Tensor, mean: Tensor = None, folded: bool = False, of_batch: bool = False
+    ) -> Tensor:
         """Computes `y = activation(op(inputs, K) + b)` through the hooks of the current wiring.
 
         Args:
             inputs: Inputs, decorrelated unless `folded`.
             mean: `(n,)` mean of raw inputs that are not centred, or `None`.
             folded: Fold M into the kernel: the inputs are raw.
+            of_batch: Whether the mean was computed from the inputs.
         """
         wires = wiring.current()
 
@@ -177,7 +184,9 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         if bias is not None:
             if getattr(self.layer, "data_format", None) == "channels_first":
                 bias = ops.reshape(bias, (-1, *[1] * (len(a.shape) - 2)))
-            a = ops.add(a, bias)  # not `+`: Keras makes of this what TensorFlow fuses into the map
+            # Of `ops.add` Keras makes what TensorFlow fuses into the map. With a bias that depends on
+            # the inputs its second derivative would be a graph with a cycle.
+            a = a + bias if of_batch else ops.add(a, bias)
         a = wires.pre_activation(self, a)
         y = a if self.layer.activation is None else self.layer.activation(a)
         wires.output(self, a, y)

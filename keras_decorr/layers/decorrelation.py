@@ -14,13 +14,46 @@ from keras_decorr import decorrelators
 from keras_decorr.backend.keras_internals import in_symbolic_scope
 from keras_decorr.backend.replicas import replica_count, replica_sum
 from keras_decorr.context import collection, wiring
+from keras_decorr.decorrelators.adaptation import adapted
+from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.decorrelators.sample import Means, Pool, Sample, pool, pool_means
 from keras_decorr.decorrelators.step import REPORTS, State, decorrelation_step, moving_mean
 from keras_decorr.decorrelators.structures import operator_for
+from keras_decorr.layers.sampling import sampling_all
 from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.sampling import sample_count, sample_rows
 from keras_decorr.typing import Shape, Tensor
+
+# Of `adapt`: of the mean eigenvalue of the covariance. Chosen by `benchmarks/adapt.py`.
+DAMPING = 10.0
+# The most rows that a layer adapts to.
+ROWS = 4096
+
+
+class Adaptation(collection.Collection):
+    """Sets the M of each layer from its first sample, before the layer uses it.
+
+    So a single forward pass sets layer after layer, each from what the M of those before leave of its
+    inputs.
+
+    Args:
+        damping: As in `keras_decorr.adapt`.
+        layers: Each `Decorrelation` to set.
+    """
+
+    before_use = True
+
+    def __init__(self, damping: float, layers: Sequence) -> None:
+        super().__init__()
+        self.damping = damping
+        self._layers = list(layers)
+
+    def add(self, layer: Any, sample: Any) -> None:
+        left = [x for x in self._layers if x is not layer]
+        if len(left) < len(self._layers):
+            self._layers = left
+            layer.adapt_to([sample], self.damping)
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -127,8 +160,12 @@ class Decorrelation(keras.layers.Layer):
         count = row_count(seen, seen_mask) if self.learns(training) else None
         inputs, means = self.centre(inputs, seen, lambda x: row_sum(x, seen_mask), count, training)
         Z = inputs if means is None else inputs - ops.cast(means.used, inputs.dtype)
+        learns = self.learns(training)
+        before = learns and collection.wants_samples_before_use()
+        if before:
+            self.observe(seen, count, means, seen_mask)
         U = self.operator.apply(self._read(Z.dtype), self._flat(Z))
-        if self.learns(training):
+        if learns and not before:
             self.observe(seen, count, means, seen_mask)
         return U if len(inputs.shape) == 2 else ops.reshape(U, ops.shape(inputs))
 
@@ -333,6 +370,36 @@ class Decorrelation(keras.layers.Layer):
             if variable is not None:
                 variable.assign(value)
         return {**report, "decorrelation_rate": eta}
+
+    def adapt(self, data: Any, damping: float = DAMPING) -> None:
+        """Sets M, and the mean, from data at once: see `keras_decorr.adapt`.
+
+        Args:
+            data: Array or tensor of inputs, `(batch, ..., n)`; of more than 4096 rows a part is used.
+            damping: As in `keras_decorr.adapt`.
+        """
+        check_number(type(self).__name__, "damping", damping, 0.0)
+        data = ops.convert_to_tensor(data)
+        if not self.built:
+            self.build(data.shape)
+        if self.decorrelator is None:
+            return
+        adaptation = Adaptation(damping, [self])
+        with sampling_all(self.decorrelator, ROWS), collection.opened(adaptation):
+            self(data, training=True)
+
+    def adapt_to(self, samples: list[Sample], damping: float) -> None:
+        """Sets M and the mean from the rows of samples."""
+        sample = pool(samples)
+        matrices, memory = adapted(self.decorrelator, self.operator, sample, damping)
+        for variables, values in ((self.matrices, matrices), (self.memory, memory)):
+            flat = keras.tree.flatten(variables), keras.tree.flatten(values)
+            for variable, value in zip(*flat, strict=True):
+                variable.assign(value)
+        count, means = pool_means(samples)
+        if means is not None:
+            self.moving_mean.assign(means.batch)
+            self.mean_count.assign(count)
 
     @property
     def state(self) -> State:

@@ -7,7 +7,7 @@ which rounding errors do not destroy: N. Higham, "Functions of Matrices" (2008),
 
 from keras import ops
 
-from keras_decorr.maths.correlation import transpose
+from keras_decorr.maths.correlation import mean_outer_product, transpose
 from keras_decorr.typing import Tensor
 
 
@@ -51,3 +51,24 @@ def inverse_root_eigh(A: Tensor) -> Tensor:
     least = 1e-7 * ops.max(values, axis=-1, keepdims=True)  # the rounding of float32
     scale = 1.0 / ops.sqrt(ops.maximum(values, least))
     return ops.matmul(D * ops.expand_dims(scale, -2), transpose(D))
+
+
+def adapted_matrix(identity: Tensor, Z: Tensor, damping: float, row_axis: int = -2) -> Tensor:
+    """Computes `(C + d mean(l) I)^(-1/2)` from the covariance `C` of rows and its mean eigenvalue.
+
+    Args:
+        identity: `(..., n, n)` blocks with 1 on the diagonal, and 0 for padding, which stays 0.
+        Z: `(..., k, n)` rows, or `(..., n, k)`.
+        damping: `d`, at least 0. The mean eigenvalue is that of all blocks.
+        row_axis: -2, or -1.
+
+    Returns:
+        `(..., n, n)`.
+    """
+    C = mean_outer_product(Z, Z, row_axis)
+    real = ops.diagonal(identity, axis1=-2, axis2=-1)
+    mean = ops.sum(ops.diagonal(C, axis1=-2, axis2=-1)) / ops.maximum(ops.sum(real), 1.0)
+    # Without any variance M is the identity.
+    d = ops.where(mean > 0.0, damping * mean, 1.0)
+    root = inverse_root_eigh(C + d * ops.eye(C.shape[-1], dtype=C.dtype))
+    return ops.expand_dims(real, -1) * root

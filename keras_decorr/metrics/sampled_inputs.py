@@ -1,7 +1,7 @@
 """Collects the rows that each decorrelation of a model sees, before and after M."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import keras
@@ -11,11 +11,11 @@ from keras import ops
 from keras_decorr.backend.inference import without_side_effects
 from keras_decorr.backend.keras_internals import sync_state
 from keras_decorr.context import collection
-from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.sample import pool
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.call import call_in_training
+from keras_decorr.layers.sampling import sampling_all
 from keras_decorr.training.step import name_within, required_decorrelation_layers
 from keras_decorr.typing import Tensors
 
@@ -80,7 +80,7 @@ def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list
         stack.enter_context(without_side_effects())
         stack.enter_context(keras.StatelessScope())  # what the layers assign stays in it
         for layer in layers:
-            stack.enter_context(_sampling_all(layer.decorrelator, max_rows))
+            stack.enter_context(sampling_all(layer.decorrelator, max_rows))
         samples = stack.enter_context(collection.collect())
         call_in_training(model, x)
         found = {id(layer): _before_and_after(layer, pool(s)) for layer, s in samples.flush()}
@@ -108,13 +108,3 @@ def names_of(layers: Sequence[Decorrelation], model: keras.Model) -> list[str]:
         again = sum(other == name or other.startswith(f"{name}#") for other in names)
         names.append(f"{name}#{again + 1}" if again else name)
     return names
-
-
-@contextmanager
-def _sampling_all(decorrelator: Decorrelator, max_rows: int) -> Iterator[None]:
-    was = decorrelator.sample_fraction, decorrelator.max_samples
-    decorrelator.sample_fraction, decorrelator.max_samples = 1.0, max_rows
-    try:
-        yield
-    finally:
-        decorrelator.sample_fraction, decorrelator.max_samples = was

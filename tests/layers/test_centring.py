@@ -119,3 +119,34 @@ def test_m_changes_when_it_is_due_and_the_moving_mean_always(rng):
     changed = [not np.array_equal(a, b) for a, b in itertools.pairwise(matrices)]
     assert changed == [False, False, True, False, False, True]
     assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(means))
+
+
+@pytest.mark.parametrize("center", ["batch", "moving", False])
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_a_gradient_penalty_in_a_graph_equals_the_eager_one(center, kind, tensorflow_only):
+    """../shared/cases/models/01: the gradient of a gradient, through the mean of the batch, too."""
+    import tensorflow as tf
+
+    decorrelator = NormPreserving(center=center)
+    first = {
+        "dense": DecorDense(4, activation="tanh", decorrelator=decorrelator),
+        "conv": DecorConv2D(4, 3, activation="tanh", decorrelator=decorrelator),
+    }[kind]
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), first, keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    x = tf.random.normal((4, 6, 6, 1), seed=1)
+
+    def penalty(x):
+        with keras_decorr.context.collection.collect(), tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = model(x, training=True)
+            loss = tf.reduce_mean(tf.square(inner.gradient(y, x)))
+        return loss, outer.gradient(loss, model.trainable_variables)
+
+    eager, graph = penalty(x), tf.function(penalty)(x)
+    assert float(eager[0]) > 0.0
+    for one, other in zip(keras.tree.flatten(eager), keras.tree.flatten(graph), strict=True):
+        if one is not None:
+            np.testing.assert_allclose(numpy(one), numpy(other), rtol=1e-4, atol=1e-7)

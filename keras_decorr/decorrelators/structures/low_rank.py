@@ -20,7 +20,7 @@ from keras import ops
 
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.structures.structure import Stage, Structure
-from keras_decorr.maths.correlation import squared_norms, transpose
+from keras_decorr.maths.correlation import mean_outer_product, squared_norms, transpose
 from keras_decorr.maths.subspace import oja_step
 from keras_decorr.typing import Tensor
 
@@ -108,6 +108,10 @@ class LowRank(Structure):
     def track(self, matrices: Sequence, Z: Tensor, eta: Tensor) -> list:
         V = matrices[0]
         return [ops.where(eta > 0.0, oja_step(V, Z), V)]
+
+    def principal(self, Z: Tensor) -> list:
+        # The strongest directions come last.
+        return [ops.linalg.eigh(mean_outer_product(Z, Z))[1][:, -self.r :]]
 
     def singular_range(self, matrices: Sequence) -> tuple[float, float]:
         _, S, s = matrices

@@ -197,6 +197,10 @@ class Structure(StructureSpec):
         """
         return []
 
+    def principal(self, Z: Tensor) -> list:
+        """Returns the first `tracked` matrices as rows `(k, n)` have them in the limit of `track`."""
+        return []
+
     # --- diagnostics --------------------------------------------------------------------------
 
     def singular_range(self, matrices: Sequence) -> tuple[float, float]:
