@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_decorr.datasets.augment import centre_crop, crop_and_flip
+from keras_decorr.datasets.pipeline import check_sizes, fed
 from keras_decorr.extras import check_installed
 
 # Images to take statistics of at once; all at once would need four times the memory of the data set.
@@ -71,7 +71,8 @@ class Images:
         Raises:
             ValueError: If there are not that many.
         """
-        check_sizes(self.name, (len(self.x_train), len(self.x_test)), (train_size, test_size))
+        sizes = len(self.x_train), len(self.x_test)
+        check_sizes(self.name, sizes, (train_size, test_size))
         return dataclasses.replace(
             self,
             x_train=self.x_train[:train_size],
@@ -106,7 +107,7 @@ class Images:
                 x = centre_crop(x, self.margin)
             return self._normalised(x), y
 
-        return _fed(tf.data.Dataset.zip(data, seeds).map(prepare))
+        return fed(tf.data.Dataset.zip(data, seeds).map(prepare))
 
     def test(self, batch_size: int = 256) -> Any:
         """Returns the test images as a `tf.data.Dataset`, in a fixed order and normalised."""
@@ -114,7 +115,7 @@ class Images:
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices((self.x_test, self.y_test)).batch(batch_size)
-        return _fed(data.map(lambda x, y: (self._normalised(centre_crop(x, self.margin)), y)))
+        return fed(data.map(lambda x, y: (self._normalised(centre_crop(x, self.margin)), y)))
 
     def _normalised(self, x: Any) -> Any:
         import tensorflow as tf
@@ -135,35 +136,3 @@ class Images:
         mean, square = total / number, square / number
         deviation = np.sqrt(square - mean**2)
         return mean.astype("float32"), np.maximum(deviation, 1e-6).astype("float32")
-
-
-def _fed(data: Any) -> Any:
-    """Prepares batches while the model trains, without tf.data's tuner.
-
-    There is nothing to tune here, and at the end of an epoch the tuner can hold an iterator back
-    until its next round, which comes 10, 20, 40, ... ms later: up to half of the epoch.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.prefetch(2).with_options(options)
-
-
-def check_sizes(name: str, sizes: Sequence[int], wanted: Sequence[int | None]) -> None:
-    """Raises an error if more images are asked for than a data set has.
-
-    Args:
-        name: Name of the data set.
-        sizes: Numbers of its training and test images.
-        wanted: Numbers of those to take; `None` for all.
-
-    Raises:
-        ValueError: If there are not that many.
-    """
-    for part, there, number in zip(("train_size", "test_size"), sizes, wanted, strict=True):
-        if number is not None and not 1 <= number <= there:
-            raise ValueError(
-                f"Argument `{part}` of the data set {name!r} must be between 1 and {there}, the "
-                f"images that it has. Received: {number}"
-            )

@@ -1,4 +1,4 @@
-"""Loads the data sets: scikit-learn's digits, the others by tensorflow-datasets."""
+"""Loads the data sets: digits of scikit-learn, Python's source, the others by tensorflow-datasets."""
 
 import os
 from pathlib import Path
@@ -7,20 +7,26 @@ from typing import Any
 import numpy as np
 
 from keras_decorr.datasets.images import Images
+from keras_decorr.datasets.python_source import python_source
+from keras_decorr.datasets.text import Text
 from keras_decorr.extras import check_installed
 from keras_decorr.typing import FilePath
 
 # Of `Images`; and the name of the test images, where they are called otherwise.
-_DATASETS: dict[str, dict[str, Any]] = {
+_IMAGES: dict[str, dict[str, Any]] = {
     "digits": {"augmentable": False},
     "mnist": {"augmentable": False},
     "cifar10": {"augmentable": True},
     "cifar100": {"augmentable": True},
     "tiny_imagenet": {"augmentable": True, "margin": 8, "padding": 0, "test": "validation"},
 }
-NAMES = tuple(_DATASETS)
+IMAGES = tuple(_IMAGES)
+TEXTS = ("python_source", "tiny_shakespeare")
+NAMES = (*IMAGES, *TEXTS)
 _DIGITS = ("sklearn",)
 _TFDS = ("tensorflow", "tensorflow_datasets", "importlib_resources")
+# Modules that those need which do not come by tensorflow-datasets.
+_OWN = {"digits": (*_DIGITS, "tensorflow"), "python_source": ("tensorflow",)}
 
 
 def packages(name: str) -> tuple[str, ...]:
@@ -39,21 +45,23 @@ def packages(name: str) -> tuple[str, ...]:
     ('sklearn', 'tensorflow')
     """
     _check(name)
-    return (*_DIGITS, "tensorflow") if name == "digits" else _TFDS
+    return _OWN.get(name, _TFDS)
 
 
-def load(name: str, data_dir: FilePath | None = None) -> Images:
-    """Loads a data set of small images.
+def load(name: str, data_dir: FilePath | None = None) -> Images | Text:
+    """Loads a data set of small images, or a text.
 
     Args:
-        name: `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no network),
-            `"mnist"`, `"cifar10"`, `"cifar100"` or `"tiny_imagenet"`.
+        name: Of images `"digits"` (1,797 images of 8 x 8 that come with scikit-learn; needs no
+            network), `"mnist"`, `"cifar10"`, `"cifar100"` or `"tiny_imagenet"`. Of texts
+            `"python_source"` (modules of Python's standard library; needs no network) or
+            `"tiny_shakespeare"` (1.1 million characters).
         data_dir: Folder of tensorflow-datasets. Default: the environment variable `TFDS_DATA_DIR`,
             or its own default. What is not there is downloaded; but for the archive of Tiny ImageNet,
             if `downloads/manual` in this folder holds it.
 
     Returns:
-        An `Images`.
+        An `Images` or a `Text`.
 
     Raises:
         ValueError: If the name is unknown.
@@ -71,24 +79,39 @@ def load(name: str, data_dir: FilePath | None = None) -> Images:
     _check(name)
     if name == "digits":
         return _digits()
+    if name == "python_source":
+        return python_source()
     builder = _prepared(name, data_dir)
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     try:
-        (x_train, y_train), (x_test, y_test) = (
-            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
-            for split in _splits(name)
-        )
+        return _text(builder) if name in TEXTS else _images(builder)
     except tf.errors.OpError as error:
         raise OSError(
             f"The data set {name!r} in {builder.data_path} cannot be read: {error.message} "
             "Delete that folder to have it prepared again."
         ) from error
+
+
+def _images(builder: Any) -> Images:
+    import tensorflow_datasets as tfds
+
+    (x_train, y_train), (x_test, y_test) = (
+        tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
+        for split in _splits(builder.name)
+    )
     labels = [y.astype("int32") for y in (y_train, y_test)]
     classes = builder.info.features["label"].num_classes
-    options = {option: value for option, value in _DATASETS[name].items() if option != "test"}
-    return Images(name, x_train, labels[0], x_test, labels[1], classes, **options)
+    options = {name: value for name, value in _IMAGES[builder.name].items() if name != "test"}
+    return Images(builder.name, x_train, labels[0], x_test, labels[1], classes, **options)
+
+
+def _text(builder: Any) -> Text:
+    train, validation, test = (
+        next(builder.as_dataset(split=split).as_numpy_iterator())["text"].decode()
+        for split in ("train", "validation", "test")
+    )
+    return Text.of(builder.name, train, validation, test)
 
 
 def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
@@ -99,7 +122,7 @@ def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
         data_dir: As for `load`.
 
     Returns:
-        Its numbers of training and test images.
+        Its numbers of training and test images; of a text, of characters for training and testing.
 
     Raises:
         ValueError: If the name is unknown.
@@ -116,17 +139,20 @@ def prepare(name: str, data_dir: FilePath | None = None) -> tuple[int, int]:
     if name == "digits":
         digits = _digits()
         return len(digits.x_train), len(digits.x_test)
+    if name in TEXTS:
+        text: Any = load(name, data_dir)
+        return len(text.train_tokens), len(text.test_tokens)
     splits = _prepared(name, data_dir).info.splits
     return tuple(splits[split].num_examples for split in _splits(name))
 
 
 def _splits(name: str) -> tuple[str, str]:
     """Returns the names of the training and the test split."""
-    return "train", _DATASETS[name].get("test", "test")
+    return "train", _IMAGES[name].get("test", "test")
 
 
 def _check(name: str) -> None:
-    if name not in _DATASETS:
+    if name not in NAMES:
         raise ValueError(f"Argument `name` must be one of {list(NAMES)}. Received: {name!r}")
 
 

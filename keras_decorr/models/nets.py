@@ -49,6 +49,10 @@ class Parts:
             return keras.layers.Dense(units, **kwargs)
         return DecorDense(units, decorrelator=self.decorrelator, **kwargs)
 
+    def plain_dense(self, units: int, **kwargs: Any) -> keras.layers.Layer:
+        """Makes a dense layer of Keras's own, with any decorrelator."""
+        return keras.layers.Dense(units, kernel_initializer=self._initializer(), **kwargs)
+
     def conv2d(self, filters: int, kernel_size: int, **kwargs: Any) -> keras.layers.Layer:
         """Makes a convolution."""
         kwargs["kernel_initializer"] = self._initializer()

@@ -53,3 +53,14 @@ def test_real_images_load_by_tfds(name, shape, classes):
     x, y = next(iter(images.train(32, augment=True)))
     assert tuple(x.shape) == (32, *shape)
     assert tuple(y.shape) == (32,)
+
+
+def test_a_real_text_loads_by_tfds():
+    if not (SHARED / "tiny_shakespeare").is_dir():
+        pytest.skip("tiny_shakespeare is not in a folder of tensorflow-datasets at hand")
+    text = datasets.load("tiny_shakespeare", SHARED)
+    sizes = [len(t) for t in (text.train_tokens, text.validation_tokens, text.test_tokens)]
+    assert sizes == [1003854, 55770, 55770]
+    assert text.classes == 65
+    assert datasets.prepare("tiny_shakespeare", SHARED) == (sizes[0], sizes[2])
+    assert "".join(text.vocabulary[i] for i in text.train_tokens[:14]) == "First Citizen:"

@@ -25,15 +25,16 @@ def test_any_input_shape_and_number_of_classes(net, hidden, shape, decorrelator,
 
 
 @pytest.mark.parametrize(
-    ("net", "size"),
+    ("net", "of", "size"),
     [
-        ("dense_net", {"hidden": (16, 16)}),
-        ("conv_net", {"hidden": 16}),
-        ("resnet18", {"width": 6}),
-        ("vit", {"width": 6}),
+        ("dense_net", ((8, 8, 1), 10), {"hidden": (16, 16)}),
+        ("conv_net", ((8, 8, 1), 10), {"hidden": 16}),
+        ("resnet18", ((8, 8, 1), 10), {"width": 6}),
+        ("vit", ((8, 8, 1), 10), {"width": 6}),
+        ("gpt", (8, 10), {"width": 8}),
     ],
 )
-def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net, size):
+def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net, of, size):
     weights = []
     for arguments in (
         {"decorrelator": None},
@@ -41,7 +42,7 @@ def test_the_same_seed_gives_the_same_weights_with_and_without_decorrelation(net
         {"decorrelator": "norm_preserving"},
     ):
         keras.utils.set_random_seed(3)
-        model = getattr(models, net)((8, 8, 1), 10, **size, **arguments)
+        model = getattr(models, net)(*of, **size, **arguments)
         weights.append([keras.ops.convert_to_numpy(w) for w in model.trainable_weights])
     for other in weights[1:]:
         for a, b in zip(weights[0], other, strict=True):

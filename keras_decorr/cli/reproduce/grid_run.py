@@ -19,7 +19,7 @@ from keras_decorr.cli.reproduce.grid_folder import (
     record_failure,
 )
 from keras_decorr.cli.reproduce.report import write_report
-from keras_decorr.datasets.images import check_sizes
+from keras_decorr.datasets.pipeline import check_sizes
 from keras_decorr.files import write_json
 
 POLL = 3.0  # seconds between two looks at the runs of other processes
