@@ -109,7 +109,7 @@ def _costs(config: Any, summary: Any, rates: Any, rules: Sequence[str]) -> Any:
         rules,
         title="what the rules reached" if several else "what decorrelation bought",
         caption=f"rates: of {config.optimizer} ({config.schedule}), and of M\n"
-        f"gain: {task.unit}, over plain with the same rule\n"
+        f"gain: in {task.unit}, over plain with the same rule\n"
         f"* to the best {task.figure} of {_short(best, rules)} with the same seed",
     )
     for name in ("net", "rates", f"best {task.figure}", "gain", "s / epoch", "epochs*", "seconds*"):

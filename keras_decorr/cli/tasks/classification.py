@@ -1,8 +1,10 @@
 """Classifies images."""
 
+import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_decorr import datasets
 from keras_decorr.cli.tasks.task import Task
@@ -14,10 +16,29 @@ class Classification(Task):
     noun = "images"
     datasets = datasets.IMAGES
     part, figure, larger_is_better = "test", "accuracy", True
-    unit, units, digits = "in points", 100.0, 1
+    unit, units, digits = "points", 100.0, 1
 
     def load(self, config: Any) -> Any:
         return datasets.load(config.dataset, config.data_dir)
+
+    def split(self, data: Any, config: Any) -> Any:
+        """Splits the training images, in an order drawn by the seed.
+
+        Means and deviations of the channels are those of the part to train on.
+        """
+        data.first(config.train_size)  # or an error
+        order = np.random.default_rng(config.seed).permutation(len(data.x_train))
+        order = order[: config.train_size]
+        count = round(config.validation * len(order))
+        self.check_split(count >= 1 and len(order) - count >= config.batch_size, config)
+        for_validation, for_training = order[:count], order[count:]
+        return dataclasses.replace(
+            data,
+            x_train=data.x_train[for_training],
+            y_train=data.y_train[for_training],
+            x_test=data.x_train[for_validation],
+            y_test=data.y_train[for_validation],
+        )
 
     def samples(self, data: Any) -> int:
         return len(data.x_train)

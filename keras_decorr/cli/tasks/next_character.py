@@ -18,7 +18,7 @@ class NextCharacter(Task):
     datasets = datasets.TEXTS
     batch_size = 64
     part, figure, larger_is_better = "validation", "loss", False
-    unit, units, digits = "in nats", 1.0, 3
+    unit, units, digits = "nats", 1.0, 3
 
     @property
     def words(self) -> str:
@@ -30,6 +30,17 @@ class NextCharacter(Task):
     def load(self, config: Any) -> Any:
         text: Any = datasets.load(config.dataset, config.data_dir)
         return dataclasses.replace(text, context=config.context or text.context)
+
+    def split(self, data: Any, config: Any) -> Any:
+        """Splits the text for training: its end is for validation."""
+        tokens = data.first(config.train_size).train_tokens
+        count = round(config.validation * len(tokens))
+        parts = dataclasses.replace(
+            data, train_tokens=tokens[: len(tokens) - count], validation_tokens=tokens[-count:]
+        )
+        enough = count > data.context and parts.windows >= config.batch_size
+        self.check_split(enough, config)
+        return parts
 
     def samples(self, data: Any) -> int:
         windows: int = data.windows

@@ -16,7 +16,7 @@ class Task:
         part: The part of the data on which nets are compared after every epoch, such as `"test"`.
         figure: The metric by which they are compared, such as `"accuracy"`.
         larger_is_better: Whether a larger figure is better.
-        unit: Unit of a gain, for the captions of tables.
+        unit: Unit of a gain, such as `"points"`.
         units: Number of these units in a figure of 1.
         digits: Decimal places of a gain.
     """
@@ -64,6 +64,23 @@ class Task:
         """Loads the data set of a `NetConfig`, with all of its samples."""
         raise NotImplementedError
 
+    def split(self, data: Any, config: Any) -> Any:
+        """Splits what is for training into a part to train on and one for validation.
+
+        Args:
+            data: The data set.
+            config: A `TuningConfig`: `train_size` says how much to use, `validation` which share of it
+                is for validation.
+
+        Returns:
+            A data set, whose `held_out` part is the one for validation.
+
+        Raises:
+            ValueError: If there is less than is asked for, or than a batch to train on, or if nothing
+                is left for validation.
+        """
+        raise NotImplementedError
+
     def samples(self, data: Any) -> int:
         """Returns the number of samples for training in an epoch."""
         raise NotImplementedError
@@ -91,6 +108,16 @@ class Task:
     def loss(self) -> keras.losses.Loss:
         """Returns the loss of nets that return logits."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def check_split(self, enough: bool, config: Any) -> None:
+        """Raises ValueError, which names the options, unless both parts of a split are large enough."""
+        if not enough:
+            raise ValueError(
+                "Options --train-size, --validation and --batch-size must leave a batch of training "
+                f"{self.noun} and something for validation. Received: --train-size "
+                f"{config.train_size}, --validation {config.validation:g}, --batch-size "
+                f"{config.batch_size}"
+            )
 
     def batches(self, data: Any, batch_size: int) -> int:
         """Returns the number of batches in an epoch of training."""
