@@ -136,12 +136,14 @@ def train(
         return rows[: run.epochs]
     task = config.task
     model = build(config, run, data)
+    held_out = task.held_out(data)
     if rows and _checkpoint(folder, len(rows)).exists():
         model.optimizer.build(model.trainable_variables)
+        # Builds the metrics, for which Keras would take a batch from the epoch and so shuffle it again.
+        model.evaluate(held_out.take(1), verbose=0)
         model.load_weights(_checkpoint(folder, len(rows)))
     else:
         rows = []
-    held_out = task.held_out(data)
     for epoch in range(len(rows), run.epochs):
         # Each epoch has a seed of its own, so that a resumed run sees the same batches.
         check_room(model, folder)
