@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_decorr.cli.compare.config import Config
-from keras_decorr.cli.compare.run import Run, build, load_images
+from keras_decorr.cli.compare.run import Run, build, load_data
 from keras_decorr.decorrelators.decorrelator import STRUCTURE
 from keras_decorr.layers import Decorrelation
 
@@ -79,7 +79,7 @@ def main():
         net=arguments.net,
         batch_size=arguments.batch_size,
     )
-    images = load_images(config)
+    images = load_data(config)
     runs = [
         Run(STRUCTURE, arguments.learning_rate, seed, arguments.epochs)
         for seed in range(arguments.seeds)

@@ -21,7 +21,7 @@ LAYERS = [
     {"context": "what is open during a step"},
     {"decorrelators": "how M is updated; structures of M"},
     {"maths": "pure functions on tensors"},
-    {"datasets": "image data sets, for cli"},
+    {"datasets": "images and texts, for cli"},
     {"extras": "optional packages"},
     {"backend": "", "files": "", "naming": ""},
     {"typing": "names for types"},

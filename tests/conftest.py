@@ -57,8 +57,8 @@ def small_compiled(monkeypatch):
 
 
 @pytest.fixture
-def small(small_compiled, monkeypatch):
-    """The same with runs that are not compiled, which would take longer than to train so little."""
+def eager_runs(monkeypatch):
+    """Runs of a comparison that are not compiled, which would take longer than to train so little."""
     from keras_decorr.cli.compare import run as runs
 
     build = runs.build
@@ -69,4 +69,9 @@ def small(small_compiled, monkeypatch):
         return model
 
     monkeypatch.setattr(runs, "build", eager)
+
+
+@pytest.fixture
+def small(small_compiled, eager_runs):
+    """Small nets on a part of the digits, in runs that are not compiled."""
     return small_compiled

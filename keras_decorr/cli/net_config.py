@@ -9,7 +9,9 @@ from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
 from keras_decorr.cli.nets import NETS
+from keras_decorr.cli.optimizers import SCHEDULES
 from keras_decorr.cli.options import DataDir, check_fields, fields
+from keras_decorr.cli.tasks import TEXTS, task_of
 from keras_decorr.datasets import NAMES
 from keras_decorr.decorrelators import DECORRELATORS, STRUCTURES
 from keras_decorr.decorrelators.decorrelator import ROWS
@@ -32,8 +34,8 @@ _OF_NORM = ("preserve", "gain_rate")
 class NetConfig:
     """Holds and checks the options that decide how a net is trained, whatever the command.
 
-    With a `train_size` only the first so many images are used. A subclass adds the fields of its
-    command, `decorrelator` among them.
+    With a `train_size` only the first so many images, or characters, are used. A subclass adds the
+    fields of its command, `decorrelator` and `optimizer` among them.
     """
 
     dataset: Annotated[str, Option(help=one_of(NAMES)), OneOf(NAMES)] = "digits"
@@ -41,8 +43,11 @@ class NetConfig:
     net: Annotated[str, Option(help=one_of(NETS)), OneOf(NETS)] = "dense"
     width: Annotated[
         int | None,
-        Option(help="channels or features of resnet18 or vit; default: its own"),
+        Option(help="channels or features of resnet18, vit or gpt; default: its own"),
         Count(),
+    ] = None
+    context: Annotated[
+        int | None, Option(help="characters that gpt sees; default: 128"), Count()
     ] = None
     rule: Annotated[
         tuple[str, ...],
@@ -51,9 +56,18 @@ class NetConfig:
     ] = ("backprop",)
     batch_size: Annotated[
         int | None,
-        Option(help="samples per batch; default: 64 for the digits, 256 for the others"),
+        Option(help="samples per batch; default: 64 for the digits and texts, 256 for the others"),
         Count(),
     ] = None
+    optimizer: str | tuple[str, ...] = "adam"
+    schedule: Annotated[
+        str,
+        Option(
+            help="of the learning rate: constant, or cosine, which rises for 5 % of the steps and then "
+            "falls to zero"
+        ),
+        OneOf(SCHEDULES),
+    ] = "constant"
     decorrelator: str | tuple[str, ...] = "norm_preserving"
     structure: Annotated[
         tuple[str, ...],
@@ -89,20 +103,39 @@ class NetConfig:
     ] = ""
     augment: Annotated[bool, Option(help="random crops and flips (CIFAR, Tiny ImageNet)")] = True
     train_size: Annotated[
-        int | None, Option(help="use so many of the training images; default: all"), Count()
+        int | None,
+        Option(help="use so many images or characters for training; default: all"),
+        Count(),
     ] = None
 
     def __post_init__(self) -> None:
+        check_option("--dataset", self.dataset, OneOf(NAMES))
         if self.batch_size is None:
+            default = 64 if self.dataset == "digits" else self.task.batch_size
             # The dataclass is frozen, but for itself.
-            object.__setattr__(self, "batch_size", 64 if self.dataset == "digits" else 256)
+            object.__setattr__(self, "batch_size", default)
         check_fields(self)
+        self._check_task()
         self._check_rules()
         self._check_decorrelators()
         if self.width is not None and not self.kind.has_width:
             raise ValueError(
                 f"Option --width is for the nets {[n for n in NETS if NETS[n].has_width]}. "
                 f"Received: --width {self.width} --net {self.net}"
+            )
+
+    def _check_task(self) -> None:
+        if self.kind.task is not self.task:
+            nets = [name for name in NETS if NETS[name].task is self.task]
+            raise ValueError(
+                f"Option --net must be one of {nets} for {self.task.noun}, or --dataset one of "
+                f"{list(self.kind.task.datasets)} for this net. "
+                f"Received: --net {self.net} --dataset {self.dataset}"
+            )
+        if self.context is not None and self.task is not TEXTS:
+            raise ValueError(
+                f"Option --context is for the data sets {list(TEXTS.datasets)}. "
+                f"Received: --context {self.context} --dataset {self.dataset}"
             )
 
     def _check_rules(self) -> None:
@@ -134,6 +167,11 @@ class NetConfig:
     def decorrelators(self) -> Any:
         """A tuple of the names of its decorrelators."""
         return (self.decorrelator,) if isinstance(self.decorrelator, str) else self.decorrelator
+
+    @property
+    def task(self) -> Any:
+        """The `Task` of the data set."""
+        return task_of(self.dataset)
 
     @property
     def kind(self) -> Any:
@@ -171,17 +209,15 @@ class NetConfig:
         given = {"groups": self.groups, "rank": self.rank}
         return cls(**{name: given[name] for name in cls().get_config()})
 
-    def make_net(self, images: Any, decorrelator: Any, rule: str, **chosen: Any) -> Any:
-        """Makes the net for `Images`, not compiled, with a `Decorrelator` or `None`.
+    def make_net(self, data: Any, decorrelator: Any, rule: str, **chosen: Any) -> Any:
+        """Makes the net for a data set, not compiled, with a `Decorrelator` or `None`.
 
         Further arguments are those of the function of `keras_decorr.models`.
         """
         given = {"width": self.width, "kernel_initializer": self.kernel_initializer}
         return self.kind.build(
-            images.input_shape,
-            images.classes,
+            **self.task.net_arguments(data),
             decorrelator=decorrelator,
-            classifier_activation=None,
             # Backpropagation without decorrelation is Keras's own, so that times are compared with its.
             for_any_rule=rule != "backprop",
             **{name: value for name, value in given.items() if value is not None},
@@ -205,11 +241,13 @@ class NetConfig:
 def upgraded(saved: dict) -> dict:
     """Returns the options that a version saved with their names of today.
 
-    Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`. Beside other
-    structures, whose rows are patches, that one is left out.
+    Before `--optimizer` and `--schedule`, `compare` trained with Adam at a constant rate; texts came
+    with them. Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`.
+    Beside other structures, whose rows are patches, that one is left out.
     """
+    saved = {"optimizer": "adam", "schedule": "constant", "context": None, **saved}
     if "rows" in saved:
-        return dict(saved)
+        return saved
     structures = [name for name in saved["structure"] if name != "channel"]
     rows = ROWS[0] if structures else ROWS[1]
     return {**saved, "structure": structures or ["auto"], "rows": rows}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_decorr import models
+from keras_decorr.cli.tasks import IMAGES, TEXTS, Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Kind:
             few epochs.
         decorrelation_rates: Those of M that did well there, by structure.
         has_width: Whether `--width` sets its size.
+        task: What it learns.
         normalises: Whether it has BatchNormalization or LayerNormalization of its own.
     """
 
@@ -27,6 +29,7 @@ class Kind:
     decorrelation_rates: dict[str, float] = field(default_factory=dict)
     has_width: bool = False
     normalises: bool = False
+    task: Task = IMAGES
 
     def decorrelation_rate(self, structure: Any) -> Any:
         """Returns the rate of M for a structure; where none was tried, that of Monarch."""
@@ -71,5 +74,14 @@ NETS = {
         {"monarch": 2e-3},
         has_width=True,
         normalises=True,
+    ),
+    # Of a constant rate, with which none were sought: below those that did well with a schedule.
+    "gpt": Kind(
+        models.gpt,
+        {"backprop": (1e-3, 1e-3)},
+        {"monarch": 2e-3},
+        has_width=True,
+        normalises=True,
+        task=TEXTS,
     ),
 }

@@ -58,6 +58,11 @@ class Text:
         """Returns the size of the vocabulary."""
         return len(self.vocabulary)
 
+    @property
+    def windows(self) -> int:
+        """Returns the number of windows of `context` characters in an epoch of training."""
+        return self._windows(self.context)
+
     def first(self, train_size: int | None = None, test_size: int | None = None) -> "Text":
         """Returns the text with only the first characters of its parts.
 
@@ -102,15 +107,14 @@ class Text:
         import tensorflow as tf
 
         context = context or self.context
-        # The last window ends with its target at the latest place even where the first starts late.
-        count = (len(self.train_tokens) - context) // context
+        count = self._windows(context)
         self._check(count, context)
         firsts = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
         starts = firsts.flat_map(
             lambda first: tf.data.Dataset.range(count).map(lambda i: first % context + i * context)
         )
         starts = starts.apply(tf.data.experimental.assert_cardinality(count))
-        return _windows(self.train_tokens, starts.shuffle(count, seed=seed), batch_size, context)
+        return _batches(self.train_tokens, starts.shuffle(count, seed=seed), batch_size, context)
 
     def validation(self, batch_size: int = 64, context: int | None = None) -> Any:
         """Returns the windows of the part for validation, one after another, as `train` does."""
@@ -128,7 +132,11 @@ class Text:
         count = (len(tokens) - 1) // context
         self._check(count, context)
         starts = tf.data.Dataset.range(0, count * context, context)
-        return _windows(tokens, starts, batch_size, context)
+        return _batches(tokens, starts, batch_size, context)
+
+    def _windows(self, context: int) -> int:
+        # So many that the last one has its target even where the first starts as late as it may.
+        return (len(self.train_tokens) - context) // context
 
     def _check(self, windows: int, context: int) -> None:
         if windows < 1:
@@ -143,7 +151,7 @@ def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
-def _windows(tokens: np.ndarray, starts: Any, batch_size: int, context: int) -> Any:
+def _batches(tokens: np.ndarray, starts: Any, batch_size: int, context: int) -> Any:
     import tensorflow as tf
 
     tokens, places = tf.constant(tokens), tf.range(context + 1, dtype=tf.int64)

@@ -55,7 +55,8 @@ def gpt(
 
     Returns:
         A `keras_decorr.Model`, or a `keras.Model` if it is to be a plain Keras model. It maps integer
-        tokens `(batch, context)` to logits `(batch, context, vocabulary_size)` of the next token.
+        tokens `(batch, context)` to logits `(batch, context, vocabulary_size)` of the next token. The
+        layer of the logits is called `output`, unless it is tied.
 
     Raises:
         ValueError: If `heads` does not divide the width.
@@ -86,5 +87,7 @@ def gpt(
         y = parts.dense(width)(y)
         x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
     x = keras.layers.LayerNormalization(epsilon=1e-6)(x)
-    logits = embedding(x, reverse=True) if tied else parts.plain_dense(vocabulary_size)(x)
+    logits = (
+        embedding(x, reverse=True) if tied else parts.plain_dense(vocabulary_size, name="output")(x)
+    )
     return parts.functional(inputs, logits, name)

@@ -73,7 +73,7 @@ def resnet18(
             strides = 2 if group > 0 and block == 0 else 1
             x = _block(parts, x, width * 2**group, strides)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    outputs = parts.dense(classes, activation=classifier_activation)(x)
+    outputs = parts.dense(classes, activation=classifier_activation, name="output")(x)
     return parts.functional(inputs, outputs, name)
 
 

@@ -88,5 +88,5 @@ def vit(
         x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
     x = keras.layers.LayerNormalization(epsilon=1e-6)(x)
     x = keras.layers.GlobalAveragePooling1D()(x)
-    outputs = parts.dense(classes, activation=classifier_activation)(x)
+    outputs = parts.dense(classes, activation=classifier_activation, name="output")(x)
     return parts.functional(inputs, outputs, name)

@@ -24,8 +24,9 @@ def rate_heat_map(
     title: str = "",
     label: str = "accuracy",
     marked: tuple[float, float] | None = None,
+    larger_is_better: bool = True,
 ) -> "Figure":
-    """Draws the best accuracy of every pair of rates, on logarithmic axes.
+    """Draws the best accuracy, or another figure, of every pair of rates, on logarithmic axes.
 
     A decorrelation rate of 0, the control, has a column of its own. The accuracy stands in every cell,
     so that the map reads in black and white, too. The best pair has a thick frame; pairs that only
@@ -41,6 +42,7 @@ def rate_heat_map(
         label: What the accuracies are.
         marked: `(learning_rate, decorrelation_rate)` of the default, which gets a thin frame. Where no
             trial has such a rate, the nearest cell gets it.
+        larger_is_better: Whether the largest figure is the best. Defaults to True; of a loss, False.
 
     Returns:
         The `matplotlib.figure.Figure`.
@@ -66,8 +68,9 @@ def rate_heat_map(
             f"Received: learning_rates={forward}, decorrelation_rates={decorrelation}"
         )
     rows, columns = _Axis(forward), _Axis(decorrelation)
-    best = _best(rows.cells_of(forward), columns.cells_of(decorrelation), accuracy)
-    return finish(_draw(rows, columns, best, label, marked), path, title)
+    sign = 1 if larger_is_better else -1
+    best = _best(rows.cells_of(forward), columns.cells_of(decorrelation), sign * accuracy)
+    return finish(_draw(rows, columns, best, sign, label, marked), path, title)
 
 
 class _Axis:
@@ -113,7 +116,7 @@ class _Axis:
 def _best(
     rows: np.ndarray, columns: np.ndarray, accuracy: np.ndarray
 ) -> dict[tuple[int, int], float]:
-    """Returns `{(row, column): best accuracy}`, NaN where all trials failed."""
+    """Returns `{(row, column): highest value}`, NaN where all trials failed."""
     best: dict = {}
     for place in zip(rows.tolist(), columns.tolist(), accuracy, strict=True):
         cell, value = place[:2], place[2]
@@ -125,6 +128,7 @@ def _draw(
     rows: Any,
     columns: Any,
     best: dict[tuple[int, int], float],
+    sign: int,
     label: str,
     marked: tuple[float, float] | None,
 ) -> "Figure":
@@ -135,9 +139,10 @@ def _draw(
     from matplotlib.colors import ListedColormap, Normalize
 
     axes = figure.subplots()
-    known = [value for value in best.values() if np.isfinite(value)]
+    known = [sign * value for value in best.values() if np.isfinite(value)]
     # From light to dark grey: neither the paper's white nor the frames' black.
-    greys = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.08, 0.7, 256)))
+    shades = np.linspace(0.08, 0.7, 256)[::sign]
+    greys = ListedColormap(matplotlib.colormaps["Greys"](shades))
     colors: Any = ScalarMappable(Normalize(min(known, default=0.0), max(known, default=1.0)), greys)
     cells = _Cells(axes, rows, columns)
     notes = _notes(rows, columns, best, marked)
@@ -150,10 +155,10 @@ def _draw(
             cells.fill(cell, "white", hatch="////", edgecolor="0.5")
             cells.write(cell, f"failed\n{note}".strip(), "black", background="white")
         else:
-            color = colors.to_rgba(value)
+            color = colors.to_rgba(sign * value)
             cells.fill(cell, color, edgecolor="0.4")
             text = "white" if np.mean(color[:3]) < 0.55 else "black"
-            cells.write(cell, f"{value:.3f}\n{note}".strip(), text)
+            cells.write(cell, f"{sign * value:.3f}\n{note}".strip(), text)
     for cell, note in notes.items():
         cells.frame(cell, 3 if "best" in note else 1.5)
     for axis, named in ((axes.xaxis, columns), (axes.yaxis, rows)):

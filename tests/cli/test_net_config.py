@@ -12,6 +12,9 @@ from keras_decorr.decorrelators import DECORRELATORS, ZCA, NormPreserving
 from keras_decorr.decorrelators.structures import LowRank, Monarch
 from keras_decorr.models import FAN_IN_UNIFORM
 
+# What a version before these options did.
+BEFORE = {"optimizer": "adam", "schedule": "constant", "context": None}
+
 BOTH = pytest.mark.parametrize("config_type", [Config, TuningConfig])
 
 
@@ -21,6 +24,7 @@ def test_the_batch_size_goes_by_the_data_set(config_type):
     assert config_type().batch_size == 64
     assert config_type(dataset="cifar10").batch_size == 256
     assert config_type(dataset="cifar10", batch_size=32).batch_size == 32
+    assert config_type(dataset="tiny_shakespeare", net="gpt").batch_size == 64
 
 
 @BOTH
@@ -32,10 +36,22 @@ def test_the_batch_size_goes_by_the_data_set(config_type):
         ({"gain_rate": 2.0}, r"Option --gain-rate must be a finite number in \(0, 1\]"),
         ({"net": "vit", "rule": ("node_perturbation",)}, "Option --rule .* for this net"),
         ({"train_size": 0}, "Option --train-size must be an integer of at least 1"),
+        ({"schedule": "linear"}, r"Option --schedule must be one of \['constant', 'cosine'\]"),
+        (
+            {"net": "gpt", "dataset": "cifar10"},
+            r"Option --net must be one of \['dense', .*'vit'\] for images, or --dataset one of "
+            r"\['python_source', 'tiny_shakespeare'\] for this net. .*--net gpt --dataset cifar10",
+        ),
+        (
+            {"net": "dense", "dataset": "python_source"},
+            r"Option --net must be one of \['gpt'\] for texts, or --dataset one of \['digits'.*"
+            "--net dense --dataset python_source",
+        ),
+        ({"context": 64}, "Option --context is for the data sets .*--context 64 --dataset digits"),
     ],
 )
 def test_both_commands_refuse_the_same(config_type, arguments, said):
-    with pytest.raises(ValueError, match=f"{said}.*Received: "):
+    with pytest.raises(ValueError, match=said):
         config_type(**arguments)
 
 
@@ -47,12 +63,20 @@ def test_a_configuration_is_read_back_from_json(config_type):
 
 def test_the_structure_channel_of_version_0_1_0():
     alone = {"structure": ["channel"], "net": "conv"}
-    assert upgraded(alone) == {"structure": ["auto"], "rows": "pixels", "net": "conv"}
-    assert upgraded({"structure": ["full", "channel"]}) == {
+    assert upgraded(alone) == BEFORE | {"structure": ["auto"], "rows": "pixels", "net": "conv"}
+    assert upgraded({"structure": ["full", "channel"]}) == BEFORE | {
         "structure": ["full"],
         "rows": "patches",
     }
-    now = {"structure": ["full"], "rows": "pixels"}
+    rows = {"structure": ["full"], "rows": "pixels"}
+    assert upgraded(rows) == BEFORE | rows
+
+
+def test_options_that_are_saved_are_not_changed():
+    now = {
+        "structure": ["full"], "rows": "pixels", "optimizer": ["adam", "sgd"], "schedule": "cosine",
+        "context": 64,
+    }  # fmt: skip
     assert upgraded(now) == now
 
 

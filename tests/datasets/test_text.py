@@ -41,6 +41,7 @@ def test_windows_for_training_do_not_overlap_and_start_elsewhere_every_epoch(tex
     for _ in range(8):
         lengths, x = windows(data)
         assert lengths == [4, 4, 1]
+        assert text.windows == len(x) == 9
         assert len(np.unique(x)) == x.size == 90
         firsts.append(x.min())
         order = x[:, 0]

@@ -49,6 +49,17 @@ def test_it_reads_in_black_and_white():
         assert abs(color.mean() - letters) > 0.35
 
 
+def test_of_losses_the_lowest_is_best_and_darkest():
+    figure = plots.rate_heat_map(
+        [1e-3] * 3, [0.0, 1e-5, 1e-5], [2.0, 1.5, 1.7], larger_is_better=False
+    )
+    assert sorted(texts(figure)) == ["1.500\nbest", "2.000"]
+    first, second = (np.mean(p.get_facecolor()[:3]) for p in figure.axes[0].patches if p.get_fill())
+    assert first > second
+    low, high = figure.axes[1].get_ylim()  # the colours' scale
+    assert (low, high) == (1.5, 2.0)
+
+
 def test_many_rates_share_cells(rng):
     rates = 10 ** rng.uniform(-5, -1, 200)
     figure = plots.rate_heat_map(rates, np.where(rng.random(200) < 0.2, 0, rates), rng.random(200))

@@ -19,6 +19,8 @@ def compare(config: Config, out: options.Out = "") -> None:
     **keras-decorr compare --dataset cifar10 --net conv --structure full monarch --seeds 3**
 
     **keras-decorr compare --rule backprop feedback_alignment --epochs 5**
+
+    **keras-decorr compare --net gpt --dataset python_source --optimizer adamw --schedule cosine**
     """
     needed = {"data": datasets.packages(config.dataset), "plots": ("matplotlib",)}
     check_installed("keras-decorr compare", **needed)
@@ -26,6 +28,6 @@ def compare(config: Config, out: options.Out = "") -> None:
     from keras_decorr.cli.compare.display import Progress, tables
 
     out = out or f"results/{config.dataset}-{config.net}"
-    for table in tables(*run(config, out, Progress(console))):
+    for table in tables(config, *run(config, out, Progress(console))):
         console.print(table)
     console.print(f"Results, curves and configuration: {out}")

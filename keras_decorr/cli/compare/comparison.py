@@ -8,7 +8,7 @@ from typing import Any
 from keras_decorr.cli.compare import report
 from keras_decorr.cli.compare.figure import draw
 from keras_decorr.cli.compare.folder import check_folder
-from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_images, train
+from keras_decorr.cli.compare.run import Run, delete_checkpoints, load_data, train
 from keras_decorr.cli.folders.disk import explain_full_disk
 from keras_decorr.files import write_json
 
@@ -35,16 +35,16 @@ def compare(config: Any, out: Any, progress: Any = None) -> tuple:
         ValueError: If it holds a comparison with another configuration.
     """
     out, description = Path(out), check_folder(out, config)
-    images = load_images(config)
+    data = load_data(config)
     write_json(*description)
     resumes = "it resumes after the last whole epoch of the current run"
     with progress or nullcontext(), explain_full_disk(out, resumes):
 
         def trained(*of: Any) -> Any:
             run = Run.of(config, *of)
-            callbacks = [] if progress is None else [progress.of(run, config, images)]
+            callbacks = [] if progress is None else [progress.of(run, config, data)]
             kept = run.seed == 0 and run.epochs == config.epochs
-            return train(config, run, images, out, callbacks, keep_model=kept)
+            return train(config, run, data, out, callbacks, keep_model=kept)
 
         rates = {net: _tuned(config, net, trained) for net in config.nets}
         results: dict = {net: {} for net in config.nets}
@@ -53,21 +53,31 @@ def compare(config: Any, out: Any, progress: Any = None) -> tuple:
                 results[net][seed] = trained(net, rates[net], seed, config.epochs)
     for folder in out.glob("runs/*"):
         delete_checkpoints(folder)
-    summary = report.summarise(results)
+    summary = report.summarise(results, config.task)
     write_json(out / "summary.json", _readable(summary, rates))
-    draw(summary, results, out / "curves.png", f"{config.dataset}, {config.net} net")
+    draw(summary, results, out / "curves.png", _title(config), config.task)
     return summary, results, rates
 
 
 def _tuned(config: Any, net: Any, trained: Callable) -> Any:
-    """Returns the rates with which a net reaches the best test accuracy, with the first seed."""
+    """Returns the rates with which a net reaches the best score, with the first seed."""
     choices = config.rates(net)
     if len(choices) == 1:
         return choices[0]
     epochs = min(config.tuning_epochs, config.epochs)
-    return max(
-        choices, key=lambda r: max(report.column(trained(net, r, 0, epochs), "test_accuracy"))
-    )
+    task = config.task
+    scores = {
+        rates: task.best(report.column(trained(net, rates, 0, epochs), task.score))
+        for rates in choices
+    }
+    best = task.best(scores.values())
+    return next((rates for rates in choices if scores[rates] == best), choices[0])
+
+
+def _title(config: Any) -> str:
+    trained = [] if config.optimizer == "adam" else [config.optimizer]
+    trained += [] if config.schedule == "constant" else [config.schedule]
+    return ", ".join([config.dataset, f"{config.net} net", *trained])
 
 
 def _readable(summary: dict, rates: dict) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
 from keras_decorr.cli.net_config import NetConfig
+from keras_decorr.cli.optimizers import LIKE_ADAM, OPTIMIZERS
 from keras_decorr.decorrelators import DECORRELATORS
 
 # The others compare forward passes, which must not differ in the statistics of a batch.
@@ -34,7 +35,7 @@ class Decorrelation(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Holds Adam's rate, and that of M; `None` without decorrelation."""
+    """Holds the optimizer's rate, and that of M; `None` without decorrelation."""
 
     learning: float
     decorrelation: float | None
@@ -48,7 +49,8 @@ class Config(NetConfig):
     one for each structure of M with each decorrelator. Without learning rates, or decorrelation rates,
     they are those known to do well. With several, every net is first trained with each of them (with
     each pair, if it decorrelates) for `tuning_epochs`, with the first seed, and then uses those that
-    gave it the best test accuracy. With a `test_size` only the first so many test images are used.
+    gave it the best score, such as the test accuracy. A schedule always spans `epochs`. With a
+    `test_size` only the first so many test images, or characters, are used.
     """
 
     decorrelator: Annotated[
@@ -59,10 +61,16 @@ class Config(NetConfig):
     max_samples: Annotated[
         int | None, Option(help="rows or patches per update; default: the decorrelator's"), Count()
     ] = None
+    optimizer: Annotated[
+        str, Option(help=f"Keras's optimizer: {one_of(OPTIMIZERS)}"), OneOf(OPTIMIZERS)
+    ] = "adam"
     epochs: Annotated[int, Option(help="epochs of training"), Count()] = 10
     learning_rate: Annotated[
         tuple[float, ...],
-        Option(help="Adam's rate; give several to tune it for every net; default: by net and rule"),
+        Option(
+            help="the optimizer's rate; give several to tune it for every net; default: by net and "
+            f"rule, for {one_of(LIKE_ADAM)}"
+        ),
         Number(open_low=True),
     ] = ()
     decorrelation_rate: Annotated[
@@ -77,7 +85,9 @@ class Config(NetConfig):
     )
     seeds: Annotated[int, Option(help="number of seeds"), Count()] = 1
     test_size: Annotated[
-        int | None, Option(help="use so many of the test images; default: all"), Count()
+        int | None,
+        Option(help="use so many images or characters for testing; default: all"),
+        Count(),
     ] = None
 
     def __post_init__(self) -> None:
@@ -85,6 +95,11 @@ class Config(NetConfig):
         for name, rate in itertools.product(self.decorrelator, self.decorrelation_rate):
             allowed = Number(0.0, DECORRELATORS[name].highest_rate)
             check_option("--decorrelation-rate", rate, allowed, f" of --decorrelator {name}")
+        if not self.learning_rate and self.optimizer not in LIKE_ADAM:
+            raise ValueError(
+                f"Option --learning-rate is needed but with --optimizer {one_of(LIKE_ADAM)}. "
+                f"Received: --optimizer {self.optimizer}"
+            )
         if not self.batch_normalization:
             return
         if self.kind.normalises:

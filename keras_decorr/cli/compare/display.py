@@ -56,16 +56,16 @@ class Progress(RichProgress):
             console=console,
         )
 
-    def of(self, run: Any, config: Any, images: Any) -> Any:
+    def of(self, run: Any, config: Any, data: Any) -> Any:
         """Returns the callback that shows a run."""
-        batches = -(-len(images.x_train) // config.batch_size)
+        batches = config.task.batches(data, config.batch_size)
         return self.bar(self, run, batches)
 
 
-def tables(summary: dict, results: Any, rates: Any) -> tuple:
-    """Returns two tables: the test accuracy after every epoch, and the cost of reaching it."""
+def tables(config: Any, summary: dict, results: Any, rates: Any) -> tuple:
+    """Returns two tables: the score after every epoch, and the cost of reaching it."""
     rules = list(dict.fromkeys(net.rule for net in summary))
-    return _accuracy(results, rules), _costs(summary, rates, rules)
+    return _scores(config.task, results, rules), _costs(config, summary, rates, rules)
 
 
 def _table(rules: Sequence[str], **kwargs: Any) -> Any:
@@ -88,36 +88,38 @@ def _meanings(rules: Sequence[str]) -> str:
     return ", ".join(f"{_initials(rule)}: {words(rule)}" for rule in rules)
 
 
-def _accuracy(results: Any, rules: Sequence[str]) -> Any:
+def _scores(task: Any, results: Any, rules: Sequence[str]) -> Any:
     names = [_short(net, rules) for net in results]
-    table = _table(rules, title="test accuracy (mean over seeds)")
+    table = _table(rules, title=f"{task.words}, mean over seeds")
     for name in ("epoch", *names):
         table.add_column(name)
     if len(rules) > 1:
         table.caption = _meanings(rules)
-    runs = [[column(rows, "test_accuracy") for rows in s.values()] for s in results.values()]
+    runs = [[column(rows, task.score) for rows in s.values()] for s in results.values()]
     for epoch, values in enumerate(zip(*(sum(r) / len(r) for r in runs), strict=True), start=1):
-        table.add_row(str(epoch), *(f"{value:.4f}" for value in values))
+        table.add_row(str(epoch), *map(task.shown, values))
     return table
 
 
-def _costs(summary: Any, rates: Any, rules: Sequence[str]) -> Any:
+def _costs(config: Any, summary: Any, rates: Any, rules: Sequence[str]) -> Any:
+    task = config.task
     several = len(rules) > 1
     best = reference(summary)
     table = _table(
         rules,
         title="what the rules reached" if several else "what decorrelation bought",
-        caption="rates: Adam's and that of M\ngain: in points, over plain with the same rule\n"
-        f"* to the best accuracy of {_short(best, rules)} with the same seed",
+        caption=f"rates: of {config.optimizer} ({config.schedule}), and of M\n"
+        f"gain: in {task.unit}, over plain with the same rule\n"
+        f"* to the best {task.figure} of {_short(best, rules)} with the same seed",
     )
-    for name in ("net", "rates", "best accuracy", "gain", "s / epoch", "epochs*", "seconds*"):
+    for name in ("net", "rates", f"best {task.figure}", "gain", "s / epoch", "epochs*", "seconds*"):
         table.add_column(name)
     for net, figures in summary.items():
         table.add_row(
             _short(net, rules),
             " ".join(f"{rate:g}" for rate in rates[net] if rate is not None),
-            _shown(figures["best_accuracy"], 4),
-            "" if net.variant == "plain" else _shown(figures["gain_over_plain"], 1),
+            _shown(figures[f"best_{task.figure}"], 4),
+            "" if net.variant == "plain" else _shown(figures["gain_over_plain"], task.digits),
             _shown(figures["seconds_per_epoch"], 2),
             *(_relative(figures, summary[best], f"{x}_to_plain") for x in ("epochs", "seconds")),
         )
@@ -125,6 +127,8 @@ def _costs(summary: Any, rates: Any, rules: Sequence[str]) -> Any:
 
 
 def _shown(value: Any, digits: int) -> Any:
+    if value is None:  # it has diverged
+        return ""
     mean, deviation = value
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if deviation else f"{mean:.{digits}f}"
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from keras_decorr import plots
 from keras_decorr.cli.compare.report import column
+from keras_decorr.cli.tasks import IMAGES, Task
 from keras_decorr.plots.style import COLORS, MARKERS
 
 FILLS = ("full", "none", "left", "right", "top", "bottom")
 _DASHES = {"plain": "--", "batch_normalization": ":"}
 
 
-def draw(summary: dict, results: Any, path: Path, title: str) -> Any:
+def draw(summary: dict, results: Any, path: Path, title: str, task: Task = IMAGES) -> Any:
     """Draws the learning curves of all nets to a PNG.
 
     Args:
@@ -20,20 +21,21 @@ def draw(summary: dict, results: Any, path: Path, title: str) -> Any:
         results: Its argument.
         path: File to write.
         title: Title of the figure.
+        task: What the nets learn. Defaults to the classification of images.
     """
     rules = list(dict.fromkeys(net.rule for net in results))
     names = {net: label(net, rules) for net in results}
     curves = {
         names[net]: (
             summary[net]["seconds_per_epoch"][0],
-            [column(rows, "test_accuracy") for rows in seeds.values()],
+            [column(rows, task.score) for rows in seeds.values()],
         )
         for net, seeds in results.items()
     }
     if len(rules) == 1 and rules != ["backprop"]:
         title = f"{title}, {words(rules[0])}"
     look = {names[net]: style for net, style in styles(results).items()}
-    return plots.learning_curves(curves, path, title, look)
+    return plots.learning_curves(curves, path, title, look, task.words)
 
 
 def label(net: Any, rules: Sequence[str]) -> str:

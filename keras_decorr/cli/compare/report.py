@@ -1,4 +1,4 @@
-"""Figures of a comparison: best accuracies, and epochs and seconds to the plain net's best."""
+"""Figures of a comparison: best scores, and epochs and seconds to the plain net's best."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_decorr.cli.compare.config import Net
+from keras_decorr.cli.tasks import IMAGES, Task
 from keras_decorr.plots.style import mean_and_spread
 
 
@@ -18,23 +19,25 @@ def reference(nets: Iterable) -> Any:
     return plain if plain in nets else next((net for net in nets if net.variant == "plain"), None)
 
 
-def summarise(results: Any) -> dict:
+def summarise(results: Any, task: Task = IMAGES) -> dict:
     """Summarises the runs of each net over its seeds.
 
     Args:
         results: `{net: {seed: rows}}` with the rows of `run.train`, for every `Net`.
+        task: What the nets learn. Defaults to the classification of images.
 
     Returns:
         `{net: {figure: (mean, deviation)}}`. The deviation is that of the sample, 0 for one seed.
-        `epochs_to_plain` counts epochs until the test accuracy of a seed is at least the best that the
-        `reference` had with the same seed; `None` if a seed never got there. Seconds are epochs times
+        `best_accuracy` (of texts `best_loss`) is the best score of a seed. `epochs_to_plain` counts
+        epochs until the score of a seed is at least as good as the best that the `reference` had with
+        the same seed; `None` if a seed never got there. Seconds are epochs times
         the median seconds per epoch, without the first epoch, which compiles. `gain_over_plain` is the
-        best accuracy less that of the plain net with the same rule and seed, in points of a hundred.
+        gain in the best score over the plain net with the same rule and seed, in the task's units.
         What would need a run that is missing is `None`.
     """
-    target = _best(results.get(reference(results), {}))
+    target = _best(results.get(reference(results), {}), task)
     return {
-        net: _figures(seeds, target, _best(results.get(Net(net.rule, "plain"), {})))
+        net: _figures(seeds, target, _best(results.get(Net(net.rule, "plain"), {}), task), task)
         for net, seeds in results.items()
     }
 
@@ -44,22 +47,24 @@ def by_name(summary: dict) -> dict:
     return {net.name: {**net._asdict(), **figures} for net, figures in summary.items()}
 
 
-def _best(seeds: Any) -> dict:
-    return {seed: column(rows, "test_accuracy").max() for seed, rows in seeds.items()}
+def _best(seeds: Any, task: Task) -> dict:
+    return {seed: task.best(column(rows, task.score)) for seed, rows in seeds.items()}
 
 
-def _figures(seeds: Any, target: Any, plain: Any) -> dict:
-    best = _best(seeds)
+def _figures(seeds: Any, target: Any, plain: Any, task: Task) -> dict:
+    best = _best(seeds, task)
     epochs, seconds, total = [], [], []
     for seed, rows in seeds.items():
-        reached = np.flatnonzero(column(rows, "test_accuracy") >= target.get(seed, np.inf))
+        scores = column(rows, task.score)
+        # Where the plain net has no run with the seed, nothing reaches it: NaN compares as False.
+        reached = np.flatnonzero(task.reached(scores, target.get(seed, np.nan)))
         epochs.append(reached[0] + 1 if len(reached) else np.nan)
         seconds.append(epoch_seconds(rows))
         total.append(epochs[-1] * seconds[-1])
     return {
-        "best_accuracy": spread(list(best.values())),
+        f"best_{task.figure}": spread(list(best.values())),
         "gain_over_plain": spread(
-            [100 * (best[seed] - plain[seed]) for seed in seeds if seed in plain]
+            [task.gain(best[seed], plain[seed]) for seed in seeds if seed in plain]
         ),
         "seconds_per_epoch": spread(seconds),
         "epochs_to_plain": spread(epochs),

@@ -8,22 +8,30 @@ epoch that is trained again.
 
 import csv
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_decorr import datasets
 from keras_decorr.cli.compare.config import Net
+from keras_decorr.cli.optimizers import make_optimizer
 from keras_decorr.files import atomic_write, check_room, write_csv
 
-FIELDS = ("epoch", "seconds", "loss", "accuracy", "test_loss", "test_accuracy")
 MODEL = "model.keras"
 TABLE = "epochs.csv"
-# Of data sets with more than ten classes, and of nets that decorrelate.
-FURTHER_FIELDS = (
+# Those that a run has.
+FIELDS = (
+    "epoch",
+    "seconds",
+    "loss",
+    "accuracy",
+    "perplexity",
+    "test_loss",
+    "test_accuracy",
+    "validation_loss",
+    "validation_perplexity",
     "top_5_accuracy",
     "test_top_5_accuracy",
     "decorrelation_loss",
@@ -72,13 +80,12 @@ class Run:
         return f"lr{self.learning_rate:g}{eta}-seed{self.seed}"
 
 
-def load_images(config: Any) -> Any:
-    """Loads the `Images` that the runs of a configuration train and test with."""
-    images = datasets.load(config.dataset, config.data_dir)
-    return images.first(config.train_size, config.test_size)
+def load_data(config: Any) -> Any:
+    """Loads the data that the runs of a configuration train and test with."""
+    return config.task.load(config).first(config.train_size, config.test_size)
 
 
-def build(config: Any, run: Any, images: Any) -> Any:
+def build(config: Any, run: Any, data: Any) -> Any:
     """Builds and compiles the model of a run, with the weights of its seed."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed)
@@ -88,26 +95,21 @@ def build(config: Any, run: Any, images: Any) -> Any:
         rate = config.usual_rate(run.net) if rate is None else rate
         decorrelator = config.new_decorrelator(run.variant, rate)
     chosen = {"batch_normalization": True} if run.variant == "batch_normalization" else {}
-    model = config.make_net(images, decorrelator, run.rule, **chosen)
+    model = config.make_net(data, decorrelator, run.rule, **chosen)
+    steps = config.epochs * config.task.batches(data, config.batch_size)
     model.compile(
-        keras.optimizers.Adam(run.learning_rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy", *_top_5(images)],
+        make_optimizer(config.optimizer, run.learning_rate, config.schedule, steps),
+        config.task.loss(),
+        metrics=config.task.metrics(data),
         **({"learning_rule": run.rule} if run.rule != "backprop" else {}),
     )
     return model
 
 
-def _top_5(images: Any) -> Iterator[Any]:
-    """Yields a metric of the five best classes if there are more than ten."""
-    if images.classes > 10:
-        yield keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy")
-
-
 def train(
     config: Any,
     run: Any,
-    images: Any,
+    data: Any,
     folder: Path,
     callbacks: Sequence = (),
     keep_model: bool = False,
@@ -117,7 +119,7 @@ def train(
     Args:
         config: The `Config`.
         run: The `Run`.
-        images: The `Images`.
+        data: The data set, of `load_data`.
         folder: Folder of the comparison; the run writes to a folder of its own inside.
         callbacks: Keras callbacks, of the training and of the test after every epoch.
         keep_model: Save the trained model, without what its optimizer has gathered, to `model.keras`
@@ -132,20 +134,23 @@ def train(
     rows = read(table)
     if len(rows) >= run.epochs:
         return rows[: run.epochs]
-    model = build(config, run, images)
+    task = config.task
+    model = build(config, run, data)
+    held_out = task.held_out(data)
     if rows and _checkpoint(folder, len(rows)).exists():
         model.optimizer.build(model.trainable_variables)
+        # Builds the metrics, for which Keras would take a batch from the epoch and so shuffle it again.
+        model.evaluate(held_out.take(1), verbose=0)
         model.load_weights(_checkpoint(folder, len(rows)))
     else:
         rows = []
-    test = images.test(1024)
     for epoch in range(len(rows), run.epochs):
         # Each epoch has a seed of its own, so that a resumed run sees the same batches.
         check_room(model, folder)
-        data = images.train(config.batch_size, config.augment, seed=1000 * run.seed + epoch)
+        batches = task.train(data, config, 1000 * run.seed + epoch)
         start = time.perf_counter()
         history = model.fit(
-            data,
+            batches,
             initial_epoch=epoch,
             epochs=epoch + 1,
             verbose=0,
@@ -153,9 +158,9 @@ def train(
             callbacks=list(callbacks),
         )
         seconds = time.perf_counter() - start
-        logs = {name: values[-1] for name, values in history.history.items()}
-        tested = model.evaluate(test, verbose=0, return_dict=True, callbacks=list(callbacks))
-        logs |= {f"test_{name}": value for name, value in tested.items()}
+        logs = task.figures({name: values[-1] for name, values in history.history.items()})
+        found = model.evaluate(held_out, verbose=0, return_dict=True, callbacks=list(callbacks))
+        logs |= {f"{task.part}_{name}": value for name, value in task.figures(found).items()}
         rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
         # First the weights, then the table that counts the epoch, then the old weights are deleted.
         _save(model, _checkpoint(folder, epoch + 1))
@@ -209,5 +214,4 @@ def read(table: Path) -> list:
 
 def write(table: Path, rows: list[dict]) -> None:
     """Writes a table of epochs, whole or not at all."""
-    names = [*FIELDS, *(name for name in FURTHER_FIELDS if name in rows[0])]
-    write_csv(table, rows, names)
+    write_csv(table, rows, [name for name in FIELDS if name in rows[0]])

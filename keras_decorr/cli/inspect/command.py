@@ -18,7 +18,7 @@ def inspect(
     ],
     dataset: Annotated[
         str | None,
-        typer.Option(help=f"images to look with: {one_of(datasets.NAMES)}; default: a run's"),
+        typer.Option(help=f"data to look with: {one_of(datasets.NAMES)}; default: a run's"),
     ] = None,
     data_dir: options.DataDir = None,
     data: Annotated[

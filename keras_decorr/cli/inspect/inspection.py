@@ -15,6 +15,7 @@ from keras_decorr import datasets, metrics
 from keras_decorr.analysis import natural_gradient_alignment
 from keras_decorr.cli.compare.run import MODEL, read
 from keras_decorr.cli.folders.folder import explain_other_content
+from keras_decorr.cli.tasks import IMAGES
 from keras_decorr.metrics.decorrelation_state import state_of
 from keras_decorr.training import decorrelation_layers
 
@@ -33,9 +34,9 @@ class Batch:
 
     @classmethod
     def of_dataset(cls, name: str, data_dir: str | None, samples: int) -> Any:
-        """Loads the first test images of a data set, as `compare` feeds them."""
+        """Loads the first samples for testing of a data set, as `compare` feeds them."""
         x, y = next(iter(datasets.load(name, data_dir).test(samples)))
-        return cls(np.asarray(x), np.asarray(y), f"{len(x)} test images of {name}")
+        return cls(np.asarray(x), np.asarray(y), f"{len(x)} samples for testing of {name}")
 
     @classmethod
     def of_file(cls, path: Any, samples: int) -> Any:
@@ -193,13 +194,13 @@ def inspect_file(name: str, path: Path, table: Path, batch: Any, angles: bool = 
 
 
 def curves(table: Path) -> tuple | None:
-    """Returns `(seconds_per_epoch, test accuracies)` of a table of epochs, or `None`."""
+    """Returns `(seconds_per_epoch, test accuracies)` of a table of epochs, or `None` without them."""
     rows = read(table) if table else []
-    if not rows:
+    if not rows or IMAGES.score not in rows[0]:
         return None
     seconds = [row["seconds"] for row in rows]
     later = seconds[1:] or seconds
-    return float(np.median(later)), [row["test_accuracy"] for row in rows]
+    return float(np.median(later)), [row[IMAGES.score] for row in rows]
 
 
 def inspect(name: str, model: Any, batch: Any, angles: bool = True) -> Any:

@@ -26,6 +26,7 @@ from keras_decorr.cli.allowed import Count, OneOf, check_option
 from keras_decorr.cli.compare.config import Config, Net
 from keras_decorr.cli.compare.run import Run
 from keras_decorr.cli.options import fields
+from keras_decorr.cli.tasks import IMAGES
 
 SCALES = ("paper", "small")
 
@@ -170,7 +171,9 @@ def _panels(grid: Any, content: dict, data_dir: str | None) -> tuple:
     for dataset in datasets:
         for net in nets:
             try:
-                panels.append(Config(dataset=dataset, net=net, data_dir=data_dir, **content))
+                config = Config(dataset=dataset, net=net, data_dir=data_dir, **content)
+                check_option("dataset", dataset, OneOf(IMAGES.datasets), " of a grid")
+                panels.append(config)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"In the grid {grid}, {dataset} with {net}: {error}") from error
     if len(content.get("learning_rate", ())) > 1:

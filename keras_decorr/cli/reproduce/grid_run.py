@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_decorr import datasets
-from keras_decorr.cli.compare.run import delete_checkpoints, load_images, train
+from keras_decorr.cli.compare.run import delete_checkpoints, load_data, train
 from keras_decorr.cli.folders.disk import explain_full_disk, is_disk_full
 from keras_decorr.cli.folders.lock import Lock, delete_locks
 from keras_decorr.cli.reproduce.grid_folder import (
@@ -127,7 +127,7 @@ class _Images:
         key = (config.dataset, config.data_dir, config.train_size, config.test_size)
         if key != self._key:
             self._key = self._images = None  # not two data sets in memory at once
-            self._images = load_images(config)
+            self._images = load_data(config)
             self._key = key
         return self._images
 

@@ -114,7 +114,8 @@ def markdown(grid: Any, report: Any, description: Any) -> str:
     parts = [
         f"# {grid.title}",
         f"`keras-decorr reproduce --grid {grid.name} --scale {grid.scale} --seeds {config.seeds}`: "
-        f"{config.epochs} epochs with batches of {config.batch_size}, Adam, "
+        f"{config.epochs} epochs with batches of {config.batch_size}, {config.optimizer} "
+        f"with a {config.schedule} rate, "
         f"{config.train_size or 'all'} training images. M: {', '.join(config.decorrelator)}, the norm "
         f"of {config.preserve} inputs, a gain rate of {config.gain_rate:g}. keras-decorr "
         f"{of['keras-decorr']}, Keras {of['keras']}, {backend} {of.get(backend)}.",

@@ -20,11 +20,12 @@ def tune(
 ) -> None:
     """Search the forward rate and the decorrelation rate of a net together.
 
-    Trials are scored by the accuracy on a part of the training images that is held out of training;
-    the test images are not used. The first trial has the net's default rates, the second these without
-    decorrelation. They are searched whatever the ranges: where these do not hold them, a grid has a row
-    and a column more. A trial that diverges is ended and counts as failed. A search that was stopped or
-    killed resumes when the same command is given again; the trial that was running begins anew.
+    Trials are scored on a part of what is for training that is held out: by the accuracy, of language
+    models by the loss. The data for testing are not used. The first trial has the net's default rates,
+    the second these without decorrelation. They are searched whatever the ranges: where these do not
+    hold them, a grid has a row and a column more. A trial that diverges is ended and counts as failed.
+    A search that was stopped or killed resumes when the same command is given again; the trial that was
+    running begins anew.
 
     With `--workers` several processes of this machine run trials. For several machines start the same
     command, without it, once as the chief and once for each worker, with KerasTuner's variables:
@@ -47,10 +48,10 @@ def tune(
     from keras_decorr.cli.tune.search import search  # which imports KerasTuner
 
     out = out or f"results/tune-{config.dataset}-{config.net}"
-    found = search(config, out, Display(console, config.trials), workers)
+    found = search(config, out, Display(console, config.trials, config.task), workers)
     if found is None:
         return  # a worker: its chief has the results
     summary, _rows = found
-    console.print(comparison(summary))
-    console.print(verdict(summary))
+    console.print(comparison(summary, config.task))
+    console.print(verdict(summary, config.task))
     console.print(f"Trials, best rates and heat map: {out}")

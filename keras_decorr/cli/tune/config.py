@@ -8,11 +8,11 @@ from typer import Option
 
 from keras_decorr.cli.allowed import Count, Number, OneOf, check_option, one_of
 from keras_decorr.cli.net_config import NetConfig
+from keras_decorr.cli.optimizers import OPTIMIZERS
 from keras_decorr.decorrelators import DECORRELATORS
 from keras_decorr.tuning.rates import log_values, written
 
 TUNERS = ("random", "bayesian", "hyperband", "grid")
-OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd", "lion")
 _DECADE = 10  # a range reaches so far to either side of the default
 
 
@@ -58,12 +58,12 @@ class TuningConfig(NetConfig):
     ] = 2
     optimizer: Annotated[
         tuple[str, ...],
-        Option(help=f"{one_of(OPTIMIZERS)}; several to search them"),
+        Option(help=f"Keras's: {one_of(OPTIMIZERS)}; several to search them"),
         OneOf(OPTIMIZERS),
     ] = ("adam",)
     validation: Annotated[
         float,
-        Option(help="share of the training images to tune on, in (0, 0.9]"),
+        Option(help="share of what is for training to tune on, in (0, 0.9]"),
         Number(0.0, 0.9, open_low=True),
     ] = 0.1
     seed: Annotated[int, Option(help="of the proposals, the weights and the batches"), Count(0)] = 0

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from keras_decorr import datasets
 from keras_decorr.cli.folders.disk import explain_full_disk
 from keras_decorr.cli.folders.folder import (
     check_versions,
@@ -18,7 +17,7 @@ from keras_decorr.cli.folders.folder import (
 )
 from keras_decorr.cli.net_config import upgraded
 from keras_decorr.cli.tune import distributed, report
-from keras_decorr.cli.tune.on_images import ImagesHyperModel, held_out
+from keras_decorr.cli.tune.net_hyper_model import NetHyperModel
 from keras_decorr.files import write_json
 from keras_decorr.tuning.tuners import make_tuner
 
@@ -45,7 +44,7 @@ def search(config: Any, out: Any, display: Any = None, workers: int = 1) -> Any:
     Raises:
         OSError: If the folder cannot be written to, at the start or, on a full disk, later on. What is
             done stays done.
-        ValueError: If it holds another search, or there are too few images.
+        ValueError: If it holds another search, or there are too few data.
         ChildProcessError: If a worker ends with an error.
     """
     role = distributed.role()
@@ -56,10 +55,10 @@ def search(config: Any, out: Any, display: Any = None, workers: int = 1) -> Any:
         )
     out = writable_folder(out)
     described = _described(out / "config.json", config)
-    images = held_out(datasets.load(config.dataset, config.data_dir), config)
+    data = config.task.split(config.task.load(config), config)
     if described is not None:  # only now, or a command that is refused leaves its options behind
         write_json(out / "config.json", described)
-    hyper_model = ImagesHyperModel(config, images)
+    hyper_model = NetHyperModel(config, data)
 
     def made() -> Any:
         return _tuner(config, out, hyper_model)
@@ -108,7 +107,7 @@ def _tuner(config: Any, out: Path, hyper_model: Any) -> Any:
     return make_tuner(
         config.tuner,
         hyper_model,
-        "val_accuracy",
+        f"val_{config.task.figure}",
         out / "search",
         trials=config.trials,
         epochs=config.epochs if config.tuner == "hyperband" else None,
@@ -147,12 +146,12 @@ def _differences(mine: dict, theirs: dict) -> list:
 
 
 def _written(config: Any, out: Path, rows: list[dict]) -> tuple:
-    summary = report.summarise(rows, config.defaults)
+    summary = report.summarise(rows, config.defaults, config.task)
     report.write_table(out / "trials.csv", rows)
     write_json(out / "summary.json", summary)
     default = tuple(config.defaults[name] for name in ("learning_rate", "decorrelation_rate"))
     title = f"{config.dataset}, {config.net} net"
-    report.heat_map(rows, out / "heat_map.png", title, default)
+    report.heat_map(rows, out / "heat_map.png", title, default, config.task)
     return summary, rows
 
 
@@ -161,6 +160,7 @@ class _Watcher:
 
     def __init__(self, tuner: Any, hyper_model: Any, display: Any, config: Any) -> None:
         self.tuner, self.hyper_model, self.display = tuner, hyper_model, display
+        self._figure = config.task.figure
         self._keeps_checkpoints = config.tuner == "hyperband"
         self._running: dict = {}
 
@@ -171,7 +171,7 @@ class _Watcher:
     def on_epoch_end(self, trial: Any, epoch: int, logs: Any) -> None:
         seconds = time.perf_counter() - self._running["start"]
         self._running |= {
-            "epoch": epoch + 1, "seconds": seconds, "accuracy": logs.get("val_accuracy"),
+            "epoch": epoch + 1, "seconds": seconds, self._figure: logs.get(f"val_{self._figure}"),
         }  # fmt: skip
         self.show()
 
@@ -187,7 +187,7 @@ class _Watcher:
         rows = report.rows(self.tuner.oracle, self.hyper_model)
         for row in rows:
             if row["status"] == "running" and row["trial"] == self._running.get("trial"):
-                row |= {n: self._running.get(n) for n in ("epoch", "seconds", "accuracy")}
+                row |= {n: self._running.get(n) for n in ("epoch", "seconds", self._figure)}
         self.display.show(rows)
 
 
@@ -198,7 +198,7 @@ class _WorkersWatcher(_Watcher):
         super().on_trial_end(trial)
         told, running = [f"trial {trial.trial_id} {trial.status.lower()}"], self._running
         if "epoch" in running:
-            last = f"accuracy {running['accuracy']:.4f} in epoch {running['epoch']}"
+            last = f"{self._figure} {running[self._figure]:.4f} in epoch {running['epoch']}"
             told.append(f"{last}, {running['seconds']:.1f} s")
         told += [trial.message] if trial.message else []
         print(": ".join(told), flush=True)

@@ -2,14 +2,19 @@
 
 import csv
 import dataclasses
+import functools
 import json
 
 import keras
+import numpy as np
 import pytest
 
+from keras_decorr import datasets
 from keras_decorr.cli.compare import run as runs
-from keras_decorr.cli.compare.comparison import compare
+from keras_decorr.cli.compare.comparison import _tuned, compare
 from keras_decorr.cli.compare.config import Config, Net
+from keras_decorr.cli.nets import NETS
+from keras_decorr.cli.optimizers import make_optimizer
 
 
 def rows(folder):
@@ -65,8 +70,19 @@ def test_decorrelators_side_by_side(small_compiled, tmp_path):
     assert a == pytest.approx(b, rel=0.2)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
-    config = Config(epochs=3)
+class LearningRates(keras.callbacks.Callback):
+    """Collects the learning rate of every step."""
+
+    def on_train_begin(self, logs=None):
+        self.found = [] if not hasattr(self, "found") else self.found
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.found.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adam", "constant"), ("muon", "cosine")])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path, optimizer, schedule):
+    config = Config(epochs=3, optimizer=optimizer, schedule=schedule)
     run = runs.Run("auto", 1e-3, 0, 3)
 
     class Kill(keras.callbacks.Callback):
@@ -81,7 +97,13 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path):
     resumed = runs.train(config, run, small, tmp_path / "killed")
     # Their seconds, too: these epochs were not trained again.
     assert rows(tmp_path / "killed" / "runs" / run.name)[:2] == before
-    whole = runs.train(config, run, small, tmp_path / "whole")
+    rates = LearningRates()
+    whole = runs.train(config, run, small, tmp_path / "whole", [rates])
+    # A schedule spans all epochs; 100 images are two batches of 64.
+    expected = make_optimizer(optimizer, 1e-3, schedule, steps=6)
+    for rate in rates.found:
+        assert rate == pytest.approx(float(expected.learning_rate))
+        expected.iterations.assign_add(1)
     for a, b in zip(resumed, whole, strict=True):
         for name in ("loss", "test_loss", "decorrelation_loss"):
             assert a[name] == pytest.approx(b[name], rel=1e-4)
@@ -107,3 +129,55 @@ def test_the_five_best_count_where_there_are_more_than_ten_classes(small, tmp_pa
     assert row["test_top_5_accuracy"] >= row["test_accuracy"]
     (saved,) = rows(tmp_path / "runs" / run.name)
     assert float(saved["top_5_accuracy"]) == row["top_5_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("options", "score", "best"),
+    [
+        ({}, "test_accuracy", 1e-2),
+        ({"net": "gpt", "dataset": "python_source"}, "validation_loss", 1e-3),
+    ],
+)
+def test_the_rate_with_the_best_score_is_chosen(options, score, best):
+    config = Config(learning_rate=(1e-3, 1e-2, 1e-1), **options)
+    scores = {1e-3: 0.2, 1e-2: 0.3, 1e-1: float("nan")}
+
+    def trained(net, rates, seed, epochs):
+        assert (seed, epochs) == (0, config.tuning_epochs)
+        return [{score: 0.25}, {score: scores[rates.learning]}]
+
+    assert _tuned(config, Net("backprop", "plain"), trained).learning == best
+
+    def diverged(net, rates, seed, epochs):
+        return [{score: float("nan")}]
+
+    assert _tuned(config, Net("backprop", "plain"), diverged).learning == 1e-3
+
+
+def test_a_language_model_is_compared_by_its_loss_on_the_validation_part(
+    tmp_path, monkeypatch, eager_runs
+):
+    text = datasets.load("python_source").first(3000, 600)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: text)
+    gpt = functools.partial(NETS["gpt"].build, depth=1)
+    monkeypatch.setitem(NETS, "gpt", dataclasses.replace(NETS["gpt"], build=gpt))
+    config = Config(
+        net="gpt", dataset="python_source", width=16, context=32, batch_size=31, epochs=2,
+        optimizer="adamw", schedule="cosine",
+    )  # fmt: skip
+    summary, results, _rates = compare(config, tmp_path)
+    assert [net.variant for net in summary] == ["plain", "auto"]
+    for net, figures in summary.items():
+        _first, last = results[net][0]
+        assert figures["best_loss"][0] == last["validation_loss"]
+        assert last["validation_perplexity"] == pytest.approx(np.exp(last["validation_loss"]))
+        assert last["perplexity"] == pytest.approx(np.exp(last["loss"]))
+        path = tmp_path / "runs" / f"{net.name}-lr0.001-seed0"
+        assert set(rows(path)[0]) >= {"loss", "perplexity", "validation_loss"}
+        model = keras.saving.load_model(path / "model.keras", compile=False)
+        assert model.output_shape == (None, 32, text.classes)
+        model.compile(loss=config.task.loss(), run_eagerly=True)
+        loss = model.evaluate(text.validation(8, context=32), verbose=0)
+        assert loss == pytest.approx(last["validation_loss"], rel=1e-4)
+    saved = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert (saved["optimizer"], saved["schedule"]) == ("adamw", "cosine")

@@ -44,7 +44,8 @@ def test_the_rate_of_a_running_mean_is_not_that_of_a_net():
     ("net", "rule"), [(net, rule) for net in NETS for rule in NETS[net].learning_rates]
 )
 def test_every_rule_has_rates_of_its_own(net, rule):
-    config = Config(dataset="cifar10", net=net, rule=(rule,), structure=tuple(STRUCTURES))
+    dataset = "tiny_shakespeare" if net == "gpt" else "cifar10"
+    config = Config(dataset=dataset, net=net, rule=(rule,), structure=tuple(STRUCTURES))
     plain, *decorrelated = config.nets
     (rates,) = config.rates(plain)
     assert 0 < rates.learning < 1
@@ -75,6 +76,8 @@ def test_a_rate_may_be_above_1_where_the_rule_allows_it():
         ({"structure": ("banded",)}, "--structure"),
         ({"decorrelator": ("pca",)}, "--decorrelator"),
         ({"epochs": 0}, "--epochs"),
+        ({"optimizer": "newton"}, "--optimizer must be one of .*'adamw'.*'muon'"),
+        ({"optimizer": "sgd"}, "--learning-rate is needed but with --optimizer adam, "),
         ({"seeds": 0}, "--seeds"),
         ({"batch_size": 0}, "--batch-size"),
         ({"learning_rate": (0.0,)}, "--learning-rate"),

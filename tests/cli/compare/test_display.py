@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from keras_decorr.cli.compare.config import Net, Rates
+from keras_decorr.cli.compare.config import Config, Net, Rates
 from keras_decorr.cli.compare.display import tables
 from keras_decorr.cli.compare.report import summarise
 
@@ -13,9 +13,10 @@ def rows(*accuracies):
     return [{"test_accuracy": accuracy, "seconds": 2.0} for accuracy in accuracies]
 
 
-def shown(results, rates):
+def shown(results, rates, **options):
+    config = Config(**options)
     console = Console(file=io.StringIO(), width=80)
-    for table in tables(summarise(results), results, rates):
+    for table in tables(config, summarise(results, config.task), results, rates):
         console.print(table)
     return console.file.getvalue()
 
@@ -38,3 +39,30 @@ def test_a_net_that_never_gets_there_is_counted():
     results = {plain: {0: rows(0.6)}, full: {0: rows(0.5)}}
     said = shown(results, {plain: Rates(1e-3, None), full: Rates(1e-3, 2e-4)})
     assert "by 0 of" in " ".join(said.split())
+
+
+def test_texts_have_losses_and_perplexities():
+    plain, auto = Net("backprop", "plain"), Net("backprop", "auto")
+    results = {
+        net: {0: [{"validation_loss": loss, "seconds": 2.0} for loss in losses]}
+        for net, losses in ((plain, (2.5, 2.3)), (auto, (2.3, 2.0)))
+    }
+    options = {"net": "gpt", "dataset": "python_source", "optimizer": "muon", "schedule": "cosine"}
+    said = shown(results, {plain: Rates(1e-3, None), auto: Rates(1e-3, 2e-4)}, **options)
+    assert "validation loss (perplexity), mean over seeds" in " ".join(said.split())
+    assert "2.0000 (7.39)" in said
+    assert "0.300" in said  # the gain
+    assert "(50%)" in said
+    assert "rates: of muon (cosine), and of M" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_net_that_has_diverged_has_no_figures():
+    plain, auto = Net("backprop", "plain"), Net("backprop", "auto")
+    results = {
+        net: {0: [{"validation_loss": loss, "seconds": 2.0}]}
+        for net, loss in ((plain, float("nan")), (auto, 2.0))
+    }
+    rates = {plain: Rates(1e-3, None), auto: Rates(1e-3, 2e-4)}
+    said = shown(results, rates, net="gpt", dataset="python_source")
+    assert said.count("by 0 of 1") == 4

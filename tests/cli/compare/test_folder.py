@@ -74,6 +74,8 @@ def test_the_structure_channel_of_version_0_1_0_is_rows_of_pixels(tmp_path):
         ({"learning_rate": (3e-4, 1e-3)}, "'learning_rate'"),
         ({"groups": 16}, "'groups'"),
         ({"rows": "pixels"}, "'rows'"),
+        ({"optimizer": "adamw"}, "'optimizer'"),
+        ({"schedule": "cosine"}, "'schedule'"),
         ({"preserve": "raw"}, "'preserve'"),
         ({"gain_rate": 1.0}, "'gain_rate'"),
         ({"decorrelator": ("recurrent",), "structure": ("monarch",)}, "'decorrelator'"),

@@ -5,6 +5,7 @@ import pytest
 
 from keras_decorr.cli.compare.config import Net
 from keras_decorr.cli.compare.report import reference, summarise
+from keras_decorr.cli.tasks import TEXTS
 
 
 def seed(accuracies, seconds):
@@ -50,3 +51,16 @@ def test_the_plain_net_with_backprop_is_the_reference_and_each_rule_gains_over_i
 def test_without_backprop_the_first_rule_is_the_reference():
     rules = nets("node_perturbation", plain=SLOW) | nets("feedback_alignment", plain=PLAIN)
     assert reference(rules) == Net("node_perturbation", "plain")
+
+
+def test_a_lower_loss_is_better_where_losses_are_compared():
+    def losses(*values):
+        return {0: [{"validation_loss": loss, "seconds": 2.0} for loss in values]}
+
+    summary = summarise(
+        nets("backprop", plain=losses(3.0, 2.5, 2.6), auto=losses(2.8, 2.4, 2.2)), TEXTS
+    )
+    plain, auto = summary.values()
+    assert (plain["best_loss"], auto["best_loss"]) == ((2.5, 0.0), (2.2, 0.0))
+    assert (plain["epochs_to_plain"], auto["epochs_to_plain"]) == ((2.0, 0.0), (2.0, 0.0))
+    assert auto["gain_over_plain"] == pytest.approx((0.3, 0.0))

@@ -89,6 +89,10 @@ def test_a_whole_number_is_a_number(written):
         ('dataset = ["imagenet"]', r"--dataset must be one of .*Received: 'imagenet'"),
         ('rule = ["hebb"]', r"digits with dense: Option --rule must be .*Received: 'hebb'"),
         (
+            'dataset = "python_source"\nnet = "gpt"',
+            r"python_source with gpt: .*dataset of a grid must be one of \['digits'",
+        ),
+        (
             'net = ["vit"]\nrule = "node_perturbation"',
             r"digits with vit: .*--rule node_perturbation",
         ),

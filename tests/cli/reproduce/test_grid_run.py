@@ -154,7 +154,7 @@ def test_a_failed_run_that_is_tried_again_goes_on(grid, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "evaluate", fail)
-        patch.setattr(module._Images, "of", lambda self, config: runs.load_images(config))
+        patch.setattr(module._Images, "of", lambda self, config: runs.load_data(config))
         assert list(reproduce(grid, out).failed) == [job.folder]
     (before,) = runs.read(out / job.folder / "epochs.csv")
     assert reproduce(grid, out, retry=True).failed == {}
@@ -170,7 +170,7 @@ def test_images_that_cannot_be_read_fail_their_run_alone(grid, tmp_path, monkeyp
     def broken(config):
         raise OSError(errno.EIO, "damaged")
 
-    monkeypatch.setattr(module, "load_images", broken)
+    monkeypatch.setattr(module, "load_data", broken)
     report = reproduce(grid, tmp_path, Silent())
     assert len(report.failed) == len(grid.jobs)
     assert all("damaged" in error for error in report.failed.values())
@@ -208,7 +208,7 @@ def test_a_run_that_went_to_another_process_is_not_written(grid, tmp_path):
             def on_epoch_end(self, epoch, logs=None):
                 (tmp_path / job.folder / "lock-7").write_text("{}")
 
-        images = runs.load_images(job.config)
+        images = runs.load_data(job.config)
         callbacks = [Lose(), module._StillMine(lock)]
         with pytest.raises(LostLockError):
             runs.train(job.config, job.run, images, (tmp_path / job.folder).parents[1], callbacks)

@@ -47,7 +47,7 @@ def test_it_searches_shows_and_writes_and_goes_on(small, tmp_path):
     code, said = in_process(*arguments, "--trials", "2")
     assert code == 0, said
     assert "2 of 2 ended" in said
-    assert "best rates (accuracy on validation images)" in said
+    assert "best rates (validation accuracy)" in said
     assert "best plain" in said
     rows = trials(out)
     assert [row["status"] for row in rows] == ["completed"] * 2

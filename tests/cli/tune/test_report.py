@@ -2,7 +2,8 @@
 
 import csv
 
-from keras_decorr.cli.tune.report import heat_map, summarise, write_table
+from keras_decorr.cli.tasks import IMAGES, TEXTS
+from keras_decorr.cli.tune.report import best_of, heat_map, summarise, write_table
 
 
 def row(trial, rate, decorrelation, accuracy, status="completed"):
@@ -47,3 +48,12 @@ def test_the_table_has_every_setting_and_the_message_last(tmp_path):
 def test_the_heat_map_has_the_failed_trials_too(tmp_path):
     heat_map(ROWS, tmp_path / "map.png", "title", (1e-3, 1e-4))
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_of_language_models_the_lowest_loss_is_best():
+    rows = [{**one, "loss": loss} for one, loss in zip(ROWS, (2.0, 1.5, None, 1.9), strict=True)]
+    summary = summarise(rows, DEFAULTS, TEXTS)
+    assert summary["best"]["trial"] == summary["control"]["trial"] == "1"
+    assert summary["gain_over_default"] == 0.5
+    assert best_of(rows[:2], IMAGES)["trial"] == "0"
+    assert best_of([], TEXTS) is None
