@@ -149,8 +149,6 @@ def test_a_layer_without_a_kernel_refuses():
         Decorrelation(on_gradient()).build((None, 4))
     with pytest.raises(ValueError, match="no kernel whose gradient"):
         DecorRNN(keras.layers.LSTM(3), on_gradient()).build((None, 5, 4))
-    with pytest.raises(ValueError, match="acts_on"):
-        NormPreserving(acts_on="outputs")
 
 
 def test_recurrent_layers_are_left_plain():
