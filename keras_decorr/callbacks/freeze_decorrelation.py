@@ -18,7 +18,7 @@ class FreezeDecorrelation(keras.callbacks.Callback):
     of every layer; the kernels go on learning. A frozen layer centres its inputs by the moving mean, as
     in inference: training then uses the function that `keras_decorr.fold` gives a plain layer.
     `decorrelation_loss` in the logs is 0 from then on. The step is compiled once more at that moment.
-    Layers stay frozen after `fit`; set `trainable = True` on them and compile the model to go on with M.
+    Layers stay frozen after `fit`; set `trainable = True` on them and compile the model to undo that.
 
     A training that resumes (`keras.callbacks.BackupAndRestore`, `initial_epoch`) behind that epoch or
     step is frozen from its start.
