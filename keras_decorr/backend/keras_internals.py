@@ -41,6 +41,7 @@ __all__ = [
     "mark_called_like",
     "model_of",
     "nodes",
+    "optimizer_slots",
     "producer",
     "replace_attention_projection",
     "replace_layer",
@@ -328,6 +329,27 @@ def schedule_of_optimizer(optimizer: Any) -> Any:
     """
     rate = getattr(optimizer, "_learning_rate", None)
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def optimizer_slots(optimizer: Any) -> tuple[list, dict[str, list]]:
+    """Returns the variables that a built optimizer trains, and what it keeps for each of them.
+
+    The public `variables` is one flat list, in an order that each optimizer chooses.
+
+    Returns:
+        `(trained, slots)`: a list, and by the name of the attribute a list of the same length, in which
+        `None` stands for a variable without that slot.
+    """
+    trained = list(optimizer._trainable_variables)
+    slots = {
+        name.lstrip("_"): list(value)
+        for name, value in vars(optimizer).items()
+        if isinstance(value, list)
+        and name not in ("_trainable_variables", "_variables")
+        and len(value) == len(trained)
+        and all(v is None or isinstance(v, keras.Variable) for v in value)
+    }
+    return trained, slots
 
 
 def spared_from_weight_decay(optimizer: Any, variables: list) -> tuple[list[bool], str | None]:

@@ -9,6 +9,7 @@ from keras_decorr.conversion import to_plain  # noqa: F401, it fills the registr
 from keras_decorr.conversion.agreement import agree
 from keras_decorr.conversion.checks import check_model, has_decorrelation
 from keras_decorr.conversion.converter import Converter
+from keras_decorr.conversion.optimizer_state import carry_over
 from keras_decorr.conversion.registry import folding
 from keras_decorr.conversion.report import Row, features_of, structure_of
 from keras_decorr.conversion.state import build_like
@@ -18,7 +19,7 @@ from keras_decorr.training.model import FunctionalModel
 _MODEL_TYPES = {Model: keras.Model, FunctionalModel: Functional, Sequential: keras.Sequential}
 
 
-def fold(model: keras.Model) -> keras.Model:
+def fold(model: keras.Model, keep_optimizer: bool = False) -> keras.Model:
     """A copy of a model in which mean, M and kernel are merged into plain Keras layers.
 
     In inference the outputs are the same, at the cost of the plain layers; nothing of `keras_decorr` is
@@ -32,17 +33,21 @@ def fold(model: keras.Model) -> keras.Model:
 
     Args:
         model: A built keras.Model with decorrelating layers. It is not changed.
+        keep_optimizer: Give the optimizer of the new model the state of the old one (steps, momenta,
+            mean squares of gradients), mapped to the folded kernels, so that training goes on in plain
+            layers without a new start: see `conversion.optimizer_state`. It takes another path than
+            with M, as a plain step has no M in it. Defaults to False, a fresh optimizer.
 
     Returns:
         A keras.Model or keras.Sequential; where the model is of a class of the user's own, one of that
         class. Layers without a bias get one where a mean has to go somewhere. Its `conversion_report`
-        says what became of the layers. It is compiled if the model was, for backpropagation, with a
-        fresh optimizer.
+        says what became of the layers. It is compiled if the model was, for backpropagation.
 
     Raises:
         TypeError: If `model` is no Keras model.
         ValueError: If the model is not built or has no decorrelating layers, if one of these cannot
-            be folded, or if a layer of a class of your own does something else once they are.
+            be folded, or if a layer of a class of your own does something else once they are; with
+            `keep_optimizer`, if the model was not trained or has an optimizer that this is not for.
 
     Example:
 
@@ -61,7 +66,10 @@ def fold(model: keras.Model) -> keras.Model:
             f"{model!r} with layers {[layer.name for layer in model.layers][:20]}"
         )
     converter.check_own_classes()
-    return converter.finish(new)
+    folded = converter.finish(new)
+    if keep_optimizer:
+        carry_over(folded, model, converter.pairs)
+    return folded
 
 
 class _Folding(Converter):

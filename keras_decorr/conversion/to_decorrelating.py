@@ -104,6 +104,8 @@ def group_query_attention(layer: Any, decorrelator: Decorrelator) -> Any:
 @decorrelating.register(plain.LSTM, plain.GRU, plain.SimpleRNN)
 def recurrent(layer: Any, decorrelator: Decorrelator) -> Any:
     """Its input kernels."""
+    if decorrelator.acts_on_gradient:
+        return "acts_on='gradient': its kernels are read inside Keras's loop over the steps"
     return layers.DecorRNN.from_layer(layer, decorrelator)
 
 

@@ -35,7 +35,8 @@ class Cost(NamedTuple):
 
     Attributes:
         plain_step: A training step of the linear map: forward, and both gradients.
-        apply: M in a training step: forward, and the gradient through it.
+        apply: M in a training step: forward, and the gradient through it; with `acts_on="gradient"`
+            M and its transpose on the gradient of the kernel.
         sample: M on the sampled rows, which an update learns from.
         update: The rest of the update of M.
         plain_inference: The linear map, in inference.
@@ -72,4 +73,5 @@ def cost(operator: Any, work: Any, decorrelator: Any, batch: int = USUAL_BATCH) 
     update += k * operator.n * min(k, operator.n // work.parts)  # the decorrelation loss
     every = decorrelator.update_every
     sample = k * operator.row_cost
-    return Cost(3 * plain, 2 * once, sample // every, update // every, plain, once)
+    inference = 0 if decorrelator.acts_on_gradient else once
+    return Cost(3 * plain, 2 * once, sample // every, update // every, plain, inference)

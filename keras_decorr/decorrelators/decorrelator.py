@@ -17,6 +17,7 @@ from keras_decorr.typing import Tensor
 
 STRUCTURE = "auto"
 ROWS = ("patches", "pixels")
+ACTS_ON = ("inputs", "gradient")
 # eta_M, for the default structure.
 LEARNING_RATE = 2e-4
 
@@ -72,6 +73,11 @@ class Decorrelator(ABC):
             undoes what a falling learning rate gains. A rate with a schedule of its own does not
             follow. In a plain `keras.Model` nothing follows by itself: use
             `callbacks.DecorrelationRateScheduler("optimizer")`.
+        acts_on: What M is applied to. `"inputs"` (default): the layer's inputs, `u = M (x - mean)`.
+            `"gradient"`: the gradient of the layer's kernel `W`, which the optimizer gets as
+            `M^T M dL/dW`; outputs are those of the Keras layer, so that there is nothing to centre
+            (`center` is ignored) and nothing to fold. That is FOOF, the input half of K-FAC, with the
+            M of this rule (F. Benzing, arXiv 2201.12250). For layers with a kernel.
         **old: `groups` and `rank`, arguments of version 0.1.0: give them to the structure instead.
 
     Raises:
@@ -109,6 +115,7 @@ class Decorrelator(ABC):
         structure: Any = STRUCTURE,
         rows: str = ROWS[0],
         follow_optimizer: bool = True,
+        acts_on: str = ACTS_ON[0],
         **old: Any,
     ) -> None:
         owner = type(self).__name__
@@ -126,6 +133,10 @@ class Decorrelator(ABC):
             raise ValueError(
                 f"Argument `rows` of {owner} must be one of {list(ROWS)}. Received: {rows!r}"
             )
+        if acts_on not in ACTS_ON:
+            raise ValueError(
+                f"Argument `acts_on` of {owner} must be one of {list(ACTS_ON)}. Received: {acts_on!r}"
+            )
         if momentum == 1:
             raise ValueError(
                 f"Argument `momentum` of {owner} must be below 1, or the moving mean never changes. "
@@ -141,9 +152,16 @@ class Decorrelator(ABC):
             None if max_samples is None else check_count(owner, "max_samples", max_samples)
         )
         self.update_every = check_count(owner, "update_every", update_every)
-        self.center = check_center(owner, center)
         self.follow_optimizer = bool(follow_optimizer)
+        self.acts_on = acts_on
+        center = check_center(owner, center)
+        self.center = False if self.acts_on_gradient else center
         self.momentum = check_number(owner, "momentum", momentum, 0.0, 1.0)
+
+    @property
+    def acts_on_gradient(self) -> bool:
+        """Whether M is applied to the gradient of the kernel rather than to the inputs."""
+        return self.acts_on == "gradient"
 
     # --- the rule -----------------------------------------------------------------------------
 
@@ -274,6 +292,7 @@ class Decorrelator(ABC):
             "structure": structures.serialize(self.structure),
             "rows": self.rows,
             "follow_optimizer": self.follow_optimizer,
+            "acts_on": self.acts_on,
         }
 
     @classmethod

@@ -63,16 +63,16 @@ class DecorDense(DecorLayer):
     def build(self, input_shape: Shape) -> None:
         if self.decorrelation is not None:
             rows = math.prod(size or 1 for size in input_shape[1:-1])
-            self.decorrelation.serve(Work(rows, self.units))
+            self.decorrelation.serve(Work(rows, self.units, self.acts_on_gradient or None))
             self.decorrelation.build(input_shape)
         self.layer.build(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         # JAX has a symbol where Keras asks for shapes alone.
         sizes = (size if isinstance(size, int) else USUAL_BATCH for size in inputs.shape[:-1])
-        rows = math.prod(sizes)
+        folds = math.prod(sizes) > self.units
         # Nothing can be folded into a quantized kernel.
-        if self.decorrelation is None or (rows > self.units and not self.quantized):
+        if self.decorrelation is None or self.acts_on_gradient or (folds and not self.quantized):
             return super().call(inputs, training, mask)
         inputs = wiring.current().inputs(self, inputs)
         inputs = self.decorrelation(inputs, training=training, mask=mask)

@@ -10,6 +10,7 @@ from keras_decorr import decorrelators
 from keras_decorr.context import collection, wiring
 from keras_decorr.layers.decorrelation import Decorrelation, as_rows
 from keras_decorr.layers.like_its_twin import LikeItsTwin
+from keras_decorr.maths.mapped_gradient import with_mapped_gradient
 from keras_decorr.naming import to_snake_case
 from keras_decorr.typing import Shape, Tensor
 
@@ -79,8 +80,13 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return self.decorrelation and self.decorrelation.decorrelator
 
     @property
+    def acts_on_gradient(self) -> bool:
+        """Whether M is applied to the gradient of the kernel, and the inputs stay as they are."""
+        return self.decorrelation is not None and self.decorrelator.acts_on_gradient
+
+    @property
     def kernel(self) -> Tensor:
-        """The kernel that acts on the decorrelated inputs."""
+        """The kernel, which acts on the decorrelated inputs."""
         return self.layer.kernel
 
     @property
@@ -112,8 +118,18 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return ops.reshape(ops.matmul(mean[None], self.matrix(K)), (-1,))
 
     def fold(self, K: Tensor) -> Tensor:
-        """Computes `K_eff = M^T K`, which maps raw inputs as `K` maps decorrelated ones."""
+        """Computes the kernel that acts on raw inputs.
+
+        That is `K_eff = M^T K`. Where M acts on the gradient it is `K` itself, whose gradient is then
+        multiplied by `M^T M`.
+        """
+        if self.acts_on_gradient:
+            return with_mapped_gradient(K, self.precondition)
         return self.of_matrix(self.decorrelation.fold(self.matrix(K)))
+
+    def precondition(self, dK: Tensor) -> Tensor:
+        """Computes `M^T M dK` for the gradient of the kernel, in the shape of the kernel."""
+        return self.of_matrix(self.decorrelation.precondition(self.matrix(dK)))
 
     # --- the call -----------------------------------------------------------------------------
 
@@ -131,7 +147,7 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         if self.quantized:
-            if self.decorrelation is None:
+            if self.decorrelation is None or self.acts_on_gradient:
                 return self.layer(inputs)
             raise ValueError(
                 f"M cannot be folded into the quantized kernel of {type(self).__name__} {self.name!r}. "

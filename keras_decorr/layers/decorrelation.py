@@ -82,7 +82,8 @@ class Decorrelation(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: If the inputs have rank 1, or an unknown last axis.
+        ValueError: If the inputs have rank 1, or an unknown last axis; if the decorrelator acts on a
+            gradient, as this layer has no kernel.
 
     Example:
 
@@ -114,6 +115,12 @@ class Decorrelation(keras.layers.Layer):
             )
         if self.decorrelator is None:
             return
+        if self.work is None and self.decorrelator.acts_on_gradient:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} has no kernel whose gradient M could act on. Use "
+                "a layer with a linear map, such as DecorDense, or acts_on='inputs'. "
+                f"Received: {type(self.decorrelator).__name__}(acts_on='gradient')"
+            )
         if self.work is None:  # what comes behind is not known: a square map, say
             rows = math.prod(size or 1 for size in input_shape[1:-1])
             self.work = Work(rows=rows, columns=n, folds=False)
@@ -181,6 +188,12 @@ class Decorrelation(keras.layers.Layer):
     def fold(self, K: Tensor) -> Tensor:
         """Computes `M^T K` for a kernel `(n, columns)`."""
         return self.operator.fold(self._read(K.dtype), K)
+
+    def precondition(self, dK: Tensor) -> Tensor:
+        """Computes `M^T M dK` for the gradient of a kernel `(n, columns)`."""
+        matrices = self._read(dK.dtype)
+        M_dK = ops.transpose(self.operator.apply(matrices, ops.transpose(dK)))
+        return self.operator.fold(matrices, M_dK)
 
     def _read(self, dtype: Any) -> list:
         matrices = [ops.cast(M, dtype) for M in self.matrices]

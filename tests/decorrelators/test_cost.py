@@ -34,6 +34,14 @@ def test_a_convolution_counted_by_hand():
     assert counted.update == (step + loss) // 2
 
 
+def test_m_on_the_gradient_costs_nothing_in_inference():
+    decorrelator = NormPreserving(structure="full", acts_on="gradient")
+    work = Work(rows=1, columns=50, folds=True)
+    counted = cost(Full().for_features(100), work, decorrelator, batch=20)
+    assert counted.apply == 2 * 50 * 100**2
+    assert counted.inference == 0
+
+
 @pytest.mark.parametrize(
     ("structure", "weights", "row_cost"),
     [
