@@ -159,8 +159,11 @@ def optimizer(name, rate, steps):
     return {"adamw": keras.optimizers.AdamW, "muon": keras.optimizers.Muon}[name](schedule)
 
 
-def variant(model, options):
-    """Decorrelates a plain model: `"decorrelated"`, or `decorrelated:argument=value,...`."""
+def variant(model, options, data):
+    """Decorrelates a plain model: `"decorrelated"`, or `decorrelated:argument=value,...`.
+
+    The arguments are those of the decorrelator, `head` of `decorrelate`, and `adapt`, a damping.
+    """
     name, _, given = options.partition(":")
     if name == "plain":
         return model
@@ -168,13 +171,17 @@ def variant(model, options):
         k: json.loads(v) for k, v in (pair.split("=") for pair in given.split(",") if pair)
     }
     of_call = {k: arguments.pop(k) for k in ("head",) if k in arguments}
+    damping = arguments.pop("adapt", None)
     rule = {"decorrelator": NormPreserving(**arguments)} if arguments else {}
-    return keras_decorr.decorrelate(model, **rule, **of_call)
+    model = keras_decorr.decorrelate(model, **rule, **of_call)
+    if damping is not None:
+        keras_decorr.adapt(model, next(data.batches(0, 1024))[0], damping)
+    return model
 
 
 def train(data, build, batch, steps, options, optimizer_name, rate, seed, evaluations=20):
     keras.utils.set_random_seed(seed)
-    model = variant(build(data), options)
+    model = variant(build(data), options, data)
     model.compile(
         optimizer(optimizer_name, rate, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -71,6 +71,16 @@ def test_the_code_of_the_readme(tmp_path, monkeypatch):
     assert len(blocks[0].strip().splitlines()) <= 15
 
 
+def test_the_code_of_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = README.parent / "docs" / "guide.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", guide.read_text(), re.M | re.S)
+    assert len(blocks) >= 5
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, str(guide), "exec"), names)
+
+
 def commands(text):
     """The commands `keras-decorr` in Markdown: indented lines, and code within a line."""
     text = text.replace("\\\n", " ")

@@ -25,7 +25,7 @@ from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.maths.sampling import sample_count, sample_rows
 from keras_decorr.typing import Shape, Tensor
 
-# Of `adapt`: of the mean eigenvalue of the covariance. Chosen by `benchmarks/adapt.py`.
+# Of `adapt`: of the mean eigenvalue of the covariance. Compared by `benchmarks/schedules.py`.
 DAMPING = 10.0
 # The most rows that a layer adapts to.
 ROWS = 4096
