@@ -1,7 +1,7 @@
 """Carries the state of an optimizer over from a decorrelating model to the folded one.
 
 A kernel `K` on decorrelated inputs and a bias `b` become `K_eff = M^T K` and `b_eff = b - mean K_eff`.
-By the chain rule their gradients are `dK = M (dK_eff - mean db)` and `db = db_eff`, so with a constant M
+By the chain rule their gradients are `dK = M (dK_eff - mean db)` and `db = db_eff`. With a constant M
 
     dK_eff = M^-1 dK + mean db.
 
@@ -50,7 +50,7 @@ def carry_over(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
         pairs: The old and the new one of every layer, what is inside before what it is in.
 
     Raises:
-        ValueError: If the old model was not trained, its optimizer is not one of `OPTIMIZERS` (also in
+        ValueError: If the old model was not trained, its optimizer is none of `OPTIMIZERS` (nor one in
             a `LossScaleOptimizer`), or a layer has too many features to invert its M.
     """
     theirs = old.optimizer if old.compiled else None
@@ -88,7 +88,7 @@ def _carry(ours: Any, theirs: Any, twins: dict, maps: dict, biases: dict) -> Non
         inner = {id(v) for x in (ours, theirs) for v in x.inner_optimizer.variables}
         _copy(ours.variables, theirs.variables, inner)
         return
-    if type(theirs) not in OPTIMIZERS:
+    if not isinstance(theirs, OPTIMIZERS):
         raise ValueError(
             "Argument `keep_optimizer` of fold is for the optimizers "
             f"{[cls.__name__ for cls in OPTIMIZERS]}; of others the state cannot be mapped to folded "

@@ -1,4 +1,4 @@
-"""The state of an optimizer on folded kernels, against gradients of the folded model and closed forms."""
+"""The state of an optimizer on folded kernels, against that of the folded model and closed forms."""
 
 import keras
 import numpy as np
