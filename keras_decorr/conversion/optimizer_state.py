@@ -12,8 +12,10 @@ of `dK` that belong to decorrelated inputs, with squares element by element,
     v_eff = (M^-1)^2 v + mean^2 v_b.
 
 Where M acts on the gradient, the optimizer saw `P dK` with `P = M^T M`: the momentum is mapped by
-`P^-1`. There the rows have a covariance like `P` if M decorrelates the inputs, so `v` is multiplied by
-`diag(P^-1) / diag(P)`. A bias that is new, because a mean has to go somewhere, gets the mean of `v_eff`
+`P^-1`. Its mean squares stay: a dense net on CIFAR-10 went on better with them than with either
+`(P^-1)^2 v` or `diag(P^-1) / diag(P) v`.
+
+A bias that is new, because a mean has to go somewhere, gets the mean of `v_eff`
 over the rows: with zeros Adam's first steps for it would be several times too large.
 """
 
@@ -158,9 +160,7 @@ class _KernelMap:
             return self.layer.fold(value)
         squares = name in _SQUARES
         if self.layer.acts_on_gradient:
-            rows = (self.inverse**2).sum(1) / np.maximum((self.M**2).sum(0), 1e-30)
-            P = np.diag(rows) if squares else self.inverse @ self.inverse.T
-            return self._on_rows(P, value)
+            return value if squares else self._on_rows(self.inverse @ self.inverse.T, value)
         new = self._on_rows(self.inverse**2 if squares else self.inverse, value)
         if self.mean is None or of_bias is None:
             return new
