@@ -6,6 +6,7 @@ Keras without it raises an AttributeError, or an ImportError at `import keras_de
 """
 
 import inspect
+import re
 from typing import Any
 
 import keras
@@ -342,7 +343,7 @@ def optimizer_slots(optimizer: Any) -> tuple[list, dict[str, list]]:
     """
     trained = list(optimizer._trainable_variables)
     slots = {
-        name.lstrip("_"): list(value)
+        re.sub(r"^_*", "", name): list(value)
         for name, value in vars(optimizer).items()
         if isinstance(value, list)
         and name not in ("_trainable_variables", "_variables")

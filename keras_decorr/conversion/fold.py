@@ -36,7 +36,9 @@ def fold(model: keras.Model, keep_optimizer: bool = False) -> keras.Model:
         keep_optimizer: Give the optimizer of the new model the state of the old one (steps, momenta,
             mean squares of gradients), mapped to the folded kernels, so that training goes on in plain
             layers without a new start: see `conversion.optimizer_state`. It takes another path than
-            with M, as a plain step has no M in it. Defaults to False, a fresh optimizer.
+            with M, as a plain step has no M in it: lower the learning rate (in a dense net to 0.3 of
+            it) if the loss rises, or freeze M instead (`callbacks.FreezeDecorrelation`), which leaves
+            the path as it is. Defaults to False, a fresh optimizer.
 
     Returns:
         A keras.Model or keras.Sequential; where the model is of a class of the user's own, one of that

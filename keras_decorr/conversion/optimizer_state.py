@@ -1,7 +1,7 @@
 """Carries the state of an optimizer over from a decorrelating model to the folded one.
 
 A kernel `K` on decorrelated inputs and a bias `b` become `K_eff = M^T K` and `b_eff = b - mean K_eff`.
-By the chain rule their gradients are `dK = M (dK_eff - mean db)` and `db = db_eff`, so with a constant M
+By the chain rule their gradients are `dK = M (dK_eff - mean db)` and `db = db_eff`. With a constant M
 
     dK_eff = M^-1 dK + mean db.
 
@@ -12,8 +12,10 @@ of `dK` that belong to decorrelated inputs, with squares element by element,
     v_eff = (M^-1)^2 v + mean^2 v_b.
 
 Where M acts on the gradient, the optimizer saw `P dK` with `P = M^T M`: the momentum is mapped by
-`P^-1`. There the rows have a covariance like `P` if M decorrelates the inputs, so `v` is multiplied by
-`diag(P^-1) / diag(P)`. A bias that is new, because a mean has to go somewhere, gets the mean of `v_eff`
+`P^-1`. Its mean squares stay: a dense net on CIFAR-10 went on better with them than with either
+`(P^-1)^2 v` or `diag(P^-1) / diag(P) v`.
+
+A bias that is new, because a mean has to go somewhere, gets the mean of `v_eff`
 over the rows: with zeros Adam's first steps for it would be several times too large.
 """
 
@@ -50,7 +52,7 @@ def carry_over(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
         pairs: The old and the new one of every layer, what is inside before what it is in.
 
     Raises:
-        ValueError: If the old model was not trained, its optimizer is not one of `OPTIMIZERS` (also in
+        ValueError: If the old model was not trained, its optimizer is none of `OPTIMIZERS` (nor one in
             a `LossScaleOptimizer`), or a layer has too many features to invert its M.
     """
     theirs = old.optimizer if old.compiled else None
@@ -88,7 +90,7 @@ def _carry(ours: Any, theirs: Any, twins: dict, maps: dict, biases: dict) -> Non
         inner = {id(v) for x in (ours, theirs) for v in x.inner_optimizer.variables}
         _copy(ours.variables, theirs.variables, inner)
         return
-    if type(theirs) not in OPTIMIZERS:
+    if not isinstance(theirs, OPTIMIZERS):
         raise ValueError(
             "Argument `keep_optimizer` of fold is for the optimizers "
             f"{[cls.__name__ for cls in OPTIMIZERS]}; of others the state cannot be mapped to folded "
@@ -158,9 +160,7 @@ class _KernelMap:
             return self.layer.fold(value)
         squares = name in _SQUARES
         if self.layer.acts_on_gradient:
-            rows = (self.inverse**2).sum(1) / np.maximum((self.M**2).sum(0), 1e-30)
-            P = np.diag(rows) if squares else self.inverse @ self.inverse.T
-            return self._on_rows(P, value)
+            return value if squares else self._on_rows(self.inverse @ self.inverse.T, value)
         new = self._on_rows(self.inverse**2 if squares else self.inverse, value)
         if self.mean is None or of_bias is None:
             return new

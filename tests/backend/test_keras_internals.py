@@ -413,3 +413,17 @@ def test_the_scan_finds_what_it_looks_for():
     tree = ast.parse(source)
     lines = [n for n, _ in foreign(None, tree, {"_layers", "_model", "_tracker"}, {"_mine"})]
     assert sorted(lines) == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_slots_of_an_optimizer_go_with_the_variables_that_it_trains():
+    variables = [keras.Variable(np.ones(3)), keras.Variable(np.ones((2, 2)))]
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(variables)
+    trained, slots = internals.optimizer_slots(optimizer)
+    assert [id(v) for v in trained] == [id(v) for v in variables]
+    assert sorted(slots) == ["momentums", "velocities"]
+    for slot in slots.values():
+        assert [tuple(v.shape) for v in slot] == [(3,), (2, 2)]
+    muon = keras.optimizers.Muon()
+    muon.build(variables)
+    assert internals.optimizer_slots(muon)[1]["adam_velocities"][1] is None

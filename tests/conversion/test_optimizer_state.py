@@ -1,4 +1,4 @@
-"""The state of an optimizer on folded kernels, against gradients of the folded model and closed forms."""
+"""The state of an optimizer on folded kernels, against that of the folded model and closed forms."""
 
 import keras
 import numpy as np
@@ -80,17 +80,15 @@ def test_mean_squares_equal_the_closed_form(rng):
     np.testing.assert_allclose(of_bias, bias, rtol=1e-6)
 
 
-def test_mean_squares_of_a_gradient_that_m_acted_on_equal_the_closed_form(rng):
+def test_mean_squares_of_a_gradient_that_m_acted_on_stay(rng):
     layers = [keras.Input((4,)), keras.layers.Dense(3)]
     rule = NormPreserving(1e-2, structure="full", acts_on="gradient")
     model, *_ = trained("adam", rng, rule, layers)
-    M = numpy(model.layers[0].decorrelation.matrices[0])
-    kernel = numpy(optimizer_slots(model.optimizer)[1]["velocities"][0])
     folded = keras_decorr.fold(model, keep_optimizer=True)
-    of_kernel = numpy(optimizer_slots(folded.optimizer)[1]["velocities"][0])
-    P = M.T @ M
-    rows = np.diag(np.linalg.inv(P)) / np.diag(P)
-    np.testing.assert_allclose(of_kernel, rows[:, None] * kernel, rtol=1e-4)
+    for mine, theirs in zip(
+        *(optimizer_slots(x.optimizer)[1]["velocities"] for x in (folded, model)), strict=True
+    ):
+        np.testing.assert_array_equal(numpy(mine), numpy(theirs))
 
 
 def test_a_new_bias_starts_with_the_mean_square_of_its_kernel(rng):
