@@ -2,9 +2,10 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/schedules.py --net gpt --data-dir DIR
 
-Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up). Each side's
-learning rate is chosen from the same candidates by the validation loss of one seed, which is not used
-again. The other seeds are trained with it, and the test figures are those at the end of training.
+Every net is trained with AdamW or Muon and a cosine schedule (5 % of the steps warm up), images with
+random crops and flips. Each side's learning rate is chosen from the same candidates by the validation
+loss of one seed, which is not used again. The other seeds are trained with it, and the test figures are
+those at the end of training.
 
 A finished run is a line of `runs.jsonl`; the same command continues with those that are missing.
 `--table` prints the result: figures with their standard error, and the steps and seconds after which
@@ -36,6 +37,19 @@ WARM_UP = 0.05
 # --- data: (training, validation, test) arrays, and batches of a seed ---------------------------------
 
 
+def crop_and_flip(x, rng, margin=4):
+    """Random crops of padded images, half of them mirrored."""
+    size = x.shape[1]
+    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    places = rng.integers(0, 2 * margin + 1, (len(x), 2))
+    flips = rng.random(len(x)) < 0.5
+    images = (
+        image[i : i + size, j : j + size][:, :: -1 if flip else 1]
+        for image, (i, j), flip in zip(padded, places, flips, strict=True)
+    )
+    return np.stack(list(images))
+
+
 class ImageData:
     def __init__(self, name, data_dir, validation=2000, keep=None):
         images = datasets.load(name, data_dir)
@@ -56,7 +70,8 @@ class ImageData:
         while True:
             order = rng.permutation(len(x))
             for i in range(0, len(x) - size + 1, size):
-                yield x[order[i : i + size]], y[order[i : i + size]]
+                chosen = order[i : i + size]
+                yield crop_and_flip(x[chosen], rng), y[chosen]
 
 
 class TextData:
@@ -134,9 +149,9 @@ NETS = {
         lambda d: ImageData("cifar10", d, keep=0.7),
         of_images(models.dense_net, hidden=(500, 500)), 256, 400, RATES, MUON_RATES,
     ),
-    "conv": (cifar10, of_images(models.conv_net), 256, 560, RATES, MUON_RATES),
+    "conv": (cifar10, of_images(models.conv_net), 128, 560, RATES, MUON_RATES),
     "conv-bn": (
-        cifar10, of_images(models.conv_net, batch_normalization=True), 256, 560, RATES, MUON_RATES
+        cifar10, of_images(models.conv_net, batch_normalization=True), 128, 560, RATES, MUON_RATES
     ),
     "resnet18": (
         cifar10, of_images(models.resnet18, width=16), 128, 560, RATES, MUON_RATES
