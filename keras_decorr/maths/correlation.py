@@ -148,14 +148,35 @@ def off_diagonal_energy(
     Returns:
         A scalar.
     """
-    feature_axis = -3 - row_axis
     squares = mean_square(U, row_axis)
     if joint and len(U.shape) > 2:
         U = ops.moveaxis(U, row_axis, -1)
-        U, row_axis, feature_axis = ops.reshape(U, (math.prod(U.shape[:-1]), -1)), -1, -2
-    fewer_rows = (U.shape[row_axis] or rows or 0) <= U.shape[feature_axis]
-    # (k, k) or (m, m)
-    left, right = (transpose(U), U) if fewer_rows == (row_axis == -1) else (U, transpose(U))
-    gram = ops.matmul(left, right)
-    energy = ops.sum(ops.square(gram / row_count(U, row_axis))) - ops.sum(ops.square(squares))
+        U, row_axis = ops.reshape(U, (math.prod(U.shape[:-1]), -1)), -1
+    energy = ops.sum(_squares_of_C(U, rows, row_axis)) - ops.sum(ops.square(squares))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
+
+
+def stable_rate(eta: Tensor, U: Tensor, rows: int | None = None, row_axis: int = -2) -> Tensor:
+    """Returns `min(eta, 1 / ||C||_F)`, with which no step `I - eta C` overshoots.
+
+    The largest eigenvalue of `C = U^T U / k` is at most its Frobenius norm, so no eigenvalue of
+    `I - eta C` is negative, whatever the size of the inputs.
+
+    Args:
+        eta: Scalar decorrelation rate.
+        U: `(..., k, m)`, or `(..., m, k)`.
+        rows: As in `scaled_correlation_product`.
+        row_axis: -2, or -1.
+
+    Returns:
+        `(..., 1, 1)`: the rate of each matrix.
+    """
+    squares = ops.sum(_squares_of_C(U, rows, row_axis), axis=(-2, -1), keepdims=True)
+    return ops.minimum(eta, 1.0 / ops.sqrt(ops.maximum(squares, 1e-30)))
+
+
+def _squares_of_C(U: Tensor, rows: int | None, row_axis: int) -> Tensor:
+    """Returns `(..., m, m)` squares of `C = U^T U / k`, or `(..., k, k)` with the same sum."""
+    fewer_rows = (U.shape[row_axis] or rows or 0) <= U.shape[-3 - row_axis]
+    left, right = (transpose(U), U) if fewer_rows == (row_axis == -1) else (U, transpose(U))
+    return ops.square(ops.matmul(left, right) / row_count(U, row_axis))

@@ -5,7 +5,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 
 from keras import ops
 
-from keras_decorr.maths.correlation import active_features, scaled_correlation_product
+from keras_decorr.maths.correlation import active_features, scaled_correlation_product, stable_rate
 from keras_decorr.typing import Tensor
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
@@ -55,7 +55,8 @@ def norm_preserving_step(
 ) -> Tensor:
     """Computes the update `M <- g M - eta C (g M)` with `C = U^T U / k`.
 
-    The row of a feature that does not vary in the sample stays as it is: see `active_features`.
+    A rate that would overshoot is lowered: see `stable_rate`. The row of a feature that does not vary
+    in the sample stays as it is: see `active_features`.
 
     Args:
         M: `(..., n, n)`.
@@ -71,4 +72,5 @@ def norm_preserving_step(
     # The product's memory serves for the rest: a second temporary of the size of M costs as much.
     active = active_features(ops.sum(ops.square(U), axis=row_axis))
     scale = 1.0 + (g - 1.0) * ops.expand_dims(active, -1)
+    eta = stable_rate(eta, U, rows, row_axis)
     return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
