@@ -20,8 +20,8 @@ class NormPreserving(Preserving):
 
     A rate above `1 / ||C||_F` is lowered to it, so that a step never overshoots, whatever the size of
     the inputs. Where M has several stages (`structure="monarch"`), each has its own `C` and `g`. The
-    paper compares with the norm of the raw inputs `x` instead of the centred ones `z`, `preserve="raw"`, and takes the
-    gain whole, `a = 1`.
+    paper compares with the norm of the raw inputs `x` instead of the centred ones `z`,
+    `preserve="raw"`, and takes the gain whole, `a = 1`.
 
     Args:
         learning_rate: See `Decorrelator`. Defaults to 2e-4.
