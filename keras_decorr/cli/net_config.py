@@ -1,7 +1,6 @@
 """The options that `compare` and `tune` share: those of the data, the net and its decorrelator."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,9 +17,6 @@ from keras_decorr.decorrelators.decorrelator import ROWS
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
 from keras_decorr.models import FAN_IN_UNIFORM
 from keras_decorr.rules import RULES
-
-# The rate of M for the digits: an epoch has at most a fourth of the steps that it has for the others.
-DIGITS_RATE = 2e-3
 
 # Of the kernels. Backpropagation alone starts as Keras does; a comparison with other rules as the paper
 # does, with weights that are small beside the feedback.
@@ -186,11 +182,9 @@ class NetConfig:
             return None
         return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
-    def default_rate(self, decorrelator: Any, structure: Any) -> Any:
-        """Returns the decorrelation rate that the net is known to do well with on the data set."""
-        if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
-            return DECORRELATORS[decorrelator]().learning_rate
-        return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
+    def default_rate(self, decorrelator: str) -> Any:
+        """Returns the decorrelation rate of a decorrelator with its own defaults."""
+        return DECORRELATORS[decorrelator]().learning_rate
 
     def make_decorrelator(self, decorrelator: Any, structure: Any, **arguments: Any) -> Any:
         """Makes the `Decorrelator` of that name with the options of this configuration.

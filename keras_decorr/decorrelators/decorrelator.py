@@ -31,7 +31,7 @@ class Decorrelator(ABC):
     M itself, `memory` if it keeps more than M, and `report` if it has a failure of its own to count.
 
     Args:
-        learning_rate: Decorrelation rate eta_M per training step: a non-negative float or a
+        learning_rate: Decorrelation rate eta_M of an update: a non-negative float or a
             `keras.optimizers.schedules.LearningRateSchedule`. It is held in a scalar variable, so
             setting it between batches or epochs takes effect at the next step. Defaults to 2e-4,
             which did well in a dense net on CIFAR-10 with the default structure and a batch of 256;

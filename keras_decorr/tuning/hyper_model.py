@@ -44,7 +44,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
             without an argument `decorrelator` is plain, and converted.
         learning_rates: Forward rates to try. Defaults to `log_values(1e-5, 1e-2)`.
         decorrelation_rates: Decorrelation rates to try, 0 included. Defaults to 0 and
-            `log_values(1e-6, 1e-3)`.
+            `log_values(1e-4, 1e-1)`.
         decorrelator: Name of a decorrelation rule, or a `Decorrelator` whose other arguments all trials
             share. Defaults to `"norm_preserving"`.
         structures: Structures of M to try. Default: the decorrelator's.
@@ -117,7 +117,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
         if learning_rates is None:
             learning_rates = log_values(1e-5, 1e-2)
         if decorrelation_rates is None:
-            decorrelation_rates = (0.0, *log_values(1e-6, 1e-3))
+            decorrelation_rates = (0.0, *log_values(1e-4, 1e-1))
         # What a decorrelator has, and what every net has.
         of_m = {
             "structure": structures,
