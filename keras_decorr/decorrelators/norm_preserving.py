@@ -1,9 +1,12 @@
 """The norm-preserving rule (N. Ahmad, arXiv 2407.10780)."""
 
+import math
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
 from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths import norm_preserving
@@ -58,11 +61,19 @@ class NormPreserving(Preserving):
         preserve: str = NORMS[0],
         gain_rate: float = GAIN_RATE,
         update_every: int = 8,
+        damping: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, preserve, gain_rate, update_every=update_every, **kwargs)
+        self.damping = check_number(type(self).__name__, "damping", damping, 0.0)
 
     def step(self, stage: Stage, eta: Tensor) -> tuple:
         step = norm_preserving.norm_preserving_step
-        g = self.gain(stage)
-        return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis),)
+        g, noise = self.gain(stage), None
+        if self.damping:
+            features = math.prod(stage.M.shape[:-1])
+            noise = self.damping * ops.mean(stage.x2) / features
+        return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis, noise),)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "damping": self.damping}

@@ -156,10 +156,16 @@ def off_diagonal_energy(
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
 
 
-def stable_rate(eta: Tensor, U: Tensor, rows: int | None = None, row_axis: int = -2) -> Tensor:
+def stable_rate(
+    eta: Tensor,
+    U: Tensor,
+    rows: int | None = None,
+    row_axis: int = -2,
+    further: Tensor | None = None,
+) -> Tensor:
     """Returns `min(eta, 1 / ||C||_F)`, with which no step `I - eta C` overshoots.
 
-    The largest eigenvalue of `C = U^T U / k` is at most its Frobenius norm, so no eigenvalue of
+    The largest eigenvalue of `C = U^T U / k + S` is at most the sum of their Frobenius norms, so no eigenvalue of
     `I - eta C` is negative, whatever the size of the inputs.
 
     Args:
@@ -167,12 +173,19 @@ def stable_rate(eta: Tensor, U: Tensor, rows: int | None = None, row_axis: int =
         U: `(..., k, m)`, or `(..., m, k)`.
         rows: As in `scaled_correlation_product`.
         row_axis: -2, or -1.
+        further: `(..., m, m)` `S`, or `None` for 0.
 
     Returns:
         `(..., 1, 1)`: the rate of each matrix.
     """
-    squares = ops.sum(_squares_of_C(U, rows, row_axis), axis=(-2, -1), keepdims=True)
-    return ops.minimum(eta, 1.0 / ops.sqrt(ops.maximum(squares, 1e-30)))
+
+    def norm(squares: Tensor) -> Tensor:
+        return ops.sqrt(ops.sum(squares, axis=(-2, -1), keepdims=True))
+
+    bound = norm(_squares_of_C(U, rows, row_axis))
+    if further is not None:
+        bound = bound + norm(ops.square(further))
+    return ops.minimum(eta, 1.0 / ops.maximum(bound, 1e-15))
 
 
 def _squares_of_C(U: Tensor, rows: int | None, row_axis: int) -> Tensor:

@@ -5,7 +5,12 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 
 from keras import ops
 
-from keras_decorr.maths.correlation import active_features, scaled_correlation_product, stable_rate
+from keras_decorr.maths.correlation import (
+    active_features,
+    scaled_correlation_product,
+    stable_rate,
+    transpose,
+)
 from keras_decorr.typing import Tensor
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
@@ -51,12 +56,19 @@ def slow_gain(g: Tensor, rate: float) -> Tensor:
 
 
 def norm_preserving_step(
-    M: Tensor, U: Tensor, g: Tensor, eta: Tensor, rows: int | None = None, row_axis: int = -2
+    M: Tensor,
+    U: Tensor,
+    g: Tensor,
+    eta: Tensor,
+    rows: int | None = None,
+    row_axis: int = -2,
+    noise: Tensor | None = None,
 ) -> Tensor:
-    """Computes the update `M <- g M - eta C (g M)` with `C = U^T U / k`.
+    """Computes the update `M <- g M - eta C (g M)` with `C = U^T U / k + s M M^T`.
 
-    A rate that would overshoot is lowered: see `stable_rate`. The row of a feature that does not vary
-    in the sample stays as it is: see `active_features`.
+    The second term is the covariance that white noise of variance `s` in the inputs would have in the
+    outputs. A rate that would overshoot is lowered: see `stable_rate`. The row of a feature that does
+    not vary in the sample stays as it is: see `active_features`.
 
     Args:
         M: `(..., n, n)`.
@@ -65,12 +77,18 @@ def norm_preserving_step(
         eta: Scalar decorrelation rate.
         rows: As in `scaled_correlation_product`.
         row_axis: -2, or -1.
+        noise: `s`, a scalar, or `None` for none.
 
     Returns:
         The new `M`.
     """
     # The product's memory serves for the rest: a second temporary of the size of M costs as much.
-    active = active_features(ops.sum(ops.square(U), axis=row_axis))
-    scale = 1.0 + (g - 1.0) * ops.expand_dims(active, -1)
-    eta = stable_rate(eta, U, rows, row_axis)
-    return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
+    active = ops.expand_dims(active_features(ops.sum(ops.square(U), axis=row_axis)), -1)
+    scale = 1.0 + (g - 1.0) * active
+    if noise is None:
+        eta = stable_rate(eta, U, rows, row_axis)
+        return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
+    S = noise * ops.matmul(M, transpose(M))
+    eta = stable_rate(eta, U, rows, row_axis, S)
+    step = scaled_correlation_product(eta, U, M, rows, row_axis)
+    return scale * (M - step - eta * active * ops.matmul(S, M))
