@@ -6,9 +6,12 @@ Every group of features is an explicit list of indices, every M an explicit matr
 import numpy as np
 
 
-def norm_preserving(M, X, U, eta):
-    """2407.10780: `C = U^T U / k`, `g = mean_k(|x_k| / |u_k|)`, `M <- g M - eta C (g M)`."""
-    C = sum(np.outer(u, u) for u in U) / len(U)
+def norm_preserving(M, X, U, eta, noise=0.0):
+    """2407.10780: `C = U^T U / k`, `g = mean_k(|x_k| / |u_k|)`, `M <- g M - eta C (g M)`.
+
+    `noise` is the variance of white noise in the inputs, which adds `noise M M^T` to `C`.
+    """
+    C = sum(np.outer(u, u) for u in U) / len(U) + noise * M @ M.T
     g = np.mean([np.linalg.norm(x) / np.linalg.norm(u) for x, u in zip(X, U, strict=True)])
     return g * M - eta * C @ (g * M)
 

@@ -1,7 +1,7 @@
 """The norm-preserving rule (N. Ahmad, arXiv 2407.10780)."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -12,6 +12,8 @@ from keras_decorr.decorrelators.structures import Stage
 from keras_decorr.maths import norm_preserving
 from keras_decorr.typing import Tensor
 
+DAMPING = 1.0
+
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
 class NormPreserving(Preserving):
@@ -21,7 +23,7 @@ class NormPreserving(Preserving):
     after each training step:
 
         g = mean_k(||z_k|| / ||u_k||)^a
-        M <- g M - eta_M C (g M)
+        M <- g M - eta_M (C + d mean(z^2) M M^T) (g M)
 
     A rate above `1 / ||C||_F` is lowered to it, so that a step never overshoots, whatever the size of
     the inputs. Where M has several stages (`structure="monarch"`), each has its own `C` and `g`. The
@@ -37,8 +39,13 @@ class NormPreserving(Preserving):
             more than a factor of 1.5 afterwards. Defaults to 0.1, with which the size of M follows the
             mean of some twenty steps; with 1 it wavers with the few rows that are sampled, most after
             a short last batch.
-        update_every: See `Decorrelator`. Defaults to 8: rare and larger updates learned at least as well
-            as small ones in every step, in a language model and a dense net (docs/results.md).
+        update_every: See `Decorrelator`. Defaults to 8: rare and larger updates learned at least as
+            well as small ones in every step (docs/results.md).
+        damping: `d`, at least 0. Beside `C` counts the covariance that white noise of `d` times the
+            variance of the inputs would have in the outputs. So M comes to rest at soft whitening,
+            `(C_x + d mean(l) I)^(-1/2)` up to its norm, and not at whitening, which amplifies directions
+            that are noise. Defaults to 1: it makes a high rate safe (docs/results.md). 0 is the paper's
+            rule.
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `center`, `momentum`,
             `structure`, `rows`, `acts_on`, `follow_optimizer`.
 
@@ -61,7 +68,7 @@ class NormPreserving(Preserving):
         preserve: str = NORMS[0],
         gain_rate: float = GAIN_RATE,
         update_every: int = 8,
-        damping: float = 0.0,
+        damping: float = DAMPING,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, preserve, gain_rate, update_every=update_every, **kwargs)
@@ -77,3 +84,8 @@ class NormPreserving(Preserving):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "damping": self.damping}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        # A file of version 0.1.0, which had no damping, goes on with the rule it has.
+        return super().from_config({"damping": 0.0, **config})

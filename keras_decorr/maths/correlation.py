@@ -165,8 +165,8 @@ def stable_rate(
 ) -> Tensor:
     """Returns `min(eta, 1 / ||C||_F)`, with which no step `I - eta C` overshoots.
 
-    The largest eigenvalue of `C = U^T U / k + S` is at most the sum of their Frobenius norms, so no eigenvalue of
-    `I - eta C` is negative, whatever the size of the inputs.
+    The largest eigenvalue of `C = U^T U / k + S` is at most the sum of their Frobenius norms, so no
+    eigenvalue of `I - eta C` is negative, whatever the size of the inputs.
 
     Args:
         eta: Scalar decorrelation rate.

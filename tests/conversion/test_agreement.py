@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate, fold
-from tests.conversion.nets import disturb, round_trip
+from keras_decorr import fold
+from tests.conversion.nets import decorrelate, disturb, round_trip
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
+from tests.conversion.nets import decorrelate
 
 
 @pytest.mark.parametrize("convert", [decorrelate, fold])

@@ -6,9 +6,9 @@ import pytest
 from keras import layers, ops
 
 import keras_decorr
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.training.model import FunctionalModel
-from tests.conversion.nets import assert_same, numpy, outputs, round_trip
+from tests.conversion.nets import assert_same, decorrelate, numpy, outputs, round_trip
 
 
 def images(rng, *shape):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import keras_decorr
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
+from tests.conversion.nets import decorrelate
 
 # PyTorch knows one alone.
 STEPS = 1 if keras.backend.backend() == "torch" else 2

@@ -7,9 +7,9 @@ from keras import layers
 from keras.src.models.functional import Functional
 
 import keras_decorr
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.layers import DecorDense
-from tests.conversion.nets import assert_same, disturb, outputs, round_trip
+from tests.conversion.nets import assert_same, decorrelate, disturb, outputs, round_trip
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -4,8 +4,9 @@ import keras
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
+from tests.conversion.nets import decorrelate
 
 
 @pytest.fixture

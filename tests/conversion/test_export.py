@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate, fold
-from tests.conversion.nets import disturb, outputs, randomize
+from keras_decorr import fold
+from tests.conversion.nets import decorrelate, disturb, outputs, randomize
 
 
 @pytest.fixture(scope="module")

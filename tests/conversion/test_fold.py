@@ -5,7 +5,8 @@ import pytest
 from keras import layers
 
 import keras_decorr
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
+from tests.conversion.nets import decorrelate
 
 
 def test_layers_without_a_decorrelator_fold_too():

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
-from tests.conversion.nets import assert_same, disturb, randomize
+from tests.conversion.nets import assert_same, decorrelate, disturb, randomize
 
 SIZES = st.integers(1, 3)
 PADDINGS = st.sampled_from(["same", "valid"])

@@ -4,10 +4,10 @@ import keras
 import pytest
 from keras import layers, ops
 
-from keras_decorr import conversion, decorrelate, fold
+from keras_decorr import conversion, fold
 from keras_decorr.conversion.registry import decorrelating, folding
 from keras_decorr.layers import Decorrelation
-from tests.conversion.nets import assert_same, disturb
+from tests.conversion.nets import assert_same, decorrelate, disturb
 
 
 @keras.saving.register_keras_serializable(package="tests")

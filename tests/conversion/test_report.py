@@ -3,10 +3,10 @@
 import keras
 from keras import layers
 
-from keras_decorr import decorrelate
 from keras_decorr.conversion.report import ConversionReport, Row, features_of, structure_of
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense, DecorSeparableConv1D
+from tests.conversion.nets import decorrelate
 
 ROWS = [
     Row("a", "Dense", True, "DecorDense", "full", 6),

@@ -4,8 +4,8 @@ import keras
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate
 from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from tests.conversion.nets import decorrelate
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
-from tests.conversion.nets import assert_same, numpy, round_trip
+from tests.conversion.nets import assert_same, decorrelate, numpy, round_trip
 
 
 def images(rng, *shape):

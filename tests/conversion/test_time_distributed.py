@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_decorr import conversion, decorrelate, fold
-from tests.conversion.nets import assert_same, disturb
+from keras_decorr import conversion, fold
+from tests.conversion.nets import assert_same, decorrelate, disturb
 
 
 def test_a_time_distributed_layer_learns_from_all_steps(rng):

@@ -4,10 +4,10 @@ import keras
 import pytest
 from keras import layers
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.conversion.registry import decorrelating
 from keras_decorr.decorrelators import NormPreserving
-from tests.conversion.nets import assert_same, disturb, round_trip
+from tests.conversion.nets import assert_same, decorrelate, disturb, round_trip
 
 IMAGE, STEPS, VOLUME = (9, 7, 4), (7, 4), (5, 6, 5, 2)
 # The layer, and the shape of its inputs.

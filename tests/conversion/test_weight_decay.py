@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr import decorrelate, fold
+from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
+from tests.conversion.nets import decorrelate
 
 
 def no_gradients():

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_decorr import decorrelate, fold
-from tests.conversion.nets import disturb, outputs, randomize
+from keras_decorr import fold
+from tests.conversion.nets import decorrelate, disturb, outputs, randomize
 
 LOAD = """
 import sys
