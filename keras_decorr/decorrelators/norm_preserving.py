@@ -43,9 +43,9 @@ class NormPreserving(Preserving):
             well as small ones in every step (docs/results.md).
         damping: `d`, at least 0. Beside `C` counts the covariance that white noise of `d` times the
             variance of the inputs would have in the outputs. So M comes to rest at soft whitening,
-            `(C_x + d mean(l) I)^(-1/2)` up to its norm, and not at whitening, which amplifies directions
-            that are noise. Defaults to 1: it makes a high rate safe (docs/results.md). 0 is the paper's
-            rule.
+            `(C_x + d mean(l) I)^(-1/2)` up to its norm. Whitening, with `d = 0` as in the paper,
+            amplifies directions that are noise. Defaults to 1, which makes a high rate safe
+            (docs/results.md).
         **kwargs: See `Decorrelator`: `sample_fraction`, `max_samples`, `center`, `momentum`,
             `structure`, `rows`, `acts_on`, `follow_optimizer`.
 
