@@ -14,9 +14,10 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import STRUCTURES, Decorrelator, NormPreserving
+from keras_decorr.decorrelators import STRUCTURES, Decorrelator
 from keras_decorr.layers import DecorDense
 from keras_decorr.naming import to_snake_case
+from tests.helpers import undamped
 
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
@@ -93,7 +94,7 @@ def model_with(decorrelator="norm_preserving", learning_rule="backprop"):
 
 RECIPES = {
     "A decorrelator": lambda name: model_with(decorrelator=name),
-    "A structure": lambda name: model_with(NormPreserving(structure=name)),
+    "A structure": lambda name: model_with(undamped(structure=name)),
     "A learning rule": lambda name: model_with(learning_rule=name),
 }
 

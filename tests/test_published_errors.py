@@ -6,10 +6,10 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
 from tests import reference
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 
 def dalm(kappa, rate, **arguments):
@@ -104,8 +104,8 @@ def test_the_bias_of_a_feedback_alignment_convolution_learns_or_is_not_there(use
 
 def test_decorrelated_node_perturbation_trains(rng):
     layers = [
-        DecorDense(8, "tanh", decorrelator=NormPreserving(1e-2, structure="full")),
-        DecorDense(2, decorrelator=NormPreserving(1e-2, structure="full")),
+        DecorDense(8, "tanh", decorrelator=undamped(1e-2, structure="full")),
+        DecorDense(2, decorrelator=undamped(1e-2, structure="full")),
     ]
     model = keras_decorr.Sequential([keras.Input((6,)), *layers])
     model.compile("sgd", "mse", learning_rule="node_perturbation", run_eagerly=True)
@@ -124,5 +124,5 @@ def test_the_size_of_the_noise_is_an_argument():
 
 
 def test_the_sampling_is_an_argument():
-    rule = NormPreserving(sample_fraction=0.5, max_samples=9)
+    rule = undamped(sample_fraction=0.5, max_samples=9)
     assert (rule.sample_fraction, rule.max_samples) == (0.5, 9)

@@ -8,9 +8,9 @@ from keras import layers as plain
 import keras_decorr
 from keras_decorr.analysis import natural_gradient_alignment
 from keras_decorr.analysis.natural_gradient import _cotangents
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
 from tests.analysis.reference import degrees, natural_gradients, softmax
+from tests.helpers import undamped
 
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -89,7 +89,7 @@ def test_a_convolution(rng, structure):
     x = rng.normal(size=(6, 4, 5, 2)).astype("float32") + 0.5
     x[..., 1] += x[..., 0]
     y = rng.integers(0, 3, 6)
-    d = structure and NormPreserving(structure=structure)
+    d = structure and undamped(structure=structure)
     layer = DecorConv2D(3, (2, 3), strides=(1, 2), padding="same", decorrelator=d)
     if structure is None:
         layer = plain.Conv2D(3, (2, 3), strides=(1, 2), padding="same")
@@ -129,7 +129,7 @@ def test_a_convolution(rng, structure):
 def test_white_inputs_make_the_update_natural_but_for_the_output_factor(rng):
     """M A M^T = I, so M^T M D = A^-1 D: 0 degrees, where the plain update is far off."""
     x, y = skewed(rng, 300, 6), rng.integers(0, 3, 300)
-    decorrelator = NormPreserving(structure="full")
+    decorrelator = undamped(structure="full")
     model = compiled(
         keras_decorr.Sequential(
             [keras.Input((6,)), DecorDense(3, decorrelator=decorrelator, use_bias=False)]

@@ -7,12 +7,12 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.analysis.passes import Passes, is_measured, numpy64
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense, DecorDepthwiseConv2D
+from tests.helpers import undamped
 
 
 def test_calls_and_pullback_of_two_dense_layers(rng):
-    first = DecorDense(4, decorrelator=NormPreserving(structure="full"))
+    first = DecorDense(4, decorrelator=undamped(structure="full"))
     second = DecorDense(3, decorrelator=None)
     model = keras_decorr.Sequential([keras.Input((5,)), first, second])
     x = rng.normal(size=(6, 5)).astype("float32")

@@ -8,12 +8,12 @@ from rich.console import Console
 
 import keras_decorr
 from keras_decorr.analysis.summary import costs, summary
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
+from tests.helpers import undamped
 
 
 def net():
-    decorrelator = NormPreserving(structure="full", max_samples=None)
+    decorrelator = undamped(structure="full", max_samples=None)
     return keras_decorr.Sequential(
         [
             keras.Input((6, 6, 3)),

@@ -10,9 +10,9 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.callbacks import DecorrelationRateScheduler
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
 from keras_decorr.training import decorrelation_layers
+from tests.helpers import undamped
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def model():
     """Two layers with rates of their own."""
     model = keras.Sequential([
         keras.Input((4,)),
-        DecorDense(3, decorrelator=NormPreserving(0.1, structure="full"), name="a"),
-        DecorDense(1, decorrelator=NormPreserving(0.2, structure="full"), name="b"),
+        DecorDense(3, decorrelator=undamped(0.1, structure="full"), name="a"),
+        DecorDense(1, decorrelator=undamped(0.2, structure="full"), name="b"),
     ])  # fmt: skip
     model.compile("sgd", "mse")
     model.optimizer.build(model.trainable_variables)
@@ -108,9 +108,7 @@ def test_layers_of_one_path():
 
 
 def test_steps_that_accumulate_a_gradient_count():
-    model = keras_decorr.Sequential(
-        [keras.Input((4,)), DecorDense(1, decorrelator=NormPreserving(0.8))]
-    )
+    model = keras_decorr.Sequential([keras.Input((4,)), DecorDense(1, decorrelator=undamped(0.8))])
     model.compile(keras.optimizers.SGD(gradient_accumulation_steps=4), "mse")
     rates, _ = fit(model, DecorrelationRateScheduler(warmup_steps=8), epochs=3, fresh=False)
     assert [rate for (rate,) in rates] == pytest.approx([0.1 * step for step in (*range(9),)])
@@ -151,7 +149,7 @@ def test_a_new_callback_goes_on_with_a_warm_up_from_rates_that_were_set(model):
 
 def test_weights_loaded_into_a_new_model_go_on_with_a_warm_up(tmp_path):
     def build():
-        decorrelator = NormPreserving(0.6, structure="full")
+        decorrelator = undamped(0.6, structure="full")
         model = keras_decorr.Sequential(
             [keras.Input((4,)), DecorDense(1, decorrelator=decorrelator)]
         )
@@ -179,7 +177,7 @@ def test_what_another_callback_lowers_stays_lowered(model):
 
 def test_a_schedule_of_the_layer_can_be_lowered():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.4, 0.2])
-    layer = DecorDense(1, decorrelator=NormPreserving(schedule))
+    layer = DecorDense(1, decorrelator=undamped(schedule))
     layer.build((None, 4))
     layer.decorrelator.scale_rate(0.5)
     assert float(layer.decorrelator.learning_rate) == pytest.approx(0.2)
@@ -216,7 +214,7 @@ def test_errors(model):
     scheduled = keras_decorr.Sequential([
         keras.Input((4,)),
         DecorDense(
-            1, decorrelator=NormPreserving(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5))
+            1, decorrelator=undamped(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5))
         ),
     ])  # fmt: skip
     scheduled.compile("sgd", "mse")
@@ -232,7 +230,7 @@ def cosine():
 
 def test_a_plain_keras_model_follows_the_optimizer_by_it():
     """A new callback that resumes knows the highest learning rate of a schedule."""
-    model = keras.Sequential([keras.Input((4,)), DecorDense(1, decorrelator=NormPreserving(0.1))])
+    model = keras.Sequential([keras.Input((4,)), DecorDense(1, decorrelator=undamped(0.1))])
     model.compile(cosine(), "mse")
     found = []
     for _ in range(2):

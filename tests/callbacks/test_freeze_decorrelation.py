@@ -7,14 +7,14 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.callbacks import FreezeDecorrelation
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
+from tests.helpers import undamped
 
 ROWS, BATCH = 48, 16  # three steps an epoch
 
 
 def model_and_data(rng, **arguments):
-    rule = NormPreserving(1e-2, structure="full")
+    rule = undamped(1e-2, structure="full")
     layers = [DecorDense(6, "relu", decorrelator=rule), DecorDense(2, decorrelator=rule)]
     model = keras_decorr.Sequential([keras.Input((5,)), *layers])
     model.compile(keras.optimizers.SGD(0.01), "mse", **arguments)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from keras_decorr.callbacks.matrix_scale import matrix_scale
-from keras_decorr.decorrelators import NormPreserving, Recurrent
+from keras_decorr.decorrelators import Recurrent
 from keras_decorr.layers import Decorrelation
+from tests.helpers import undamped
 
 
 def layer(decorrelator, factor, n=48):
@@ -22,9 +23,9 @@ def layer(decorrelator, factor, n=48):
 @pytest.mark.parametrize(
     ("decorrelator", "power"),
     [
-        (NormPreserving(structure="full"), 1),
-        (NormPreserving(structure="block_diagonal"), 1),
-        (NormPreserving(structure="monarch"), 2),  # two stages
+        (undamped(structure="full"), 1),
+        (undamped(structure="block_diagonal"), 1),
+        (undamped(structure="monarch"), 2),  # two stages
         (Recurrent(structure="full"), -1),  # M is the inverse of its weights
     ],
 )
@@ -43,7 +44,7 @@ def test_a_quick_look_bounds_the_largest_singular_value(decorrelator, power):
 
 
 def test_elements_that_are_not_finite():
-    found = layer(NormPreserving(structure="full"), 1.0)
+    found = layer(undamped(structure="full"), 1.0)
     found.matrices[0].assign(np.full((48, 48), np.nan))
     assert not matrix_scale(found).finite
     assert "NaN or infinity" in matrix_scale(found, thorough=False).failure(1e6, 1e4)

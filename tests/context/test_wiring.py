@@ -4,9 +4,8 @@ import numpy as np
 from keras import ops
 
 from keras_decorr.context import wiring
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 
 class Recording(wiring.Wiring):
@@ -37,7 +36,7 @@ class Changing(wiring.Wiring):
 
 
 def layer_of(rng, units=2):
-    layer = DecorDense(units, activation="relu", decorrelator=NormPreserving(0.0, structure="full"))
+    layer = DecorDense(units, activation="relu", decorrelator=undamped(0.0, structure="full"))
     layer.build((None, 5))
     perturb(layer.decorrelation, rng)
     return layer

@@ -7,15 +7,14 @@ import numpy as np
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 # Everything: whether the layer of the outputs stays plain is a test of its own.
 decorrelate = functools.partial(keras_decorr.decorrelate, head=True)
 
-IDENTITY = NormPreserving(center=False, groups=2)
-CENTERED = NormPreserving(1e-2, groups=2)
+IDENTITY = undamped(center=False, groups=2)
+CENTERED = undamped(1e-2, groups=2)
 
 
 def numpy(x):

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from keras_decorr import fold
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import decorrelate
+from tests.helpers import undamped
 
 
 @pytest.mark.parametrize("convert", [decorrelate, fold])
@@ -25,7 +25,7 @@ def test_layers_with_changed_weights_are_refused(rng):
     model.add(layers.Dense(2, name="plain"))
     model.get_layer("lora").enable_lora(2)
     model.get_layer("quantized").quantize("int8")
-    new = decorrelate(model, NormPreserving(center=False))
+    new = decorrelate(model, undamped(center=False))
     rows = {row.path: row for row in new.conversion_report.rows}
     assert "LoRA" in rows["lora"].reason and "quantized" in rows["quantized"].reason
     x = rng.normal(size=(3, 8)).astype("float32")

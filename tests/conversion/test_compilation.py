@@ -6,8 +6,8 @@ import pytest
 
 import keras_decorr
 from keras_decorr import fold
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import decorrelate
+from tests.helpers import undamped
 
 # PyTorch knows one alone.
 STEPS = 1 if keras.backend.backend() == "torch" else 2
@@ -58,7 +58,7 @@ def test_the_compile_state_survives(model, direction, rng):
 
 def test_the_losses_agree(model, rng):
     x, y = data(rng)
-    new = decorrelate(model, NormPreserving(center=False))
+    new = decorrelate(model, undamped(center=False))
     expected = model.evaluate(x, y, verbose=0, return_dict=True)
     assert new.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(expected, rel=1e-4)
 

@@ -7,6 +7,7 @@ from keras import layers
 from keras_decorr import fold
 from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import decorrelate
+from tests.helpers import undamped
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_limit_that_changes_nothing_is_refused(model):
         r"`above` of decorrelate.*above=None.*max_features=3, above='monarch'.*structure='monarch'"
     )
     with pytest.raises(ValueError, match=said):
-        decorrelate(model, NormPreserving(structure="monarch"), max_features=3)
+        decorrelate(model, undamped(structure="monarch"), max_features=3)
     assert decorrelate(model, max_features=4, above="block_diagonal").conversion_report.converted
 
 
@@ -69,8 +70,8 @@ def test_a_rank_above_the_features_is_an_error_with_the_layer_named(model):
     with pytest.raises(
         ValueError, match=r"(?s)layer 'b'.*`rank`.*4 here.*Received: rank=5.*`exclude`"
     ):
-        decorrelate(model, NormPreserving(structure="low_rank", rank=5))
-    new = decorrelate(model, NormPreserving(structure="low_rank", rank=5), exclude="b")
+        decorrelate(model, undamped(structure="low_rank", rank=5))
+    new = decorrelate(model, undamped(structure="low_rank", rank=5), exclude="b")
     assert [row.path for row in new.conversion_report.converted] == ["a"]
 
 

@@ -8,8 +8,7 @@ from keras import ops
 import keras_decorr
 from keras_decorr.backend.keras_internals import optimizer_slots
 from keras_decorr.conversion import optimizer_state
-from keras_decorr.decorrelators import NormPreserving
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 SUMS = {"momentums", "accumulated_gradients", "average_gradients"}
 
@@ -33,7 +32,7 @@ def net(use_bias=True):
 def trained(optimizer, rng, rule=None, layers=None, **compile_arguments):
     """A model with a frozen M that took two steps, and its data."""
     model = keras_decorr.decorrelate(
-        keras.Sequential(layers or net()), rule or NormPreserving(1e-2, structure="full")
+        keras.Sequential(layers or net()), rule or undamped(1e-2, structure="full")
     )
     model.compile(optimizer, "mse", **compile_arguments)
     x = rng.normal(size=(8, *model.input_shape[1:])).astype("float32") + 0.4
@@ -50,7 +49,7 @@ def trained(optimizer, rng, rule=None, layers=None, **compile_arguments):
 @pytest.mark.parametrize("acts_on", ["inputs", "gradient"])
 def test_a_momentum_becomes_what_the_folded_model_would_have(acts_on, rng):
     """A rate of 0 and one step: the momentum is the gradient, of either model."""
-    rule = NormPreserving(1e-2, structure="full", acts_on=acts_on)
+    rule = undamped(1e-2, structure="full", acts_on=acts_on)
     layers = net()
     if acts_on == "gradient":
         layers[5] = keras.layers.Flatten()
@@ -82,7 +81,7 @@ def test_mean_squares_equal_the_closed_form(rng):
 
 def test_mean_squares_of_a_gradient_that_m_acted_on_stay(rng):
     layers = [keras.Input((4,)), keras.layers.Dense(3)]
-    rule = NormPreserving(1e-2, structure="full", acts_on="gradient")
+    rule = undamped(1e-2, structure="full", acts_on="gradient")
     model, *_ = trained("adam", rng, rule, layers)
     folded = keras_decorr.fold(model, keep_optimizer=True)
     for mine, theirs in zip(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_decorr import fold
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import assert_same, decorrelate, disturb, randomize
+from tests.helpers import undamped
 
 SIZES = st.integers(1, 3)
 PADDINGS = st.sampled_from(["same", "valid"])
@@ -117,8 +117,8 @@ def test_round_trip(model, arguments, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2, 9, 8, 4)).astype("float32")
     randomize(model, rng)
-    assert_same(decorrelate(model, NormPreserving(center=False, **arguments)), model, x)
-    new = decorrelate(model, NormPreserving(**arguments))
+    assert_same(decorrelate(model, undamped(center=False, **arguments)), model, x)
+    new = decorrelate(model, undamped(**arguments))
     assert_same(new, model, x)
     disturb(new, rng)
     folded = fold(new)

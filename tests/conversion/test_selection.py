@@ -4,8 +4,9 @@ import keras
 import pytest
 from keras import layers
 
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from tests.conversion.nets import decorrelate
+from tests.helpers import undamped
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_selector_that_matches_nothing(model, argument):
 
 def test_wide_layers_get_another_structure(model):
     report = decorrelate(
-        model, NormPreserving(structure="full"), max_features=4, above="block_diagonal"
+        model, undamped(structure="full"), max_features=4, above="block_diagonal"
     ).conversion_report
     rows = {row.path: (row.structure, row.features) for row in report.rows}
     assert rows["conv"] == ("block_diagonal", 20)
@@ -115,7 +116,7 @@ def test_wide_layers_by_type():
     report = decorrelate(model, max_features=4, above=None).conversion_report
     found = {row.path: int(row.reason.split()[0]) for row in report.left}
     assert found == expected
-    channel = NormPreserving(rows="pixels")
+    channel = undamped(rows="pixels")
     report = decorrelate(model, channel, exclude="depthwise", max_features=4, above=None)
     assert "groups" in {row.path for row in report.conversion_report.converted}
 

@@ -5,8 +5,8 @@ import numpy as np
 from keras import layers
 
 from keras_decorr import fold
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import assert_same, decorrelate, numpy, round_trip
+from tests.helpers import undamped
 
 
 def images(rng, *shape):
@@ -20,7 +20,7 @@ def test_layers_with_state_beside_their_weights(rng):
     x = layers.Rescaling(0.5)(normalization(i))
     x = layers.BatchNormalization()(layers.Lambda(lambda x: x * 2)(x))
     model = keras.Model(i, layers.Dense(3)(x))
-    assert_same(decorrelate(model, NormPreserving(center=False)), model, images(rng, 4, 6))
+    assert_same(decorrelate(model, undamped(center=False)), model, images(rng, 4, 6))
     round_trip(model, images(rng, 4, 6), rng)
 
 
@@ -41,7 +41,7 @@ def test_seeds_survive(rng):
     model = keras.Sequential([keras.Input((6,)), layers.Dense(50), layers.Dropout(0.5, seed=3)])
     x = images(rng, 2, 6)
     model(x, training=True)
-    new = decorrelate(model, NormPreserving(0.0, center=False))
+    new = decorrelate(model, undamped(0.0, center=False))
     ours, theirs = numpy(new(x, training=True)), numpy(model(x, training=True))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 

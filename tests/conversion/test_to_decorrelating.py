@@ -6,8 +6,8 @@ from keras import layers
 
 from keras_decorr import fold
 from keras_decorr.conversion.registry import decorrelating
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import assert_same, decorrelate, disturb, round_trip
+from tests.helpers import undamped
 
 IMAGE, STEPS, VOLUME = (9, 7, 4), (7, 4), (5, 6, 5, 2)
 # The layer, and the shape of its inputs.
@@ -73,7 +73,7 @@ def test_every_structure_of_M(structure, rng):
     x = layers.DepthwiseConv2D(3)(x)
     x = layers.Flatten()(layers.SeparableConv2D(4, 3)(x))
     model = keras.Model(inputs, layers.Dense(3)(x))
-    new = decorrelate(model, NormPreserving(structure=structure))
+    new = decorrelate(model, undamped(structure=structure))
     rows = {row.type: row for row in new.conversion_report.rows}
     assert rows["DepthwiseConv2D"].converted == (structure != "channel")
     if structure == "channel":

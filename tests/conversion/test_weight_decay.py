@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from keras_decorr import fold
-from keras_decorr.decorrelators import NormPreserving
 from tests.conversion.nets import decorrelate
+from tests.helpers import undamped
 
 
 def no_gradients():
@@ -46,7 +46,7 @@ def test_what_is_spared_from_weight_decay_stays_so(how, wrapped):
         weights = [v for v in weights if np.all(ops.convert_to_numpy(v) == 1.0)]
         return sorted((v.name.removeprefix("depthwise_"), tuple(v.shape)) for v in weights)
 
-    decorrelated = decorrelate(model, NormPreserving(center=how == "names"))
+    decorrelated = decorrelate(model, undamped(center=how == "names"))
     assert spared(decorrelated) == spared(model)
     folded = fold(decorrelated)
     new = [("bias", (6,))] if how == "names" else []  # it takes the mean

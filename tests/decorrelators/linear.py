@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from keras_decorr.layers import DecorConv2D, Decorrelation
 from tests import reference
-from tests.helpers import explicit, perturb, perturbed, relative_error, stage_groups
+from tests.helpers import explicit, perturb, perturbed, relative_error, stage_groups, undamped
 
 ETA = 0.05
 STRUCTURES = ["full", "block_diagonal", "monarch"]
@@ -17,7 +17,7 @@ def make(rule, **arguments):
     defaults = {"learning_rate": ETA, "sample_fraction": 1.0, "max_samples": None}
     arguments = {**defaults, "structure": "full", **arguments}
     if rule == "norm_preserving":
-        return NormPreserving(**{"gain_rate": 1.0, **arguments})
+        return undamped(**{"gain_rate": 1.0, **arguments})
     return DecorrelatedBackprop(kappa=float(rule), **arguments)
 
 

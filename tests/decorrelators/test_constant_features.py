@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving, Recurrent
+from keras_decorr.decorrelators import DecorrelatedBackprop, Recurrent
 from keras_decorr.layers import Decorrelation
+from tests.helpers import undamped
 
 RATE = 0.1
 RULES = {
-    "norm_preserving": lambda s: NormPreserving(
-        RATE, gain_rate=1.0, sample_fraction=1.0, structure=s
-    ),
-    "of raw norms": lambda s: NormPreserving(RATE, "raw", 1.0, sample_fraction=1.0, structure=s),
+    "norm_preserving": lambda s: undamped(RATE, gain_rate=1.0, sample_fraction=1.0, structure=s),
+    "of raw norms": lambda s: undamped(RATE, "raw", 1.0, sample_fraction=1.0, structure=s),
     "decorrelated_backprop": lambda s: DecorrelatedBackprop(0.5, learning_rate=RATE, structure=s),
     "recurrent": lambda s: Recurrent(RATE, sample_fraction=1.0, structure=s),
 }

@@ -2,17 +2,18 @@
 
 import pytest
 
-from keras_decorr.decorrelators import ZCA, Foldiak, NormPreserving, Recurrent
+from keras_decorr.decorrelators import ZCA, Foldiak, Recurrent
 from keras_decorr.decorrelators.cost import Work, cost
 from keras_decorr.decorrelators.structures import BlockDiagonal, Full, operator_for
 from keras_decorr.layers import DecorConv2D, DecorDepthwiseConv2D
 from tests.helpers import operator as operator_of
+from tests.helpers import undamped
 
 
 def test_a_dense_layer_counted_by_hand():
     """n = 100, 50 units, a batch of 20: M is applied to the batch; 3 rows are sampled."""
     operator = Full().for_features(100)
-    counted = cost(operator, Work(rows=1, columns=50), NormPreserving(structure="full"), batch=20)
+    counted = cost(operator, Work(rows=1, columns=50), undamped(structure="full"), batch=20)
     assert counted.plain_step == 3 * 20 * 100 * 50
     assert counted.apply == 2 * 20 * 100**2
     assert counted.sample == 3 * 100**2
@@ -24,7 +25,7 @@ def test_a_dense_layer_counted_by_hand():
 
 def test_a_convolution_counted_by_hand():
     """n = 27, 8 filters, 36 positions, a batch of 4: folded; 1 image, of whose patches 20 are taken."""
-    decorrelator = NormPreserving(structure="full", max_samples=20, update_every=2)
+    decorrelator = undamped(structure="full", max_samples=20, update_every=2)
     work = Work(rows=36, columns=8, folds=True)
     counted = cost(Full().for_features(27), work, decorrelator, batch=4)
     assert counted.plain_step == 3 * 4 * 36 * 27 * 8
@@ -35,7 +36,7 @@ def test_a_convolution_counted_by_hand():
 
 
 def test_m_on_the_gradient_costs_nothing_in_inference():
-    decorrelator = NormPreserving(structure="full", acts_on="gradient")
+    decorrelator = undamped(structure="full", acts_on="gradient")
     work = Work(rows=1, columns=50, folds=True)
     counted = cost(Full().for_features(100), work, decorrelator, batch=20)
     assert counted.apply == 2 * 50 * 100**2
@@ -80,7 +81,7 @@ def test_the_rules_counted_by_hand():
 
 
 def test_parts_that_never_meet_have_a_full_matrix_each():
-    operator = operator_for(36, Work(9, 2, True, parts=4), NormPreserving(structure="low_rank"))
+    operator = operator_for(36, Work(9, 2, True, parts=4), undamped(structure="low_rank"))
     assert type(operator) is BlockDiagonal
     assert [M.shape for M in operator.identities()] == [(4, 9, 9)]
     layer = DecorDepthwiseConv2D(3)
@@ -89,7 +90,7 @@ def test_parts_that_never_meet_have_a_full_matrix_each():
 
 
 def test_pixels_cost_the_channels_alone():
-    layer = DecorConv2D(8, 3, decorrelator=NormPreserving(rows="pixels"))
+    layer = DecorConv2D(8, 3, decorrelator=undamped(rows="pixels"))
     layer.build((None, 10, 10, 16))
     assert layer.features == 16
     assert layer.decorrelation.work == Work(64, 8 * 9, folds=True, pixels=True)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from keras_decorr import decorrelators
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from keras_decorr.layers import Decorrelation
+from tests.helpers import undamped
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from keras_decorr.layers import Decorrelation
 )
 def test_bad_arguments_are_named_with_what_was_received(arguments, named):
     with pytest.raises(ValueError, match=f"`{named}`.*Received: "):
-        NormPreserving(**arguments)
+        undamped(**arguments)
 
 
 def test_bad_kappa_and_unknown_names():
@@ -68,7 +69,7 @@ def test_strings_and_configurations_round_trip(name):
 
 
 def test_every_layer_gets_a_copy():
-    shared = NormPreserving(1e-3)
+    shared = undamped(1e-3)
     first, second = Decorrelation(shared), Decorrelation(shared)
     for layer in (first, second):
         layer.build((None, 4))
@@ -78,18 +79,18 @@ def test_every_layer_gets_a_copy():
 
 
 def test_the_rate_cannot_be_set_to_nonsense_or_over_a_schedule():
-    layer = Decorrelation(NormPreserving(1e-3))
+    layer = Decorrelation(undamped(1e-3))
     layer.build((None, 4))
     with pytest.raises(ValueError, match="learning_rate"):
         layer.decorrelator.learning_rate = -1.0
     schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.5)
     with pytest.raises(TypeError, match="LearningRateSchedule"):
-        NormPreserving(schedule).learning_rate = 1e-3
+        undamped(schedule).learning_rate = 1e-3
 
 
 def test_a_schedule_counts_steps_and_is_saved(rng):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.0])
-    layer = Decorrelation(NormPreserving(schedule, sample_fraction=1.0))
+    layer = Decorrelation(undamped(schedule, sample_fraction=1.0))
     x = rng.normal(size=(16, 4)).astype("float32")
     values = []
     for _ in range(4):
@@ -104,7 +105,7 @@ def test_a_schedule_counts_steps_and_is_saved(rng):
 
 
 def test_update_every_skips_the_steps_between(rng):
-    layer = Decorrelation(NormPreserving(0.1, update_every=3, sample_fraction=1.0))
+    layer = Decorrelation(undamped(0.1, update_every=3, sample_fraction=1.0))
     moved = []
     for _ in range(7):
         before = None if not layer.built else keras.ops.convert_to_numpy(layer.matrices[0])

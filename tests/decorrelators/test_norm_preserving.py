@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import Decorrelation
 from tests import reference
 from tests.decorrelators.linear import (
@@ -16,6 +15,7 @@ from tests.decorrelators.linear import (
     check_that_the_energy_falls,
     correlated,
 )
+from tests.helpers import undamped
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -60,7 +60,7 @@ def test_the_default_lowers_the_energy_at_every_step(n, rng):
     covariance = np.cov(X.T.astype("float64"), bias=True)
     # Below the bound of the full M, as two stages move at once. A Monarch M cannot remove all.
     eta = 0.03 / np.linalg.eigvalsh(covariance)[-1]
-    layer = Decorrelation(NormPreserving(float(eta), sample_fraction=1.0))
+    layer = Decorrelation(undamped(float(eta), sample_fraction=1.0))
     layer.build((None, n))
     energies = []
     for _ in range(100):

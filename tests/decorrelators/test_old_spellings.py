@@ -4,6 +4,7 @@ import pytest
 
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.structures import Auto, Full, LowRank, Monarch
+from tests.helpers import undamped
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,4 @@ def test_arguments_of_version_0_1_0(old, structure, rows):
 
 def test_an_argument_that_never_was_one_is_a_type_error():
     with pytest.raises(TypeError, match=r"NormPreserving has no argument 'group'.*Received: 3"):
-        NormPreserving(group=3)
+        undamped(group=3)

@@ -2,9 +2,8 @@
 
 import pytest
 
-from keras_decorr.decorrelators import NormPreserving
 from tests.decorrelators.linear import ETA, STRUCTURES, expected_step, make
-from tests.helpers import explicit, perturbed, relative_error
+from tests.helpers import explicit, perturbed, relative_error, undamped
 
 
 @pytest.mark.parametrize("preserve", ["raw", "nothing"])
@@ -22,7 +21,7 @@ def test_the_norm_that_is_kept(preserve, structure, rng):
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_the_gain_follows_at_a_rate_of_its_own(structure, rng):
-    decorrelator = NormPreserving(ETA, sample_fraction=1.0, structure=structure, groups=4)
+    decorrelator = undamped(ETA, sample_fraction=1.0, structure=structure, groups=4)
     layer, groups, before, X, mean = perturbed(decorrelator, structure, 9, rng)
     layer(X, training=True)
     args = before, groups, X.astype("float64"), mean, "norm_preserving"

@@ -9,12 +9,13 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from hypothesis import assume, example, given, settings, strategies as st
 from keras_decorr.decorrelators import ZCA, NormPreserving
 from keras_decorr.layers import DecorDense
+from tests.helpers import undamped
 
 N = 6
 ALL = {"sample_fraction": 1.0, "max_samples": None}
 RULES = {
-    "full": NormPreserving(0.1, structure="full", **ALL),
-    "low_rank": NormPreserving(0.1, structure="low_rank", rank=2, **ALL),
+    "full": undamped(0.1, structure="full", **ALL),
+    "low_rank": undamped(0.1, structure="low_rank", rank=2, **ALL),
     "zca": ZCA(0.5, structure="full", update_every=2, **ALL),
 }
 ROWS, MASK = tf.TensorSpec((None, N)), tf.TensorSpec((None,), "bool")
@@ -99,7 +100,7 @@ from keras_decorr.layers import DecorDense
 x = np.random.default_rng(0).normal(size=(49, 12)).astype("float32")
 for structure in ("auto", "low_rank"):
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        decorrelator = NormPreserving(1e-2, structure=structure)
+        decorrelator = undamped(1e-2, structure=structure)
         model = keras_decorr.Sequential([
             keras.Input((12,)),
             DecorDense(8, activation="relu", decorrelator=decorrelator),

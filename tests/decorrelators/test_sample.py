@@ -9,20 +9,21 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.context import collection
-from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Foldiak, NormPreserving, Recurrent
+from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Foldiak, Recurrent
 from keras_decorr.decorrelators.sample import Sample, pool
 from keras_decorr.layers import DecorDense, Decorrelation
+from tests.helpers import undamped
 
 N = 6
 # JAX and PyTorch run the same code, and JAX compiles every operation anew for each number of rows.
 EXAMPLES = 25 if keras.backend.backend() == "tensorflow" else 4
 ALL = {"sample_fraction": 1.0, "max_samples": None}
 DECORRELATORS = {
-    "norm_preserving": NormPreserving(0.1, structure="full", **ALL),
-    "norm_preserving raw": NormPreserving(0.1, "raw", 1.0, structure="full", **ALL),
-    "monarch": NormPreserving(0.1, structure="monarch", groups=2, **ALL),
-    "low_rank": NormPreserving(0.1, structure="low_rank", rank=2, **ALL),
-    "not centred": NormPreserving(0.1, structure="full", center=False, **ALL),
+    "norm_preserving": undamped(0.1, structure="full", **ALL),
+    "norm_preserving raw": undamped(0.1, "raw", 1.0, structure="full", **ALL),
+    "monarch": undamped(0.1, structure="monarch", groups=2, **ALL),
+    "low_rank": undamped(0.1, structure="low_rank", rank=2, **ALL),
+    "not centred": undamped(0.1, structure="full", center=False, **ALL),
     "decorrelated_backprop": DecorrelatedBackprop(0.5, learning_rate=0.1, **ALL),
     "zca": ZCA(0.5, structure="full", **ALL),
     "recurrent": Recurrent(0.1, structure="full", tolerance=1e-7, steps=500, **ALL),
@@ -123,7 +124,7 @@ def test_a_shared_layer_sees_the_rows_of_both_calls(units, rng):
 
 
 def test_an_empty_batch_changes_nothing(rng):
-    layer = Decorrelation(NormPreserving(0.1))
+    layer = Decorrelation(undamped(0.1))
     layer(rng.normal(size=(8, N)).astype("float32"), training=True)
     before = [ops.convert_to_numpy(v).copy() for v in layer.matrix_variables]
     layer(np.zeros((0, N), "float32"), training=True)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.sample import Pool
 from keras_decorr.decorrelators.step import State, decorrelation_step, moving_mean
 from keras_decorr.decorrelators.structures import BlockDiagonal, Full
 from tests import reference
-from tests.helpers import relative_error
+from tests.helpers import relative_error, undamped
 
 ETA = 0.05
 
@@ -23,7 +22,7 @@ def tensor(x, dtype="float32"):
 
 
 def rule(**arguments):
-    return NormPreserving(ETA, gain_rate=1.0, structure="full", **arguments)
+    return undamped(ETA, gain_rate=1.0, structure="full", **arguments)
 
 
 def start(M, mean, steps=0, mean_count=20.0):

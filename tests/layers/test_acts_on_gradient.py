@@ -6,11 +6,10 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense, Decorrelation, DecorRNN
 from keras_decorr.rules import DirectFeedbackAlignment, FeedbackAlignment, NodePerturbation
 from keras_decorr.training import gradients
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import ALL, built, decorrelated, decorrelations, double, numpy
 
 NAMES = sorted(name for name in ALL if ALL[name][0] not in keras_decorr.layers.decor_rnn.LAYERS)
@@ -24,9 +23,7 @@ PAIRS = [
 
 def on_gradient(structure="full", rows="patches", **arguments):
     groups = {} if structure in ("full", "low_rank") else {"groups": 2}
-    return NormPreserving(
-        1e-2, structure=structure, rows=rows, acts_on="gradient", **groups, **arguments
-    )
+    return undamped(1e-2, structure=structure, rows=rows, acts_on="gradient", **groups, **arguments)
 
 
 def model_of(layer, shape, learning_rule="backprop"):
@@ -74,7 +71,7 @@ def test_m_learns_as_it_does_without_centring_and_nothing_is_folded(name, rng):
     if name not in ALL:
         name = next(other for other in sorted(ALL) if other.startswith(name))
     plain, x = built(*ALL[name], rng)
-    usual = NormPreserving(1e-2, structure="full", center=False)
+    usual = undamped(1e-2, structure="full", center=False)
     layer, other = decorrelated(plain, x.shape, on_gradient()), decorrelated(plain, x.shape, usual)
     layer(x, training=True)
     other(x, training=True)
@@ -102,7 +99,7 @@ def test_m_learns_as_it_does_without_centring_and_nothing_is_folded(name, rng):
 def test_the_update_of_every_learning_rule_is_multiplied(rule, rng):
     x, y = rng.normal(size=(8, 5)).astype("float32"), rng.normal(size=(8, 3)).astype("float32")
     found = []
-    for decorrelator in (on_gradient(), NormPreserving(0.0, center=False, structure="full")):
+    for decorrelator in (on_gradient(), undamped(0.0, center=False, structure="full")):
         keras.utils.set_random_seed(3)
         layers = [DecorDense(4, "tanh", decorrelator=decorrelator) for _ in range(2)]
         layers.append(DecorDense(3, decorrelator=None))
@@ -133,7 +130,7 @@ def test_a_model_trains_saves_and_folds_to_its_own_weights(rng, tmp_path):
         ]
     )
     plain.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model = keras_decorr.decorrelate(plain, NormPreserving(1e-2, acts_on="gradient"))
+    model = keras_decorr.decorrelate(plain, undamped(1e-2, acts_on="gradient"))
     model.fit(x, y, batch_size=16, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

@@ -6,9 +6,8 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorEinsumDense, DecorGroupQueryAttention, DecorMultiHeadAttention
-from tests.helpers import perturb, whole_batches
+from tests.helpers import perturb, undamped, whole_batches
 
 KINDS = {
     "multi-head": (
@@ -50,7 +49,7 @@ def pair(kind, decorrelator, inputs, **arguments):
 
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_identity_equals_keras(kind, inputs, use_bias):
-    for decorrelator in (None, NormPreserving(center=False)):
+    for decorrelator in (None, undamped(center=False)):
         plain, layer = pair(kind, decorrelator, inputs, use_bias=use_bias)
         np.testing.assert_allclose(
             numpy(layer(*inputs)), numpy(plain(*inputs)), rtol=1e-5, atol=1e-6
@@ -71,7 +70,7 @@ def test_the_same_seed_gives_the_weights_of_keras(kind, inputs):
 
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_folding_gives_keras_attention(kind, inputs, use_bias, rng):
-    _, layer = pair(kind, NormPreserving(1e-2, structure="full"), inputs, use_bias=use_bias)
+    _, layer = pair(kind, undamped(1e-2, structure="full"), inputs, use_bias=use_bias)
     layer(*inputs, training=True)
     parts = [p for p in layer._flatten_layers() if isinstance(p, DecorEinsumDense)]
     assert len(parts) == 4
@@ -90,7 +89,7 @@ def test_it_trains_masks_and_reloads(kind, rng, tmp_path):
     ours, _, own = kind
     inputs = keras.Input((6,), dtype="int32")
     x = keras.layers.Embedding(10, 8, mask_zero=True)(inputs)
-    x = ours(**own, decorrelator=NormPreserving(1e-2))(x, x, use_causal_mask=True)
+    x = ours(**own, decorrelator=undamped(1e-2))(x, x, use_causal_mask=True)
     model = keras_decorr.Model(inputs, keras.layers.GlobalAveragePooling1D()(x))
     model.compile("adam", "mse")
     tokens = rng.integers(0, 10, (whole_batches(20, 8), 6))

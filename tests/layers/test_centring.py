@@ -10,8 +10,8 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.backend.autodiff import vjp
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from tests.helpers import undamped
 
 LAYERS = {
     "dense": (lambda d: DecorDense(3, decorrelator=d), (8, 5)),
@@ -36,7 +36,7 @@ def test_with_the_moving_mean_no_sample_depends_on_the_others(name, rng):
     found = {}
     for center in ("batch", "moving"):
         keras.utils.set_random_seed(0)
-        layer = make(NormPreserving(0.0, center=center))
+        layer = make(undamped(0.0, center=center))
         first, second = (rng.normal(1.0, size=shape).astype("float32") for _ in range(2))
         with keras_decorr.context.collection.collect():  # M stays as it is
             layer(first, training=True)
@@ -61,7 +61,7 @@ def test_the_moving_mean_gets_no_gradient(rng):
     gradients = {}
     for center in ("moving", False):
         keras.utils.set_random_seed(0)
-        layer = DecorDense(3, decorrelator=NormPreserving(0.0, center=center))
+        layer = DecorDense(3, decorrelator=undamped(0.0, center=center))
         layer.build((8, 5))
         upstream = ops.ones((8, 3))
         gradients[center] = vjp(
@@ -77,8 +77,8 @@ def test_batches_of_one_row_learn(center, rng):
     y = x @ np.array([[1.0], [2.0], [-1.0], [0.5]], "float32")
     model = keras_decorr.Sequential([
         keras.Input((4,)),
-        DecorDense(16, activation="tanh", decorrelator=NormPreserving(center=center)),
-        DecorDense(1, decorrelator=NormPreserving(center=center)),
+        DecorDense(16, activation="tanh", decorrelator=undamped(center=center)),
+        DecorDense(1, decorrelator=undamped(center=center)),
     ])  # fmt: skip
     model.compile(keras.optimizers.Adam(1e-2), "mse")
     loss = model.fit(x, y, batch_size=1, epochs=8, verbose=0).history["loss"]
@@ -93,21 +93,21 @@ def test_a_batch_that_is_known_to_have_one_row_warns():
         warnings.simplefilter("error")
         layer(np.ones((1, 4), "float32"))
         layer(np.ones((1, 3, 4), "float32"), training=True)
-        DecorDense(2, decorrelator=NormPreserving(center="moving"))(
+        DecorDense(2, decorrelator=undamped(center="moving"))(
             np.ones((1, 4), "float32"), training=True
         )
 
 
 def test_center_is_checked_and_saved():
     for given, kept in ((True, "batch"), ("batch", "batch"), ("moving", "moving"), (False, False)):
-        assert NormPreserving(center=given).get_config()["center"] == kept
+        assert undamped(center=given).get_config()["center"] == kept
     with pytest.raises(ValueError, match="`center` of NormPreserving must be 'batch'"):
-        NormPreserving(center="none")
+        undamped(center="none")
 
 
 def test_m_changes_when_it_is_due_and_the_moving_mean_always(rng):
     """With `update_every` M changes in every third step alone, and the moving mean in each."""
-    layer = DecorDense(3, decorrelator=NormPreserving(0.1, update_every=3))
+    layer = DecorDense(3, decorrelator=undamped(0.1, update_every=3))
     model = keras_decorr.Sequential([keras.Input((5,)), layer])
     model.compile(keras.optimizers.SGD(0.01), "mse")
     matrices, means, logs = [], [], []
@@ -127,7 +127,7 @@ def test_a_gradient_penalty_in_a_graph_equals_the_eager_one(center, kind, tensor
     """../shared/cases/models/01: the gradient of a gradient, through the mean of the batch, too."""
     import tensorflow as tf
 
-    decorrelator = NormPreserving(center=center)
+    decorrelator = undamped(center=center)
     first = {
         "dense": DecorDense(4, activation="tanh", decorrelator=decorrelator),
         "conv": DecorConv2D(4, 3, activation="tanh", decorrelator=decorrelator),

@@ -5,15 +5,15 @@ import pytest
 from keras import ops
 
 from keras_decorr.context import collection
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D
 from tests import reference
+from tests.helpers import undamped
 from tests.layers.twins import double, numpy
 
 
 def layer_of(shape, filters=4, kernel=(2, 3), **arguments):
     rule = {name: arguments.pop(name) for name in ("rows", "max_samples") if name in arguments}
-    decorrelator = NormPreserving(structure="full", sample_fraction=1.0, **rule)
+    decorrelator = undamped(structure="full", sample_fraction=1.0, **rule)
     layer = DecorConv2D(filters, kernel, decorrelator=decorrelator, **arguments)
     layer.build(shape)
     return layer

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv1D
 from tests import reference
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import double, numpy
 
 
 def test_an_output_is_a_map_of_the_inputs_up_to_its_step(rng):
-    decorrelator = NormPreserving(structure="full")
+    decorrelator = undamped(structure="full")
     layer = DecorConv1D(4, 3, padding="causal", dilation_rate=2, decorrelator=decorrelator)
     x = rng.normal(size=(2, 9, 3)).astype("float32")
     layer.build(x.shape)

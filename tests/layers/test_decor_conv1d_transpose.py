@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv1DTranspose
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import double
 from tests.reference_layers import transposed
 
 
 def test_every_decorrelated_pixel_adds_its_patch(rng):
-    decorrelator = NormPreserving(structure="full")
+    decorrelator = undamped(structure="full")
     layer = DecorConv1DTranspose(4, 3, strides=2, decorrelator=decorrelator)
     x = rng.normal(size=(2, 5, 3)).astype("float32")
     layer.build(x.shape)

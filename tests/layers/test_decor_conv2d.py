@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D
 from tests import reference
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 ARGUMENTS = [
     {"kernel_size": 3},
@@ -43,7 +42,7 @@ def test_without_a_decorrelator_or_with_identity_it_is_conv2d(arguments, rng):
     x = rng.normal(size=(2, 9, 12, 3)).astype("float32")
     plain, none = twins(x, None, **arguments)
     np.testing.assert_array_equal(numpy(none(x, training=True)), numpy(plain(x)))
-    plain, identity = twins(x, NormPreserving(0.0, center=False), **arguments)
+    plain, identity = twins(x, undamped(0.0, center=False), **arguments)
     outputs = identity(x, training=True)
     np.testing.assert_allclose(numpy(outputs), numpy(plain(x)), rtol=1e-4, atol=1e-5)
     assert identity.compute_output_shape(x.shape) == tuple(outputs.shape)
@@ -57,7 +56,7 @@ def test_it_is_the_linear_map_on_decorrelated_patches(structure, training, argum
     arguments = {k: v for k, v in arguments.items() if "regularizer" not in k}
     layer = DecorConv2D(
         4, bias_initializer="ones", **arguments,
-        decorrelator=NormPreserving(0.0, structure=structure, groups=2),
+        decorrelator=undamped(0.0, structure=structure, groups=2),
     )  # fmt: skip
     layer.build(x.shape)
     decorrelation, conv = layer.decorrelation, layer.layer
@@ -96,7 +95,7 @@ def test_channels_first_equals_channels_last(rng, backend):
 
 def test_images_of_unknown_size_train(rng):
     inputs = keras.Input((None, None, 3))
-    x = DecorConv2D(4, 3, padding="same", decorrelator=NormPreserving(1e-3))(inputs)
+    x = DecorConv2D(4, 3, padding="same", decorrelator=undamped(1e-3))(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
     model.compile("sgd", "mse")
     for size in (6, 9):
@@ -117,7 +116,7 @@ def test_wrong_groups_unknown_channels_and_wrong_ranks_are_refused():
 def test_its_configuration_round_trips():
     layer = DecorConv2D(
         6, (3, 2), strides=(1, 2), padding="same", activation="relu", kernel_regularizer="l2",
-        decorrelator=NormPreserving(1e-3, max_samples=99),
+        decorrelator=undamped(1e-3, max_samples=99),
     )  # fmt: skip
     again = DecorConv2D.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

@@ -2,17 +2,14 @@
 
 import numpy as np
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2DTranspose
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import double
 from tests.reference_layers import transposed
 
 
 def test_every_decorrelated_pixel_adds_its_patch(rng):
-    layer = DecorConv2DTranspose(
-        4, (2, 3), strides=(3, 1), decorrelator=NormPreserving(structure="full")
-    )
+    layer = DecorConv2DTranspose(4, (2, 3), strides=(3, 1), decorrelator=undamped(structure="full"))
     x = rng.normal(size=(2, 3, 4, 3)).astype("float32")
     layer.build(x.shape)
     perturb(layer.decorrelation, rng)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv3D
 from tests import reference
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import double
 
 
@@ -14,7 +13,7 @@ from tests.layers.twins import double
 def test_a_patch_has_depth_height_and_width(padding, rng):
     layer = DecorConv3D(
         4, (2, 1, 3), strides=(1, 2, 1), padding=padding,
-        decorrelator=NormPreserving(0.0, structure="full"),
+        decorrelator=undamped(0.0, structure="full"),
     )  # fmt: skip
     x = rng.normal(1.0, size=(2, 3, 4, 5, 2)).astype("float32")
     layer.build(x.shape)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2DTranspose
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 from tests.layers.twins import built, decorrelated, double, numpy
 from tests.reference_layers import OTHERS
 
@@ -14,7 +13,7 @@ from tests.reference_layers import OTHERS
 def test_transposed_convolutions_see_decorrelated_pixels(name, rng):
     cls, arguments, shape = OTHERS[name]
     plain, x = built(cls, arguments, shape, rng)
-    layer = decorrelated(plain, x.shape, NormPreserving(structure="full"))
+    layer = decorrelated(plain, x.shape, undamped(structure="full"))
     assert not layer.decorrelator.center
     perturb(layer.decorrelation, rng)
     M = double(layer.decorrelation.matrices[0])

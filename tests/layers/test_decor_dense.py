@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.structures import Monarch
 from keras_decorr.layers import DecorDense
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 ARGUMENTS = [
     {},
@@ -41,7 +40,7 @@ def test_without_a_decorrelator_or_with_identity_it_is_dense(arguments, rows, ra
     plain, none = twins(x, None, **arguments)
     np.testing.assert_array_equal(numpy(none(x, training=True)), numpy(plain(x)))
     assert len(none.weights) == len(plain.weights)
-    plain, identity = twins(x, NormPreserving(0.0, center=False), **arguments)
+    plain, identity = twins(x, undamped(0.0, center=False), **arguments)
     np.testing.assert_allclose(numpy(identity(x)), numpy(plain(x)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         [float(loss) for loss in identity.losses], [float(loss) for loss in plain.losses], rtol=1e-5
@@ -50,7 +49,7 @@ def test_without_a_decorrelator_or_with_identity_it_is_dense(arguments, rows, ra
 
 @pytest.mark.parametrize("structure", ["full", "block_diagonal", "monarch"])
 def test_applying_and_folding_agree(structure, rng):
-    layer = DecorDense(12, decorrelator=NormPreserving(structure=structure, groups=2))
+    layer = DecorDense(12, decorrelator=undamped(structure=structure, groups=2))
     x = (rng.normal(size=(40, 8)) + 1.0).astype("float32")
     layer.build(x.shape)
     perturb(layer.decorrelation, rng)
@@ -66,7 +65,7 @@ def test_the_kernel_gets_the_gradient_of_decorrelated_inputs(rng, backend):
     target = rng.normal(size=(7, 6)).astype("float32")
     for units in (6, 20):  # folded and applied
         target = rng.normal(size=(7, units)).astype("float32")
-        layer = DecorDense(units, decorrelator=NormPreserving(1e-3, structure="full"))
+        layer = DecorDense(units, decorrelator=undamped(1e-3, structure="full"))
         layer.build(x.shape)
         perturb(layer.decorrelation, rng)
         M = numpy(layer.decorrelation.matrices[0]).astype("float64")
@@ -114,7 +113,7 @@ def test_a_half_precision_layer_keeps_m_in_float32(rng):
         layer = DecorDense(
             4,
             dtype=policy,
-            decorrelator=NormPreserving(1e-5, sample_fraction=1.0, structure="full"),
+            decorrelator=undamped(1e-5, sample_fraction=1.0, structure="full"),
         )
         x = rng.normal(size=(64, 8)).astype("float32")
         outputs = layer(x, training=True)
@@ -127,7 +126,7 @@ def test_a_half_precision_layer_keeps_m_in_float32(rng):
 def test_its_configuration_round_trips(rng):
     layer = DecorDense(
         6, activation="relu", kernel_regularizer="l2", activity_regularizer="l1", name="mine",
-        decorrelator=NormPreserving(1e-3, structure="monarch", groups=2),
+        decorrelator=undamped(1e-3, structure="monarch", groups=2),
     )  # fmt: skip
     again = DecorDense.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from keras_decorr import layers
-from keras_decorr.decorrelators import NormPreserving
+from tests.helpers import undamped
 from tests.layers.twins import numpy
 
 
 @pytest.mark.parametrize("cls", [layers.DecorDepthwiseConv1D, layers.DecorDepthwiseConv2D])
 def test_a_depthwise_convolution_has_no_channels_to_decorrelate(cls):
-    layer = cls(3, decorrelator=NormPreserving(rows="pixels"))
+    layer = cls(3, decorrelator=undamped(rows="pixels"))
     rank = 3 if cls is layers.DecorDepthwiseConv1D else 4
     with pytest.raises(ValueError, match=r"rows='pixels'.*decorrelator=None"):
         layer.build((None, *[8] * (rank - 2), 4))
@@ -22,7 +22,7 @@ def test_m_of_a_channel_depends_on_that_channel_alone(rng):
     other[..., 1] = rng.normal(size=(4, 9))
     found = []
     for inputs in (x, other):
-        decorrelator = NormPreserving(0.1, preserve="nothing", sample_fraction=1.0)
+        decorrelator = undamped(0.1, preserve="nothing", sample_fraction=1.0)
         layer = layers.DecorDepthwiseConv1D(3, decorrelator=decorrelator)
         layer(inputs, training=True)
         found.append(numpy(layer.decorrelation.matrices[0]))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorMultiHeadAttention
+from tests.helpers import undamped
 from tests.layers.twins import numpy
 
 
@@ -11,7 +11,7 @@ def test_the_projections_decorrelate_their_own_inputs(rng):
     """The query's statistics are those of the query, the output's those of the heads."""
     query, value = ((rng.normal(size=(3, t, 8)) + 0.2).astype("float32") for t in (5, 7))
     # Keras's attention on JAX takes no value_dim of its own.
-    layer = DecorMultiHeadAttention(2, key_dim=3, decorrelator=NormPreserving(sample_fraction=1.0))
+    layer = DecorMultiHeadAttention(2, key_dim=3, decorrelator=undamped(sample_fraction=1.0))
     layer(query, value, training=True)
     for projection, x in ((layer.query_dense, query), (layer.value_dense, value)):
         mean = numpy(projection.decorrelation.moving_mean)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorSeparableConv2D
+from tests.helpers import undamped
 from tests.layers.twins import numpy
 
 
@@ -27,7 +27,7 @@ def test_the_arguments_go_to_the_convolution_that_they_are_for():
 
 @pytest.mark.parametrize("rows", ["patches", "pixels"])
 def test_pixels_leave_the_depthwise_convolution_without_m(rows):
-    layer = DecorSeparableConv2D(5, 3, decorrelator=NormPreserving(rows=rows))
+    layer = DecorSeparableConv2D(5, 3, decorrelator=undamped(rows=rows))
     assert (layer.depthwise.decorrelation is None) == (rows == "pixels")
     assert layer.pointwise.decorrelation is not None
     assert layer.pointwise.decorrelator is not layer.decorrelator

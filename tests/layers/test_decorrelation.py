@@ -13,15 +13,15 @@ from keras_decorr.decorrelators import (
     ZCA,
     DecorrelatedBackprop,
     Foldiak,
-    NormPreserving,
     Recurrent,
 )
 from keras_decorr.layers import DecorDense, Decorrelation
 from keras_decorr.layers.decorrelation import row_count
+from tests.helpers import undamped
 
 
 def decorrelator(**arguments):
-    return NormPreserving(
+    return undamped(
         **{"learning_rate": 1e-2, "sample_fraction": 1.0, "structure": "full", **arguments}
     )
 
@@ -130,8 +130,8 @@ def test_masked_steps_do_not_count_and_the_mask_passes(rng):
     mask = np.arange(4)[None] < np.array([4, 3, 4, 1, 2, 4])[:, None]
     spoiled = np.where(mask[..., None], x, np.nan).astype("float32")
     for d in (
-        NormPreserving(0.1, sample_fraction=1.0),
-        NormPreserving(0.1, "raw", 1.0, sample_fraction=1.0, structure="full"),
+        undamped(0.1, sample_fraction=1.0),
+        undamped(0.1, "raw", 1.0, sample_fraction=1.0, structure="full"),
         DecorrelatedBackprop(0.9, learning_rate=0.1, sample_fraction=1.0),
         ZCA(0.5, sample_fraction=1.0),
         Recurrent(0.1, sample_fraction=1.0),
@@ -151,7 +151,7 @@ def test_masked_steps_do_not_count_and_the_mask_passes(rng):
 def test_a_batch_that_is_masked_as_a_whole_changes_nothing(rng):
     x = rng.normal(size=(6, 4, 3)).astype("float32")
     nothing = np.zeros((6, 4), bool)
-    for d in (NormPreserving(0.1), DecorrelatedBackprop(0.5, learning_rate=0.1), ZCA(0.5)):
+    for d in (undamped(0.1), DecorrelatedBackprop(0.5, learning_rate=0.1), ZCA(0.5)):
         for make in (lambda d: Decorrelation(d), lambda d: DecorDense(2, decorrelator=d)):
             layer = make(d)
             inner = getattr(layer, "decorrelation", layer)
@@ -216,9 +216,9 @@ def test_a_bad_batch_does_not_destroy_m(bad, structure, fraction, rng):
 
 def test_the_sample_is_the_papers_first_tenth_plus_one(rng):
     x = rng.normal(size=(50, 4)).astype("float32")
-    tenth = Decorrelation(NormPreserving(0.1, center=False))
+    tenth = Decorrelation(undamped(0.1, center=False))
     tenth(x, training=True)
-    six = Decorrelation(NormPreserving(0.1, center=False, sample_fraction=1.0))
+    six = Decorrelation(undamped(0.1, center=False, sample_fraction=1.0))
     six(x[:6], training=True)
     np.testing.assert_allclose(numpy(tenth.matrices[0]), numpy(six.matrices[0]), rtol=1e-6)
 

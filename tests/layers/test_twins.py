@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving
 from tests import reference
-from tests.helpers import perturb, relative_error, whole_batches
+from tests.helpers import perturb, relative_error, undamped, whole_batches
 from tests.layers.twins import (
     ALL,
     built,
@@ -45,9 +44,7 @@ def test_identity_equals_the_twin(name, structure, rng):
     none = decorrelated(plain, x.shape, None)
     np.testing.assert_allclose(numpy(none(x, training=True)), expected, rtol=1e-6, atol=1e-6)
     assert len(none.weights) == len(plain.weights)
-    identity = decorrelated(
-        plain, x.shape, NormPreserving(structure=structure, groups=2, center=False)
-    )
+    identity = decorrelated(plain, x.shape, undamped(structure=structure, groups=2, center=False))
     assert decorrelations(identity)
     np.testing.assert_allclose(numpy(identity(x)), expected, rtol=1e-5, atol=1e-5)
 
@@ -56,7 +53,7 @@ def test_identity_equals_the_twin(name, structure, rng):
 def test_folding_gives_a_plain_layer_with_the_same_outputs(name, structure, rng):
     cls, arguments, shape = ALL[name]
     plain, x = built(cls, arguments, shape, rng)
-    layer = decorrelated(plain, x.shape, NormPreserving(1e-2, structure=structure, groups=2))
+    layer = decorrelated(plain, x.shape, undamped(1e-2, structure=structure, groups=2))
     layer(x, training=True)
     for part in decorrelations(layer):
         assert int(part.steps) == 1
@@ -79,7 +76,7 @@ def test_outputs_equal_the_equations(name, training, rng):
     case = CASES[name]
     plain, x = built(case.cls, case.arguments, case.shape, rng)
     structure = "channel" if case.channel else "full"
-    layer = decorrelated(plain, x.shape, NormPreserving(0.0, structure=structure))
+    layer = decorrelated(plain, x.shape, undamped(0.0, structure=structure))
     perturb(layer.decorrelation, rng)
     layer.decorrelation.moving_mean.assign(rng.normal(size=layer.features))
     M = explicit(layer.decorrelation, case.parts)
@@ -95,7 +92,7 @@ def test_a_step_equals_the_equations(name, rng):
     case = CASES[name]
     plain, x = built(case.cls, case.arguments, case.shape, rng, batch=3)
     eta = 0.05
-    decorrelator = NormPreserving(
+    decorrelator = undamped(
         eta,
         structure="channel" if case.channel else "full",
         gain_rate=1.0,
@@ -119,7 +116,7 @@ def test_a_step_equals_the_equations(name, rng):
 def test_configurations_round_trip(name, rng):
     cls, arguments, shape = ALL[name]
     plain, _ = built(cls, arguments, shape, rng)
-    layer = ours(cls).from_layer(plain, NormPreserving(1e-2, structure="full"))
+    layer = ours(cls).from_layer(plain, undamped(1e-2, structure="full"))
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
@@ -129,7 +126,7 @@ def test_all_of_them_train_in_a_plain_model_and_reload(rng, tmp_path):
     rows = whole_batches(20, 8)
     inputs, outputs, x = [], [], []
     for cls, arguments, shape in ALL.values():
-        layer = ours(cls).from_layer(cls(**arguments), NormPreserving(1e-2, structure="full"))
+        layer = ours(cls).from_layer(cls(**arguments), undamped(1e-2, structure="full"))
         inputs.append(keras.Input(shape))
         y = layer(inputs[-1])
         layer.name = f"layer_{len(inputs)}"

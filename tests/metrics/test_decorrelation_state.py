@@ -9,7 +9,6 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr import metrics
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.structures import STRUCTURES
 from keras_decorr.layers import (
     DecorConv2D,
@@ -20,7 +19,7 @@ from keras_decorr.layers import (
 )
 from keras_decorr.metrics import decorrelation_state, sampled_inputs
 from keras_decorr.metrics.decorrelation_state import matrix_condition
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 
 def values(model):
@@ -32,7 +31,7 @@ def model():
     """Dense, patches, depthwise patches, projections of attention; with things that could move."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((6, 5, 4))
-    x = DecorConv2D(6, 3, decorrelator=NormPreserving(structure="full"), name="conv")(inputs)
+    x = DecorConv2D(6, 3, decorrelator=undamped(structure="full"), name="conv")(inputs)
     x = keras.layers.BatchNormalization()(x)
     x = DecorDepthwiseConv2D(2, name="depthwise")(x)
     x = keras.layers.Reshape((6, 6))(x)
@@ -41,7 +40,7 @@ def model():
     x = keras.layers.Flatten()(attention(x, x))
     frozen = DecorDense(7, name="frozen")
     frozen.trainable = False
-    x = DecorDense(3, decorrelator=NormPreserving(structure="low_rank"), name="out")(frozen(x))
+    x = DecorDense(3, decorrelator=undamped(structure="low_rank"), name="out")(frozen(x))
     return keras_decorr.Model(inputs, x)
 
 
@@ -119,7 +118,7 @@ def test_parts_that_never_meet(model, rng):
     ],
 )
 def test_condition_of_every_structure(structure, n, rng):
-    layer = Decorrelation(NormPreserving(structure=structure, groups=4))
+    layer = Decorrelation(undamped(structure=structure, groups=4))
     layer.build((None, n))
     perturb(layer, rng)
     if structure == "low_rank":  # V stays orthonormal
@@ -138,7 +137,7 @@ def test_it_falls_as_the_layer_learns(rng):
     keras.utils.set_random_seed(0)
     mixing = rng.normal(size=(12, 12)) / np.sqrt(12)
     x = (rng.normal(size=(512, 12)) @ mixing.T).astype("float32")
-    d = NormPreserving(0.02, sample_fraction=1.0, structure="full")
+    d = undamped(0.02, sample_fraction=1.0, structure="full")
     model = keras.Sequential([keras.Input((12,)), DecorDense(1, decorrelator=d)])
     model.compile("sgd", "mse")
     (start,) = decorrelation_state(model, x)

@@ -5,12 +5,11 @@ import numpy as np
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import (
     DecorDense,
 )
 from keras_decorr.metrics.sampled_inputs import names_of, sampled_inputs
-from tests.helpers import perturb
+from tests.helpers import perturb, undamped
 
 
 def test_masked_steps_are_not_among_the_sampled():
@@ -25,7 +24,7 @@ def test_masked_steps_are_not_among_the_sampled():
 
 
 def test_rows_before_and_after_m(rng):
-    layer = DecorDense(2, decorrelator=NormPreserving(structure="full"), name="out")
+    layer = DecorDense(2, decorrelator=undamped(structure="full"), name="out")
     model = keras_decorr.Sequential([keras.Input((5,)), layer])
     perturb(layer.decorrelation, rng)
     x = (rng.normal(size=(30, 5)) + 2.0).astype("float32")

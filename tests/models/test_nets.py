@@ -6,15 +6,14 @@ import pytest
 
 import keras_decorr
 from keras_decorr import models
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.rules import RULES
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import few_of
+from tests.helpers import few_of, undamped
 
 
 @pytest.mark.parametrize(("net", "hidden"), [("dense_net", (8, 8)), ("conv_net", 8)])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12, 7, 3)])
-@pytest.mark.parametrize("decorrelator", [None, "norm_preserving", NormPreserving(1e-3)])
+@pytest.mark.parametrize("decorrelator", [None, "norm_preserving", undamped(1e-3)])
 def test_any_input_shape_and_number_of_classes(net, hidden, shape, decorrelator, rng):
     model = getattr(models, net)(shape, 5, decorrelator=decorrelator, hidden=hidden)
     assert isinstance(model, keras_decorr.Sequential) == (decorrelator is not None)

@@ -5,10 +5,9 @@ import numpy as np
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.rules.graph import linear_maps
-from tests.helpers import perturb, relative_error
+from tests.helpers import perturb, relative_error, undamped
 from tests.reference_rules import ACTIVATIONS, Map
 
 # XLA takes seconds to compile a step, and none of it is ours.
@@ -22,7 +21,7 @@ def numpy(x):
 
 
 def decorrelator(**arguments):
-    return NormPreserving(
+    return undamped(
         **{"learning_rate": 1e-3, "sample_fraction": 1.0, "structure": "full", **arguments}
     )
 

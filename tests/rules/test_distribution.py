@@ -10,13 +10,14 @@ import keras_decorr
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.rules import DirectFeedbackAlignment, FeedbackAlignment, NodePerturbation
+from tests.helpers import undamped
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(64, 6, 6, 2)).astype("float32") + 0.5
 y = rng.integers(0, 3, 64).astype("int32")
 
 def of():
-    return NormPreserving(1e-3, sample_fraction=1.0, max_samples=None, structure="full")
+    return undamped(1e-3, sample_fraction=1.0, max_samples=None, structure="full")
 
 def train(strategy, rule, **arguments):
     keras.utils.set_random_seed(1)

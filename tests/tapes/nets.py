@@ -5,18 +5,17 @@ import numpy as np
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.tapes import NodePerturbationTape
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import perturb, relative_error
+from tests.helpers import perturb, relative_error, undamped
 
 mean_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 sample_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
 
 
 def layers(kind, decorrelated=True):
-    rule = NormPreserving(1e-2, sample_fraction=0.5, structure="full") if decorrelated else None
+    rule = undamped(1e-2, sample_fraction=0.5, structure="full") if decorrelated else None
     arguments = {"decorrelator": rule, "activation": "tanh", "bias_initializer": "random_normal"}
     if kind == "dense":  # 20 units fold M, 5 do not, with 12 samples
         hidden = [keras.layers.Flatten(), DecorDense(20, **arguments), DecorDense(5, **arguments)]

@@ -4,12 +4,11 @@ import keras
 import pytest
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
 from keras_decorr.rules import NodePerturbation
 from keras_decorr.tapes import NodePerturbationTape
 from keras_decorr.training import decorrelation_layers, gradients
-from tests.helpers import few_of
+from tests.helpers import few_of, undamped
 from tests.tapes.nets import check, data, mean_loss, network, sample_loss, steps, taped
 
 pytestmark = pytest.mark.usefixtures("tensorflow_only")
@@ -52,7 +51,7 @@ def test_masked_sequences(estimator, rng):
     model = keras_decorr.Sequential([
         keras.Input((4,), dtype="int32"),
         keras.layers.Embedding(5, 6, mask_zero=True, trainable=False),
-        DecorDense(5, "tanh", decorrelator=NormPreserving(1e-2, structure="full")),
+        DecorDense(5, "tanh", decorrelator=undamped(1e-2, structure="full")),
         keras.layers.GlobalAveragePooling1D(),
         DecorDense(3),
     ])  # fmt: skip

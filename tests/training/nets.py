@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
 from keras_decorr.training import decorrelation_layers
+from tests.helpers import undamped
 
 
 def numpy(x):
@@ -14,7 +14,7 @@ def numpy(x):
 
 
 def decorrelator(**arguments):
-    return NormPreserving(
+    return undamped(
         **{"learning_rate": 1e-2, "sample_fraction": 1.0, "structure": "full", **arguments}
     )
 

@@ -6,16 +6,16 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
 from keras_decorr.training.followed_rate import FollowedRate
+from tests.helpers import undamped
 
 RATE = 0.1
 SCHEDULE = {"initial_learning_rate": 0.0, "decay_steps": 8, "warmup_target": 0.5, "warmup_steps": 4}
 
 
 def net(rate=RATE, base=keras_decorr.Sequential, **arguments):
-    decorrelator = NormPreserving(rate, **arguments)
+    decorrelator = undamped(rate, **arguments)
     return base([keras.Input((4,)), DecorDense(2, decorrelator=decorrelator)])
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorConv2D, DecorDense
-from tests.helpers import whole_batches
+from tests.helpers import undamped, whole_batches
 
 GO_ON = """
 import sys, numpy as np, keras, keras_decorr
@@ -30,8 +29,8 @@ KINDS = ("Model-full", "Sequential-monarch", "Model-block_diagonal")
 
 def build(cls, structure):
     rate = keras.optimizers.schedules.ExponentialDecay(1e-2, 5, 0.9)
-    first = NormPreserving(rate, structure=structure, groups=3)
-    second = NormPreserving(1e-2, structure=structure, groups=4)
+    first = undamped(rate, structure=structure, groups=3)
+    second = undamped(1e-2, structure=structure, groups=4)
     inputs = keras.Input((6, 6, 2))
     layers = [
         DecorConv2D(4, 3, activation="relu", decorrelator=first),

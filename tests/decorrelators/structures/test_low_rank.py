@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import DecorrelatedBackprop, NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from keras_decorr.decorrelators.structures import LowRank
 from keras_decorr.layers import DecorDense, Decorrelation
 from keras_decorr.maths.subspace import RATE
 from tests import reference
-from tests.helpers import relative_error
+from tests.helpers import relative_error, undamped
 
 
 def double(x):
@@ -28,7 +28,7 @@ def perturbed(layer, rng):
 def test_a_step_equals_the_equations(k, preserve, rng):
     n, r, eta = 40, 6, 0.05
     layer = Decorrelation(
-        NormPreserving(
+        undamped(
             eta, preserve, 1.0, sample_fraction=1.0, max_samples=None, structure="low_rank", rank=r
         )
     )
@@ -44,7 +44,7 @@ def test_a_step_equals_the_equations(k, preserve, rng):
 
 
 def test_it_is_a_matrix_that_applies_and_folds(rng):
-    layer = Decorrelation(NormPreserving(structure="low_rank", rank=5, center=False))
+    layer = Decorrelation(undamped(structure="low_rank", rank=5, center=False))
     layer.build((None, 24))
     M = reference.low_rank(*perturbed(layer, rng))
     Z, K = rng.normal(size=(9, 24)).astype("float32"), rng.normal(size=(24, 3)).astype("float32")
@@ -58,7 +58,7 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
     factors = rng.normal(size=(k, r)) @ np.linalg.qr(rng.normal(size=(n, r)))[0].T
     X = (5.0 * factors + 0.5 * rng.normal(size=(k, n))).astype("float32")
     layer = Decorrelation(
-        NormPreserving(
+        undamped(
             3e-2,
             gain_rate=1.0,
             sample_fraction=1.0,
@@ -84,7 +84,7 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
 
 
 def test_a_rate_of_zero_keeps_the_directions(rng):
-    layer = Decorrelation(NormPreserving(0.0, structure="low_rank", rank=2))
+    layer = Decorrelation(undamped(0.0, structure="low_rank", rank=2))
     layer.build((None, 8))
     before = double(layer.matrices[0])
     layer(rng.normal(size=(30, 8)).astype("float32"), training=True)
@@ -93,9 +93,9 @@ def test_a_rate_of_zero_keeps_the_directions(rng):
 
 def test_ranks_that_cannot_be():
     with pytest.raises(ValueError, match=r"`rank`.*at most the number of features, 5 .*rank=6"):
-        DecorDense(3, decorrelator=NormPreserving(structure="low_rank", rank=6)).build((None, 5))
+        DecorDense(3, decorrelator=undamped(structure="low_rank", rank=6)).build((None, 5))
     with pytest.raises(ValueError, match=r"`rank`.*Received: 0"):
-        NormPreserving(rank=0)
+        undamped(rank=0)
     with pytest.raises(ValueError, match=r"`structure`.*Received: 'low_rank'"):
         DecorrelatedBackprop(structure="low_rank")
     assert LowRank().for_features(27).r == 6

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving, structures
+from keras_decorr.decorrelators import structures
 from keras_decorr.decorrelators.structures import STRUCTURES, BlockDiagonal, LowRank, Monarch
 from keras_decorr.layers import Decorrelation
 from tests.helpers import operator as operator_of
-from tests.helpers import random_matrices, relative_error
+from tests.helpers import random_matrices, relative_error, undamped
 
 SIZES = [(1, 4), (2, 16), (7, 3), (27, 16), (48, 4), (50, 7), (100, 10), (1000, 16)]
 
@@ -87,7 +87,7 @@ def test_a_structure_of_ones_own_is_used_and_saved(rng, tmp_path):
         def identities(self):
             return [2.0 * M for M in super().identities()]
 
-    layer = Decorrelation(NormPreserving(0.0, structure=Doubled(), center=False))
+    layer = Decorrelation(undamped(0.0, structure=Doubled(), center=False))
     model = keras.Sequential([keras.Input((4,)), layer])
     x = rng.normal(size=(3, 4)).astype("float32")
     np.testing.assert_allclose(model.predict(x, verbose=0), 2 * x, rtol=1e-6)
