@@ -39,7 +39,7 @@ class NormPreserving(Preserving):
             more than a factor of 1.5 afterwards. Defaults to 0.1, with which the size of M follows the
             mean of some twenty steps; with 1 it wavers with the few rows that are sampled, most after
             a short last batch.
-        update_every: See `Decorrelator`. Defaults to 8: rare and larger updates learned at least as
+        update_every: See `Decorrelator`. Defaults to 4: rare and larger updates learned at least as
             well as small ones in every step (docs/results.md).
         damping: `d`, at least 0. Beside `C` counts the covariance that white noise of `d` times the
             variance of the inputs would have in the outputs. So M comes to rest at soft whitening,
@@ -67,7 +67,7 @@ class NormPreserving(Preserving):
         learning_rate: Any = 1e-2,
         preserve: str = NORMS[0],
         gain_rate: float = GAIN_RATE,
-        update_every: int = 8,
+        update_every: int = 4,
         damping: float = DAMPING,
         **kwargs: Any,
     ) -> None:
