@@ -52,6 +52,7 @@ def with_dropout(rate):
 
 
 def rule(rate=RATE, preserve="raw", gain_rate=1.0, **arguments):
+    arguments = {"update_every": 1, "damping": 0.0, **arguments}
     return NormPreserving(rate, preserve, gain_rate, **arguments)
 
 

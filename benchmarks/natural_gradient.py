@@ -42,9 +42,9 @@ def build(images, settings, variant, seed):
     keras.utils.set_random_seed(seed)
     decorrelator = None
     if variant != "plain":
-        # The paper's norm and gain: it is the paper's claim.
+        # The paper's rule: it is the paper's claim.
         decorrelator = decorrelators.NormPreserving(
-            settings[variant], preserve="raw", gain_rate=1.0, structure=variant
+            settings[variant], "raw", 1.0, update_every=1, damping=0.0, structure=variant
         )
     model = models.dense_net(
         images.input_shape, images.classes, decorrelator, settings["hidden"],

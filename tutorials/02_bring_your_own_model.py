@@ -83,13 +83,11 @@ plain = my_model()
 # ## Convert it
 #
 # `decorrelate` returns a new model with the same weights; the one you had is not touched. The report
-# says what became of every layer with weights. The rate of M is the one that did well in a
-# convolutional net on CIFAR-10; a dense net there took the default, 2e-4.
+# says what became of every layer with weights. The layer of the logits stays plain (`docs/guide.md`
+# says why).
 
 # %%
-model = keras_decorr.decorrelate(
-    my_model(), keras_decorr.decorrelators.NormPreserving(learning_rate=2e-3, structure="monarch")
-)
+model = keras_decorr.decorrelate(my_model())
 print(model.conversion_report)
 
 # %% [markdown]

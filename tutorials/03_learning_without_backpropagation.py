@@ -75,7 +75,9 @@ else:
 # %%
 def net(decorrelates):
     keras.utils.set_random_seed(0)
-    decorrelator = keras_decorr.decorrelators.NormPreserving(rate) if decorrelates else None
+    # The paper's rule: without damping, and M is updated at every step.
+    rule = keras_decorr.decorrelators.NormPreserving(rate, damping=0.0, update_every=1)
+    decorrelator = rule if decorrelates else None
     return keras_decorr.models.dense_net(
         images.input_shape,
         images.classes,

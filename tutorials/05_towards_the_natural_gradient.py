@@ -51,7 +51,10 @@ x, y = next(iter(images.train(1024, augment=False)))
 # %%
 def net(decorrelates):
     keras.utils.set_random_seed(0)
-    rule = keras_decorr.decorrelators.NormPreserving(rate, structure="full")
+    # The paper's rule: without damping, and M is updated at every step.
+    rule = keras_decorr.decorrelators.NormPreserving(
+        rate, structure="full", damping=0.0, update_every=1
+    )
     model = keras_decorr.models.dense_net(
         images.input_shape,
         images.classes,
