@@ -54,7 +54,7 @@ def test_strings_and_configurations_round_trip(name):
     values = {
         "learning_rate": 3e-4, "sample_fraction": 0.5, "max_samples": None, "update_every": 2,
         "center": False, "momentum": 0.8, "structure": "full", "rows": "pixels",
-        "acts_on": "gradient",
+        "acts_on": "gradient", "follow_optimizer": False, "damping": 0.5,
         "preserve": "nothing", "gain_rate": 0.5, "kappa": 0.2, "step_size": 0.1, "steps": 7,
         "tolerance": 1e-3, "method": "eigh", "epsilon": 0.1, "iterations": 3,
     }  # fmt: skip

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_decorr.decorrelators import NormPreserving, Recurrent
+from keras_decorr.decorrelators import Recurrent
 from keras_decorr.layers import Decorrelation
 from tests.decorrelators.lateral import ALL_ROWS, CLOSE, QUICK, make, trained
-from tests.helpers import explicit, off_diagonal, rows_of_covariance, stage_groups
+from tests.helpers import explicit, off_diagonal, rows_of_covariance, stage_groups, undamped
 
 
 @pytest.mark.parametrize("preserve", ["raw", "nothing"])
@@ -34,7 +34,7 @@ def test_recurrent_equals_the_linear_rule_to_first_order(preserve, rng):
     differences = []
     for x in (0.1, 0.05, 0.025):
         eta = float(x / largest)
-        linear = after(NormPreserving, M, eta)
+        linear = after(undamped, M, eta)
         recurrent = np.linalg.inv(after(Recurrent, np.eye(n) + A, eta, **CLOSE))
         differences.append(np.linalg.norm(recurrent - linear))
     ratios = np.array(differences[:-1]) / differences[1:]
