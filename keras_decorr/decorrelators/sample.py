@@ -75,7 +75,7 @@ class Pool(NamedTuple):
     expected_rows: int | None = None
 
 
-def pool(samples: list[Sample]) -> Pool:
+def pool(samples: list[Sample], center: str | bool = "batch") -> Pool:
     """Returns the samples of all calls of a layer in a step, and of all replicas, as one.
 
     Every call counts by its rows, so that the result does not depend on how the rows of a batch are
@@ -83,10 +83,14 @@ def pool(samples: list[Sample]) -> Pool:
 
     Args:
         samples: Each `Sample` of this replica, all with means or all without.
+        center: As in `Decorrelator`: with the mean of the batch the rows of all calls are centred by
+            their common mean, unless there is only one row.
     """
     count, means = pool_means(samples)
     samples = [sample.extracted() for sample in samples]
     mean = None if means is None else means.used
+    if means is not None and center == "batch":
+        mean = ops.where(count > 1.0, means.batch, means.used)
     known = [s.expected_rows for s in samples if s.expected_rows is not None]
     expected = sum(known) * replica_count() if len(known) == len(samples) else None
     if len(samples) == 1 and samples[0].kept is None and replica_count() == 1:

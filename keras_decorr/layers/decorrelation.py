@@ -362,14 +362,16 @@ class Decorrelation(keras.layers.Layer):
             return state.matrices, state.memory, state.skipped, report
 
         if rule.update_every == 1:
-            new = new_matrices(lambda: pool(samples))
+            new = new_matrices(lambda: pool(samples, rule.center))
         else:
             due = ops.equal(state.steps % rule.update_every, 0)
             if replica_count() > 1:  # TensorFlow lets replicas exchange nothing within a branch
-                rows = pool(samples)
+                rows = pool(samples, rule.center)
                 new = ops.cond(due, lambda: new_matrices(lambda: rows), same_matrices)
             else:
-                new = ops.cond(due, lambda: new_matrices(lambda: pool(samples)), same_matrices)
+                new = ops.cond(
+                    due, lambda: new_matrices(lambda: pool(samples, rule.center)), same_matrices
+                )
         matrices, memory, skipped, report = new
         state = state._replace(
             matrices=tuple(matrices), memory=memory, skipped=skipped, steps=state.steps + 1
@@ -403,7 +405,7 @@ class Decorrelation(keras.layers.Layer):
 
     def adapt_to(self, samples: list[Sample], damping: float) -> None:
         """Sets M and the mean from the rows of samples."""
-        sample = pool(samples)
+        sample = pool(samples, self.decorrelator.center)
         matrices, memory = adapted(self.decorrelator, self.operator, sample, damping)
         for variables, values in ((self.matrices, matrices), (self.memory, memory)):
             flat = keras.tree.flatten(variables), keras.tree.flatten(values)

@@ -83,7 +83,7 @@ def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list
             stack.enter_context(sampling_all(layer.decorrelator, max_rows))
         samples = stack.enter_context(collection.collect())
         call_in_training(model, x)
-        found = {id(layer): _before_and_after(layer, pool(s)) for layer, s in samples.flush()}
+        found = {id(layer): _before_and_after(layer, s) for layer, s in samples.flush()}
     nothing = (None, None, None)
     return [
         SampledInputs(name, layer, *found.get(id(layer), nothing))
@@ -91,7 +91,8 @@ def sampled_inputs(model: keras.Model, x: Tensors, max_rows: int = 1024) -> list
     ]
 
 
-def _before_and_after(layer: Decorrelation, sample: Any) -> tuple[np.ndarray, ...]:
+def _before_and_after(layer: Decorrelation, samples: list) -> tuple[np.ndarray, ...]:
+    sample = pool(samples, layer.decorrelator.center)
     X, mean = sample.X, sample.mean
     Z = X if mean is None else X - mean
     U = layer.operator.apply([ops.convert_to_tensor(M) for M in layer.matrices], Z)
