@@ -11,6 +11,7 @@ from keras import ops
 import keras_decorr
 from keras_decorr.backend.autodiff import vjp
 from keras_decorr.layers import DecorConv2D, DecorDense, Decorrelation
+from keras_decorr.training import gradients
 from tests.helpers import undamped
 
 LAYERS = {
@@ -150,3 +151,38 @@ def test_a_gradient_penalty_in_a_graph_equals_the_eager_one(center, kind, tensor
     for one, other in zip(keras.tree.flatten(eager), keras.tree.flatten(graph), strict=True):
         if one is not None:
             np.testing.assert_allclose(numpy(one), numpy(other), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("center", ["batch", "moving"])
+def test_a_critic_sees_that_the_means_of_two_batches_differ(center, rng):
+    """../shared/cases/models/02: centred by its own mean, each batch has the same mean output."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)]
+    plain = keras.Sequential([keras.Input((8,)), *layers])
+    decorrelator = undamped(1e-3, sample_fraction=1.0, center=center)
+    critic = keras_decorr.decorrelate(plain, decorrelator, head=True)
+    real, fake = (rng.normal(m, size=(64, 8)).astype("float32") for m in (3.0, -3.0))
+    for batch in (real, fake) * 10:  # the moving mean lies between the two
+        with keras_decorr.context.collection.collect() as samples:
+            critic(batch, training=True)
+        critic.decorrelate(samples)
+    # The loss is mean(critic(fake)) - mean(critic(real)), its gradient the sum of those of both terms.
+    critic.compile("sgd", loss=lambda sign, outputs: sign * outputs)
+    both = [
+        gradients(critic, batch, np.full((64, 1), sign, "float32"))
+        for batch, sign in ((fake, 1.0), (real, -1.0))
+    ]
+    with keras_decorr.context.collection.collect():
+        loss = np.diff([numpy(critic(x, training=True)).mean() for x in (real, fake)])[0]
+    sizes = {
+        v.path.split("/", 1)[1]: np.linalg.norm(a + b)
+        for v, a, b in zip(critic.trainable_variables, *both, strict=True)
+    }
+    kernels = [size for name, size in sizes.items() if name.endswith("kernel")]
+    assert len(kernels) == 2
+    if center == "moving":
+        assert abs(loss) > 0.1
+        assert min(kernels) > 0.1
+    else:
+        assert abs(loss) < 1e-4
+        assert kernels[-1] < 1e-3

@@ -46,7 +46,7 @@ def test_the_sum_the_number_and_the_sample_of_the_patches(padding, rng):
     with collection.collect() as samples:
         layer(x, training=True)
     ((_, (sample,)),) = samples.flush()
-    np.testing.assert_allclose(numpy(sample.X), patches, rtol=1e-6)
+    np.testing.assert_allclose(numpy(sample.extracted().X), patches, rtol=1e-6)
 
 
 def test_at_most_so_many_patches_are_sampled_evenly_over_the_images(rng):
@@ -55,5 +55,5 @@ def test_at_most_so_many_patches_are_sampled_evenly_over_the_images(rng):
     with collection.collect() as samples:
         layer(x, training=True)
     ((_, (sample,)),) = samples.flush()
-    image = numpy(sample.X)[:, 0]
+    image = numpy(sample.extracted().X)[:, 0]
     np.testing.assert_array_equal(np.bincount(image.astype(int)), [2] * 8)

@@ -229,7 +229,7 @@ def test_the_cap_on_rows_binds(rng):
 
     class Spy(Decorrelation):
         def update(self, samples):
-            taken.extend(sample.X.shape[0] for sample in samples)
+            taken.extend(sample.extracted().X.shape[0] for sample in samples)
             return super().update(samples)
 
     Spy(decorrelator(max_samples=37))(x, training=True)

@@ -8,8 +8,9 @@ import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_decorr
-from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, NormPreserving, Recurrent
+from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Recurrent
 from keras_decorr.layers import DecorConv2D, DecorDense
+from tests.helpers import undamped
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(64, 6, 6, 2)).astype("float32") + 0.5
@@ -37,7 +38,7 @@ assert two.num_replicas_in_sync == 2
 close = functools.partial(Recurrent, tolerance=1e-6)  # else each replica stops where it will
 seldom = functools.partial(ZCA, update_every=2)
 for cls, structure in (
-    (NormPreserving, "monarch"), (DecorrelatedBackprop, "full"), (close, "monarch"), (seldom, "full"),
+    (undamped, "monarch"), (DecorrelatedBackprop, "full"), (close, "monarch"), (seldom, "full"),
 ):
     weights, history = train(two, cls, structure)
     expected, plain = train(tf.distribute.get_strategy(), cls, structure, run_eagerly=True)

@@ -74,6 +74,7 @@ def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng, fresh):
     logs = model.fit(x, y, validation_data=(x, y), epochs=1, verbose=0).history
     assert set(logs) == {
         "accuracy", "loss", "val_accuracy", "val_loss", "decorrelation_loss", "skipped_updates",
+        "decorrelation_rate",
     }  # fmt: skip
     before = matrices(model)
     assert set(model.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "accuracy"}
