@@ -92,8 +92,8 @@ import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_decorr
-from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense
+from tests.helpers import undamped
 
 # Batches of 16, 16, 16 and 1 row. With a convolution plain Keras fails: TensorFlow has no gradient
 # for an empty batch of images.

@@ -65,7 +65,7 @@ def test_every_kind_of_layer(model, rng):
     for name, state in states.items():
         assert state.condition == pytest.approx(1.0), name  # M is the identity
         assert (state.steps, state.skipped_updates) == (0, 0)
-        assert state.rate == pytest.approx(2e-4)
+        assert state.rate == pytest.approx(undamped().learning_rate)
         for figure in ("energy", "whiteness", "correlation_condition", "rank"):
             a, b = getattr(state, f"{figure}_before"), getattr(state, f"{figure}_after")
             assert a == pytest.approx(b, rel=1e-3, nan_ok=True), (name, figure)
