@@ -18,7 +18,7 @@ def oja_step(V: Tensor, Z: Tensor, rate: float = RATE) -> Tensor:
 
     The change is orthogonal to `V`, so the basis does not turn within its subspace, and as `a C` is
     below `rate` it is small. What it does to the lengths and angles of the columns is of second order;
-    one Newton-Schulz iteration, `V (3 I - V^T V) / 2`, takes it away.
+    two Newton-Schulz iterations, `V (3 I - V^T V) / 2`, take it away, after a single row, too.
 
     Args:
         V: `(n, r)` with orthonormal columns.
@@ -31,4 +31,6 @@ def oja_step(V: Tensor, Z: Tensor, rate: float = RATE) -> Tensor:
     energy = ops.maximum(ops.sum(ops.square(Z)), ops.cast(1e-30, Z.dtype))  # k tr(C)
     Y = ops.matmul(ops.transpose(Z), ops.matmul(Z, V)) * (rate / energy)
     V = V + Y - ops.matmul(V, ops.matmul(ops.transpose(V), Y))
-    return 1.5 * V - 0.5 * ops.matmul(V, ops.matmul(ops.transpose(V), V))
+    for _ in range(2):
+        V = 1.5 * V - 0.5 * ops.matmul(V, ops.matmul(ops.transpose(V), V))
+    return V

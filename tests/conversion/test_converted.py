@@ -88,7 +88,9 @@ def test_a_layer_inside_a_functional_model(use_bias, x, rng, tmp_path):
     new = decorrelated.get_layer("block")
     assert isinstance(new, Block) and type(new.first) is DecorDense
     assert new.tail["same"] is new.first and type(new.rest[0]) is DecorDense
-    assert bool(new.first.decorrelator.center) == use_bias  # the folded layer must be as Block makes it
+    assert (
+        bool(new.first.decorrelator.center) == use_bias
+    )  # the folded layer must be as Block makes it
     assert decorrelated.get_layer("head").decorrelator.center
     assert type(folded.get_layer("block")) is Block
     assert_same(reloaded(decorrelated, tmp_path), decorrelated, x)

@@ -126,7 +126,7 @@ class LowRank(Structure):
 
     def update_cost(self, k: int, step_cost: Callable[[int, int], int]) -> int:
         n, r = self.n, self.r
-        return 3 * k * n * r + 2 * n * r**2 + step_cost(k, r)
+        return 3 * k * n * r + 4 * n * r**2 + step_cost(k, r)
 
     def get_config(self) -> dict[str, Any]:
         return {"rank": self.rank}
