@@ -108,7 +108,8 @@ def moving_mean(state: State, momentum: float, count: Tensor, mean: Tensor) -> S
         count: Scalar: rows of the batch. With 0, or a mean that is not finite, nothing changes.
         mean: `(n,)` mean of the batch.
     """
-    counts = ops.logical_and(ops.isfinite(ops.sum(mean)), count > 0.0)
+    # The square: a mean whose square overflows is none that a layer could use.
+    counts = ops.logical_and(ops.isfinite(ops.sum(ops.square(mean))), count > 0.0)
     remembered = ops.where(counts, momentum * state.mean_count + count, state.mean_count)
     share = ops.where(counts, count / ops.maximum(remembered, 1.0), 0.0)
     change = ops.where(counts, mean - state.mean, 0.0)

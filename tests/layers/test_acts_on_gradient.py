@@ -150,6 +150,6 @@ def test_a_layer_without_a_kernel_refuses():
 
 def test_recurrent_layers_are_left_plain():
     plain = keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(3), keras.layers.Dense(2)])
-    model = keras_decorr.decorrelate(plain, on_gradient())
+    model = keras_decorr.decorrelate(plain, on_gradient(), head=True)
     assert isinstance(model.layers[0], keras.layers.LSTM)
     assert "acts_on='gradient'" in str(model.conversion_report)

@@ -17,6 +17,7 @@ from keras_decorr.decorrelators import (
 )
 from keras_decorr.layers import DecorDense, Decorrelation
 from keras_decorr.layers.decorrelation import row_count
+from tests import reference
 from tests.helpers import undamped
 
 
@@ -184,10 +185,22 @@ def test_calls_with_masks_join_by_the_rows_that_count(rng):
     np.testing.assert_allclose(*samples, rtol=1e-5, atol=1e-6)
 
 
-def test_a_batch_of_one_changes_nothing_but_the_mean():
+def test_a_batch_of_one_is_centred_by_the_moving_mean():
+    """Outputs and M are those of `z = x - moving mean`; the moving mean then takes the row in."""
     layer = Decorrelation(decorrelator())
-    layer(np.array([[1.0, 2.0, 3.0]], "float32"), training=True)
-    np.testing.assert_array_equal(numpy(layer.matrices[0]), np.eye(3))
+    layer.build((None, 3))
+    layer.moving_mean.assign([0.5, 1.0, 1.5])
+    layer.mean_count.assign(9.0)
+    moving, z = np.array([0.5, 1.0, 1.5]), np.array([[0.1, 0.2, -0.3]])
+    with pytest.warns(UserWarning, match="batch of one row"):
+        outputs = layer((moving + z).astype("float32"), training=True)
+    np.testing.assert_allclose(numpy(outputs), z, atol=1e-6)
+    eta = float(layer.decorrelator.learning_rate)
+    expected = reference.norm_preserving(np.eye(3), z, z, eta)
+    np.testing.assert_allclose(numpy(layer.matrices[0]), expected, atol=1e-5)
+    momentum = layer.decorrelator.momentum
+    share = 1.0 / (9.0 * momentum + 1.0)
+    np.testing.assert_allclose(numpy(layer.moving_mean), moving + share * z[0], rtol=1e-5)
     assert int(layer.skipped_updates) == 0
 
 
