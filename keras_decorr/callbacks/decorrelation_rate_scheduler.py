@@ -150,7 +150,7 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
     def _layers(self) -> list[Decorrelation]:
         layers: list[Decorrelation] = decorrelation_layers(self.model)
         for layer in layers:
-            if isinstance(layer.decorrelator._learning_rate, LearningRateSchedule):
+            if layer.decorrelator.has_schedule:
                 raise ValueError(
                     f"The layer {name_within(layer, self.model)!r} follows a LearningRateSchedule of "
                     "its own. Build it with a float rate to use DecorrelationRateScheduler."

@@ -1,6 +1,7 @@
 """The options that `compare` and `tune` share: those of the data, the net and its decorrelator."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,11 +13,14 @@ from keras_decorr.cli.optimizers import SCHEDULES
 from keras_decorr.cli.options import DataDir, check_fields, fields
 from keras_decorr.cli.tasks import TEXTS, task_of
 from keras_decorr.datasets import NAMES
-from keras_decorr.decorrelators import DECORRELATORS, STRUCTURES
+from keras_decorr.decorrelators import DECORRELATORS, STRUCTURES, NormPreserving
 from keras_decorr.decorrelators.decorrelator import ROWS
 from keras_decorr.decorrelators.preserving import GAIN_RATE, NORMS, Preserving
 from keras_decorr.models import FAN_IN_UNIFORM
 from keras_decorr.rules import RULES
+
+# The rate of M for the digits: an epoch has at most a fourth of the steps that it has for the others.
+DIGITS_RATE = 2e-3
 
 # Of the kernels. Backpropagation alone starts as Keras does; a comparison with other rules as the paper
 # does, with weights that are small beside the feedback.
@@ -85,6 +89,15 @@ class NetConfig:
         Option(help="exponent of the gain that keeps it, in (0, 1] (the paper's is 1)"),
         Number(0.0, 1.0, open_low=True),
     ] = GAIN_RATE
+    # As in version 0.1.0 and in the paper: the rates of M of the nets are for these.
+    damping: Annotated[
+        float,
+        Option(help="damping of M; default: 0, as in the paper (the library's is 1)"),
+        Number(0.0),
+    ] = 0.0
+    update_every: Annotated[
+        int, Option(help="update M every so many steps (the library's default is 4)"), Count()
+    ] = 1
     groups: Annotated[int, Option(help="the most groups of a structured M"), Count()] = 32
     rank: Annotated[
         int | None, Option(help="rank of a low-rank M; default: the decorrelator's"), Count()
@@ -182,18 +195,26 @@ class NetConfig:
             return None
         return INITIALIZERS[self.initializer or "fan_in_uniform"]
 
-    def default_rate(self, decorrelator: str) -> Any:
-        """Returns the decorrelation rate of a decorrelator with its own defaults."""
-        return DECORRELATORS[decorrelator]().learning_rate
+    def default_rate(self, decorrelator: Any, structure: Any) -> Any:
+        """Returns the decorrelation rate that the net is known to do well with on the data set."""
+        if math.isfinite(DECORRELATORS[decorrelator].highest_rate):  # a running mean: its own rate
+            return DECORRELATORS[decorrelator]().learning_rate
+        return DIGITS_RATE if self.dataset == "digits" else self.kind.decorrelation_rate(structure)
 
     def make_decorrelator(self, decorrelator: Any, structure: Any, **arguments: Any) -> Any:
         """Makes the `Decorrelator` of that name with the options of this configuration.
 
         Further arguments may be `None`, which stands for the decorrelator's default.
         """
-        arguments |= {"structure": self.make_structure(structure), "rows": self.rows}
+        arguments |= {
+            "structure": self.make_structure(structure),
+            "rows": self.rows,
+            "update_every": self.update_every,
+        }
         if keeps_norm(decorrelator):
             arguments |= {name: getattr(self, name) for name in _OF_NORM}
+        if issubclass(DECORRELATORS[decorrelator], NormPreserving):
+            arguments["damping"] = self.damping
         given = {name: value for name, value in arguments.items() if value is not None}
         return DECORRELATORS[decorrelator](**given)
 
@@ -236,10 +257,18 @@ def upgraded(saved: dict) -> dict:
     """Returns the options that a version saved with their names of today.
 
     Before `--optimizer` and `--schedule`, `compare` trained with Adam at a constant rate; texts came
-    with them. Version 0.1.0 had no `--rows`: what is `--rows pixels` today was `--structure channel`.
-    Beside other structures, whose rows are patches, that one is left out.
+    with them, and `--damping` and `--update-every`. Version 0.1.0 had no `--rows`: what is `--rows
+    pixels` today was `--structure channel`. Beside other structures, whose rows are patches, that one
+    is left out.
     """
-    saved = {"optimizer": "adam", "schedule": "constant", "context": None, **saved}
+    saved = {
+        "optimizer": "adam",
+        "schedule": "constant",
+        "context": None,
+        "damping": 0.0,
+        "update_every": 1,
+        **saved,
+    }
     if "rows" in saved:
         return saved
     structures = [name for name in saved["structure"] if name != "channel"]

@@ -252,8 +252,12 @@ class Decorrelator(ABC):
     @property
     def follows(self) -> bool:
         """Whether the rate is multiplied by the optimizer's over its highest one."""
-        scheduled = isinstance(self._learning_rate, LearningRateSchedule)
-        return self.follow_optimizer and not scheduled
+        return self.follow_optimizer and not self.has_schedule
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the rate is a `LearningRateSchedule` of its own."""
+        return isinstance(self._learning_rate, LearningRateSchedule)
 
     def scale_rate(self, factor: float) -> None:
         """Multiplies the rate of a built layer by a number; of a schedule, all later rates."""

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from keras_decorr.cli.compare.config import Config
-from keras_decorr.cli.net_config import NetConfig, upgraded
+from keras_decorr.cli.net_config import DIGITS_RATE, NetConfig, upgraded
+from keras_decorr.cli.nets import NETS
 from keras_decorr.cli.tune.config import TuningConfig
 from keras_decorr.decorrelators import DECORRELATORS, ZCA, NormPreserving
 from keras_decorr.decorrelators.structures import LowRank, Monarch
@@ -81,8 +82,10 @@ def test_options_that_are_saved_are_not_changed():
 
 def test_the_default_rate():
     config = Config()
-    assert config.default_rate("norm_preserving") == NormPreserving().learning_rate
-    assert config.default_rate("zca") == ZCA().learning_rate
+    assert config.default_rate("norm_preserving", "full") == DIGITS_RATE
+    assert config.default_rate("zca", "full") == ZCA().learning_rate
+    conv = Config(dataset="cifar10", net="conv")
+    assert conv.default_rate("norm_preserving", "full") == NETS["conv"].decorrelation_rates["full"]
 
 
 def test_the_decorrelator_has_the_options(monkeypatch):

@@ -127,7 +127,7 @@ class Config(NetConfig):
         """Returns the decorrelation rate that the folder of a net's run does not name."""
         if len(self.decorrelation_rate) == 1:
             return self.decorrelation_rate[0]
-        return self.default_rate(self.decorrelations[net.variant].decorrelator)
+        return self.default_rate(*self.decorrelations[net.variant])
 
     @property
     def decorrelations(self) -> dict:

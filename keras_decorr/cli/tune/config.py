@@ -92,7 +92,7 @@ class TuningConfig(NetConfig):
         """The net's default rates with the first rule and structure: `{hyperparameter: value}`."""
         return {
             "learning_rate": self.kind.learning_rates[self.rule[0]][True],
-            "decorrelation_rate": self.default_rate(self.decorrelator),
+            "decorrelation_rate": self.default_rate(self.decorrelator, self.structure[0]),
         }
 
     @property

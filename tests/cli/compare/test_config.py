@@ -4,7 +4,7 @@ import pytest
 
 from keras_decorr.cli.compare.config import Config, Net
 from keras_decorr.cli.nets import NETS
-from keras_decorr.decorrelators import STRUCTURES, ZCA, NormPreserving
+from keras_decorr.decorrelators import STRUCTURES, ZCA
 
 
 def test_every_rule_trains_every_variant():
@@ -33,10 +33,10 @@ def test_a_variant_is_called_by_what_tells_it_apart(decorrelator, structure, nam
     assert list(config.decorrelations.values()) == pairs
 
 
-def test_every_decorrelator_has_its_own_rate():
+def test_the_rate_of_a_running_mean_is_not_that_of_a_net():
     config = Config(dataset="cifar10", decorrelator=("norm_preserving", "zca"))
     _plain, linear, zca = config.nets
-    assert config.usual_rate(linear) == NormPreserving().learning_rate
+    assert config.usual_rate(linear) == NETS["dense"].decorrelation_rates["monarch"]
     assert config.usual_rate(zca) == ZCA().learning_rate
 
 
@@ -52,7 +52,8 @@ def test_every_rule_has_rates_of_its_own(net, rule):
     assert rates.decorrelation is None
     for one in decorrelated:
         (rates,) = config.rates(one)
-        assert rates.decorrelation == NormPreserving().learning_rate
+        known = NETS[net].decorrelation_rates
+        assert rates.decorrelation == known.get(one.variant, known["monarch"])
 
 
 def test_only_nets_that_decorrelate_try_decorrelation_rates():

@@ -10,13 +10,11 @@ import pytest
 from keras_decorr.cli.compare import run as runs
 from keras_decorr.cli.compare.comparison import compare
 from keras_decorr.cli.compare.config import Config, Net
-from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.cli.net_config import DIGITS_RATE
 from keras_decorr.rules import RULES
 from tests.helpers import few_of
 
 OTHERS = [rule for rule in RULES if rule != "backprop"]
-
-RATE = NormPreserving().learning_rate
 
 
 def test_rules_with_and_without_decorrelation_in_one_folder(small, tmp_path):
@@ -30,7 +28,7 @@ def test_rules_with_and_without_decorrelation_in_one_folder(small, tmp_path):
     assert saved["reference"] == "plain"
     assert list(saved["variants"]) == names
     assert saved["variants"][names[3]]["rule"] == "feedback_alignment"
-    assert saved["decorrelation_rates"] == {names[1]: RATE, names[3]: RATE}
+    assert saved["decorrelation_rates"] == {names[1]: DIGITS_RATE, names[3]: DIGITS_RATE}
     losses = [rows[0][-1]["loss"] for rows in results.values()]
     assert len(set(losses)) == 4
     assert (tmp_path / "curves.png").exists()
@@ -83,7 +81,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(small, tmp_path, rule, 
 def test_a_grid_of_both_rates(small, tmp_path):
     config = Config(
         rule=("feedback_alignment",), epochs=2, tuning_epochs=1,
-        learning_rate=(1e-3, 1e-2), decorrelation_rate=(1e-3, RATE),
+        learning_rate=(1e-3, 1e-2), decorrelation_rate=(1e-3, DIGITS_RATE),
     )  # fmt: skip
     _summary, _results, rates = compare(config, tmp_path)
     plain, auto = (Net("feedback_alignment", v) for v in ("plain", "auto"))
@@ -96,7 +94,7 @@ def test_a_grid_of_both_rates(small, tmp_path):
     tried = {}
     for learning in config.learning_rate:
         for decorrelation in config.decorrelation_rate:
-            eta = "" if decorrelation == RATE else f"-eta{decorrelation:g}"
+            eta = "" if decorrelation == DIGITS_RATE else f"-eta{decorrelation:g}"
             name = f"feedback_alignment-auto-lr{learning:g}{eta}-seed0"
             with open(tmp_path / "runs" / name / "epochs.csv", newline="") as file:
                 first, *_ = csv.DictReader(file)
@@ -107,7 +105,7 @@ def test_a_grid_of_both_rates(small, tmp_path):
     assert saved["learning_rates"][auto.name] == rates[auto].learning
     assert saved["decorrelation_rates"] == {auto.name: rates[auto].decorrelation}
     described = json.loads((tmp_path / "config.json").read_text())
-    assert described["decorrelation_rates"] == {auto.name: [1e-3, RATE]}
+    assert described["decorrelation_rates"] == {auto.name: [1e-3, DIGITS_RATE]}
 
 
 def test_the_rate_of_a_run_is_the_rate_of_its_layers(small):
@@ -116,4 +114,4 @@ def test_the_rate_of_a_run_is_the_rate_of_its_layers(small):
     run = runs.Run.of(config, Net("backprop", "auto"), rates, 0, 1)
     assert float(runs.build(config, run, small).decorrelation_rate) == pytest.approx(1e-4)
     usual = runs.Run("auto", 1e-3, 0, 1)
-    assert float(runs.build(config, usual, small).decorrelation_rate) == pytest.approx(RATE)
+    assert float(runs.build(config, usual, small).decorrelation_rate) == pytest.approx(DIGITS_RATE)
