@@ -108,12 +108,16 @@ def moving_mean(state: State, momentum: float, count: Tensor, mean: Tensor) -> S
         count: Scalar: rows of the batch. With 0, or a mean that is not finite, nothing changes.
         mean: `(n,)` mean of the batch.
     """
-    # The square: a mean whose square overflows is none that a layer could use.
-    counts = ops.logical_and(ops.isfinite(ops.sum(ops.square(mean))), count > 0.0)
+    counts = ops.logical_and(is_usable(mean), count > 0.0)
     remembered = ops.where(counts, momentum * state.mean_count + count, state.mean_count)
     share = ops.where(counts, count / ops.maximum(remembered, 1.0), 0.0)
     change = ops.where(counts, mean - state.mean, 0.0)
     return state._replace(mean=state.mean + share * change, mean_count=remembered)
+
+
+def is_usable(mean: Tensor) -> Tensor:
+    """Returns whether a mean is finite, and its square, too."""
+    return ops.isfinite(ops.sum(ops.square(mean)))
 
 
 def scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,13 @@ from keras_decorr.decorrelators.adaptation import adapted
 from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.decorrelators.sample import Means, Pool, Sample, pool, pool_means
-from keras_decorr.decorrelators.step import REPORTS, State, decorrelation_step, moving_mean
+from keras_decorr.decorrelators.step import (
+    REPORTS,
+    State,
+    decorrelation_step,
+    is_usable,
+    moving_mean,
+)
 from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.layers.sampling import sampling_all
 from keras_decorr.maths.centring import count_rows, with_sum
@@ -357,9 +363,14 @@ class Decorrelation(keras.layers.Layer):
             )
             return new.matrices, new.memory, new.skipped, report
 
+        count, means = pool_means(samples)
+
         def same_matrices() -> tuple:
             report = dict.fromkeys((*REPORTS, *rule.reports), ops.zeros((), "float32"))
-            return state.matrices, state.memory, state.skipped, report
+            if means is not None:  # a bad batch is counted in these steps, too
+                report["skipped_updates"] = 1.0 - ops.cast(is_usable(means.batch), "float32")
+            skipped = state.skipped + ops.cast(report["skipped_updates"], "int32")
+            return state.matrices, state.memory, skipped, report
 
         if rule.update_every == 1:
             new = new_matrices(lambda: pool(samples, rule.center))
@@ -376,7 +387,6 @@ class Decorrelation(keras.layers.Layer):
         state = state._replace(
             matrices=tuple(matrices), memory=memory, skipped=skipped, steps=state.steps + 1
         )
-        count, means = pool_means(samples)
         if means is not None:
             state = moving_mean(state, rule.momentum, count, means.batch)
         for variable, value in zip(

@@ -1,6 +1,7 @@
 """Faults injected into a training: M is repaired, the run ends finite, and the guard says why."""
 
 import copy
+import functools
 import pickle
 from itertools import chain
 
@@ -11,17 +12,17 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.callbacks import DecorrelationGuard
-from keras_decorr.decorrelators import ZCA, NormPreserving, Recurrent
+from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Recurrent
 from keras_decorr.layers import DecorDense
 from keras_decorr.metrics.decorrelation_state import matrix_condition
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import rewind
+from tests.helpers import rewind, undamped
 
 BATCH, BATCHES, BAD = 8, 9, 4
 PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
 
 
-def network(cls=OURS, rate=1e-2, dtype=None, norm=False, rule=NormPreserving, **compiled):
+def network(cls=OURS, rate=1e-2, dtype=None, norm=False, rule=undamped, **compiled):
     keras.utils.set_random_seed(5)
     d = rule(learning_rate=rate, structure="full", sample_fraction=1.0)
     layers = [
@@ -151,12 +152,14 @@ def test_a_batch_out_of_all_proportion(guarded, data):
     assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) > 0
 
 
-def test_a_rate_1000_times_too_large(guarded, compiled, data, capsys):
+def test_a_rate_1000_times_too_large(data, capsys):
+    """Of a rule that overshoots; NormPreserving lowers such a rate."""
+
     def condition():
         return max(map(matrix_condition, decorrelation_layers(model)))
 
-    (model, guard), back = guarded, compiled[-1]
-    guard.verbose = 1
+    model, guard = network(rule=functools.partial(DecorrelatedBackprop, 0.0)), DecorrelationGuard()
+    guard.every, back = 2, rewind(model)
     model.decorrelation_rate = 10.0
     fit(model, data, epochs=3)
     assert not condition() < 1e6

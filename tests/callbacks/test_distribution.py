@@ -8,9 +8,9 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_decorr
 from keras_decorr.callbacks import DecorrelationGuard
-from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.decorrelators import DecorrelatedBackprop
 from keras_decorr.layers import DecorDense
-from tests.helpers import rewind, undamped
+from tests.helpers import rewind
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(96, 6)).astype("float32") @ rng.normal(size=(6, 6)).astype("float32")
@@ -19,7 +19,7 @@ y = x[:, :1]
 keras.utils.set_random_seed(1)
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with two.scope():
-    d = undamped(1e-3, sample_fraction=1.0, structure="full")
+    d = DecorrelatedBackprop(0.0, learning_rate=1e-3, sample_fraction=1.0, structure="full")
     model = keras_decorr.Sequential([
         keras.Input((6,)),
         DecorDense(8, activation="tanh", decorrelator=d),

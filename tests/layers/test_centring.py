@@ -186,3 +186,12 @@ def test_a_critic_sees_that_the_means_of_two_batches_differ(center, rng):
     else:
         assert abs(loss) < 1e-4
         assert kernels[-1] < 1e-3
+
+
+def test_a_bad_batch_is_counted_in_a_step_without_an_update(rng):
+    layer = DecorDense(3, decorrelator=NormPreserving(update_every=3))
+    x = rng.normal(size=(8, 5)).astype("float32")
+    layer(x, training=True)
+    layer(x * np.nan, training=True)
+    assert int(numpy(layer.decorrelation.skipped_updates)) == 1
+    assert np.isfinite(numpy(layer.decorrelation.moving_mean)).all()
