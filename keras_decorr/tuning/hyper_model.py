@@ -256,11 +256,12 @@ class DecorHyperModel(keras_tuner.HyperModel):
             model = model(**{name: offered[name] for name in self._asked})
             if "decorrelator" in self._asked:
                 return model
+        head = rule != "backprop"  # other rules train the layers of this package alone
         if decorrelator is not None:
-            return decorrelate(model, decorrelator)
+            return decorrelate(model, decorrelator, head=head)
         # With a rate of 0 and nothing subtracted, M stays the identity.
         idle = decorrelators.DecorrelatedBackprop(learning_rate=0.0, center=False)
-        idle_model = decorrelate(model, idle)
+        idle_model = decorrelate(model, idle, head=head)
         return fold(idle_model) if rule == "backprop" else idle_model
 
     def _compile_arguments(self, model: Any) -> Any:

@@ -14,6 +14,7 @@ from keras_decorr.models import FAN_IN_UNIFORM
 
 # What a version before these options did.
 BEFORE = {"optimizer": "adam", "schedule": "constant", "context": None}
+BEFORE |= {"damping": 0.0, "update_every": 1}
 
 BOTH = pytest.mark.parametrize("config_type", [Config, TuningConfig])
 
@@ -75,7 +76,7 @@ def test_the_structure_channel_of_version_0_1_0():
 def test_options_that_are_saved_are_not_changed():
     now = {
         "structure": ["full"], "rows": "pixels", "optimizer": ["adam", "sgd"], "schedule": "cosine",
-        "context": 64,
+        "context": 64, "damping": 1.0, "update_every": 4,
     }  # fmt: skip
     assert upgraded(now) == now
 
@@ -98,7 +99,7 @@ def test_the_decorrelator_has_the_options(monkeypatch):
     monkeypatch.setitem(DECORRELATORS, "norm_preserving", Recording)
     config = Config(gain_rate=0.5, groups=8, rank=2)
     config.make_decorrelator("norm_preserving", "monarch", max_samples=None)
-    common = {"preserve": "centred", "gain_rate": 0.5}
+    common = {"preserve": "centred", "gain_rate": 0.5, "damping": 0.0, "update_every": 1}
     assert given == {**common, "structure": Monarch(groups=8), "rows": "patches"}
     config = Config(rows="pixels", gain_rate=0.5, groups=8, rank=2)
     config.make_decorrelator("norm_preserving", "low_rank", learning_rate=1e-3)

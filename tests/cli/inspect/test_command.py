@@ -105,7 +105,7 @@ def test_a_comparison_and_one_of_its_runs(small, tmp_path):
     assert "plain-lr0.0003-seed0: degrees" in output
     page = (tmp_path / "inspect.html").read_text()
     assert "Test accuracy of every run." in page
-    assert "40 test images of digits" in page
+    assert "40 samples for testing of digits" in page
     one = tmp_path / "runs" / "full-lr0.0003-seed0"
     (one / "model.keras").unlink()
     code, output = run(one)
