@@ -109,11 +109,11 @@ def summary(
     >>> model = keras_decorr.Sequential(layers, name="net")
     >>> keras_decorr.summary(model, console=Console(width=80))
                    What decorrelation adds to 'net', batch 256
-     layer            n  structure  weights    bytes        step  inference
-     ───────────────────────────────────────────────────────────────────────
-     hidden          64  monarch     1.09 k  4.27 KB   144 k +5%    256 +6%
-     out             64  monarch     1.09 k  4.27 KB  33.6 k +7%     40 +6%
-     total                           2.18 k  8.53 KB  178 k +5%    296 +6%
+     layer            n  structure  weights    bytes         step  inference
+     ────────────────────────────────────────────────────────────────────────
+     hidden          64  monarch     1.09 k  4.27 KB    161 k +5%    256 +6%
+     out             64  monarch     1.09 k  4.27 KB  50.8 k +10%     40 +6%
+     total                           2.18 k  8.53 KB    212 k +6%    296 +6%
     step: multiply-adds of a training step; inference: a sample's share ...
     """
     rows = costs(model, batch_size)

@@ -82,6 +82,9 @@ class NormPreserving(Preserving):
             noise = self.damping * ops.mean(stage.x2) / features
         return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis, noise),)
 
+    def step_cost(self, k: int, m: int) -> int:
+        return super().step_cost(k, m) + (2 * m**3 if self.damping else 0)  # M M^T M
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "damping": self.damping}
 
