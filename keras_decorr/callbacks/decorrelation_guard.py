@@ -94,7 +94,8 @@ class DecorrelationGuard(keras.callbacks.Callback):
     Example:
 
     >>> import keras, numpy as np, keras_decorr
-    >>> model = keras_decorr.Sequential([keras.Input((6,)), keras_decorr.layers.DecorDense(1)])
+    >>> layer = keras_decorr.layers.DecorDense(1, decorrelator="decorrelated_backprop")
+    >>> model = keras_decorr.Sequential([keras.Input((6,)), layer])
     >>> model.compile("adam", "mse")
     >>> model.decorrelation_rate = 1e3  # far too high
     >>> x = np.random.rand(64, 6).astype("float32")
