@@ -53,7 +53,8 @@ class FollowedRate(keras.metrics.Metric):
         self.rate.assign(ops.mean(rates))
 
     def result(self) -> Tensor:
-        return ops.convert_to_tensor(self.rate)
+        # A tensor of its own: on JAX the next step deletes that of the variable, and logs keep theirs.
+        return self.rate + 0.0
 
     def reset_state(self) -> None:
         """Does nothing: the highest rate and the last one outlive an epoch."""

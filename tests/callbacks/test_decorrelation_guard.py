@@ -1,7 +1,6 @@
 """Faults injected into a training: M is repaired, the run ends finite, and the guard says why."""
 
 import copy
-import functools
 import pickle
 from itertools import chain
 
@@ -12,8 +11,10 @@ from keras import ops
 
 import keras_decorr
 from keras_decorr.callbacks import DecorrelationGuard
-from keras_decorr.decorrelators import ZCA, DecorrelatedBackprop, Recurrent
+from keras_decorr.decorrelators import ZCA, Recurrent
+from keras_decorr.decorrelators.preserving import Preserving
 from keras_decorr.layers import DecorDense
+from keras_decorr.maths.correlation import mean_outer_product
 from keras_decorr.metrics.decorrelation_state import matrix_condition
 from keras_decorr.training import decorrelation_layers
 from tests.helpers import rewind, undamped
@@ -152,13 +153,22 @@ def test_a_batch_out_of_all_proportion(guarded, data):
     assert int(ops.convert_to_numpy(decorrelation_layers(model)[0].skipped_updates)) > 0
 
 
+@keras.saving.register_keras_serializable(package="test_decorrelation_guard")
+class Overshooting(Preserving):
+    """The norm-preserving rule without a bound on its rate."""
+
+    def step(self, stage, eta):
+        C = mean_outer_product(stage.U, stage.U, stage.row_axis)
+        return (self.gain(stage) * (stage.M - eta * ops.matmul(C, stage.M)),)
+
+
 def test_a_rate_1000_times_too_large(data, capsys):
     """Of a rule that overshoots; NormPreserving lowers such a rate."""
 
     def condition():
         return max(map(matrix_condition, decorrelation_layers(model)))
 
-    model, guard = network(rule=functools.partial(DecorrelatedBackprop, 0.0)), DecorrelationGuard()
+    model, guard = network(rule=Overshooting), DecorrelationGuard()
     guard.every, back = 2, rewind(model)
     model.decorrelation_rate = 10.0
     fit(model, data, epochs=3)

@@ -16,7 +16,8 @@ def numpy(x):
 
 
 def correlated(rng, rows, n):
-    return (rng.normal(size=(rows, n)) @ rng.normal(size=(n, n)) + 1.0).astype("float32")
+    mixing = np.eye(n) + 0.2 * rng.normal(size=(n, n))
+    return (rng.normal(size=(rows, n)) @ mixing + 1.0).astype("float32")
 
 
 def soft_whitening(Z, d):

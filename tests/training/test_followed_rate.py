@@ -132,6 +132,15 @@ def test_compiling_again_starts_anew():
         np.testing.assert_allclose(seen, RATE, rtol=1e-6)
 
 
+def test_the_logs_outlive_the_next_step():
+    """On JAX a step deletes the tensors of the variables that it changes."""
+    model = net()
+    model.compile(optimizer(), "mse")
+    _, first = fit(model, 2)
+    fit(model, 2)
+    assert np.isfinite(float(first["decorrelation_rate"][0]))
+
+
 def test_evaluation_does_not_show_it():
     model = net()
     model.compile(optimizer(), "mse")
