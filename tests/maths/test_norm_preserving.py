@@ -33,7 +33,8 @@ def test_a_rate_that_would_overshoot_is_lowered(scale, shape, rng):
     """With `eta = 1 / ||C||_F` no direction of U changes its sign: `I - eta C` has no negative one."""
     U = (scale * rng.normal(1.0, size=shape)).astype("float32")
     M = np.broadcast_to(np.eye(6, dtype="float32"), (3, 6, 6))
-    new = ops.convert_to_numpy(norm_preserving_step(M, U, 1.0, 10.0))
+    given = (ops.convert_to_tensor(x) for x in (M, U))
+    new = ops.convert_to_numpy(norm_preserving_step(*given, 1.0, 10.0))
     for u, m in zip(U.astype("float64"), new, strict=True):
         C = u.T @ u / len(u)
         expected = np.eye(6) - C / np.linalg.norm(C)
