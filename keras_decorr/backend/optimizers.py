@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_decorr.backend.keras_internals import schedule_of_optimizer
+from keras_decorr.backend.keras_internals import schedule_of_optimizer, steps_of_optimizer
 from keras_decorr.typing import Tensor
 
 
@@ -41,3 +41,8 @@ def learning_rate_at(optimizer: Any, step: float) -> float:
     rate = schedule_of_optimizer(inner)
     rate = inner.learning_rate if rate is None else rate(int(step))
     return float(keras.ops.convert_to_numpy(rate))
+
+
+def steps_taken(optimizer: Any) -> int:
+    """Returns the number of steps, those that only accumulate a gradient included."""
+    return steps_of_optimizer(getattr(optimizer, "inner_optimizer", optimizer))

@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_decorr.backend.keras_internals import model_of, state_without_model, steps_of_optimizer
-from keras_decorr.backend.optimizers import learning_rate_at
+from keras_decorr.backend.keras_internals import model_of, state_without_model
+from keras_decorr.backend.optimizers import learning_rate_at, steps_taken
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.layers import Decorrelation
@@ -93,19 +93,20 @@ class DecorrelationRateScheduler(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        before = steps_taken(self.model.optimizer)
+        if self._by_optimizer and before:
+            # A schedule tells what it was before, for a callback that is new to the model.
+            self._follow(before * np.linspace(0.0, 1.0, 1000, endpoint=False))
         for layer in self._layers():
             if layer in self._of_layers:
                 self._of_layers[layer].begin(layer.decorrelator.initial_rate, self.schedule is None)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._before = _steps_taken(self.model.optimizer)
+        self._before = steps_taken(self.model.optimizer)
         for layer in self._layers():
             kept = self._of_layer(layer)
             if self._by_epoch:
                 kept.target = self._of_epoch(epoch, kept.target)
-        if self._by_optimizer and self._before:
-            # A schedule tells what it was before, for a callback that is new to the model.
-            self._follow(self._before * np.linspace(0.0, 1.0, 1000, endpoint=False))
         self._set(self._before)
         if self.verbose:
             rates = sorted({f"{_present(layer):.3g}" for layer in self._layers()})
@@ -227,8 +228,3 @@ class _Rate:
 
 def _present(layer: Decorrelation) -> float:
     return float(ops.convert_to_numpy(layer.decorrelator.learning_rate))
-
-
-def _steps_taken(optimizer: keras.optimizers.Optimizer) -> int:
-    """Returns the number of steps, those that only accumulate a gradient included."""
-    return steps_of_optimizer(getattr(optimizer, "inner_optimizer", optimizer))

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_decorr.backend.keras_internals import model_of, state_without_model, steps_of_optimizer
+from keras_decorr.backend.keras_internals import model_of, state_without_model
+from keras_decorr.backend.optimizers import steps_taken
 from keras_decorr.callbacks.messages import print_message
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.layers import Decorrelation
@@ -67,8 +68,7 @@ class FreezeDecorrelation(keras.callbacks.Callback):
         if self.epoch is not None:
             self._freeze_if(epoch >= self.epoch)
         elif not self._is_due:
-            optimizer = self.model.optimizer
-            self._before = steps_of_optimizer(getattr(optimizer, "inner_optimizer", optimizer))
+            self._before = steps_taken(self.model.optimizer)
 
     # At the beginning of a step, so that this step is the first without an update. It reads no state.
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:

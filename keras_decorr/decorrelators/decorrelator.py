@@ -10,7 +10,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_decorr.decorrelators import old_spellings, structures
 from keras_decorr.decorrelators.arguments import check_center, check_count, check_number
 from keras_decorr.decorrelators.structures import STRUCTURES, Product, Stage
-from keras_decorr.maths.correlation import squared_norms
+from keras_decorr.maths.correlation import multiply, squared_norms
 from keras_decorr.maths.norm_preserving import gain
 from keras_decorr.maths.zca import adapted_matrix
 from keras_decorr.typing import Tensor
@@ -193,7 +193,7 @@ class Decorrelator(ABC):
             damping: `d`. With 0 the outputs are white; the higher, the nearer M is to the identity.
         """
         M = adapted_matrix(stage.M, stage.Z, damping, stage.row_axis)
-        U = self.product.apply(M, stage.Z, stage.row_axis)
+        U = multiply(M, stage.Z, stage.row_axis)
         return (gain(stage.x2, squared_norms(U, stage.row_axis), stage.weights) * M,)
 
     @property

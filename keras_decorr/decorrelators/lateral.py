@@ -8,10 +8,7 @@ from keras import ops
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.decorrelators.decorrelator import LEARNING_RATE, Decorrelator
 from keras_decorr.decorrelators.structures import Product, Stage
-from keras_decorr.maths.correlation import multiply, squared_norms
 from keras_decorr.maths.lateral import fixed_point, unsettled
-from keras_decorr.maths.norm_preserving import gain
-from keras_decorr.maths.zca import adapted_matrix
 from keras_decorr.typing import Tensor
 
 
@@ -99,10 +96,8 @@ class Lateral(Decorrelator):
         return Settling(self.step_size, self.steps, self.tolerance)
 
     def adapted_stage(self, stage: Stage, damping: float) -> tuple:
-        M = adapted_matrix(stage.M, stage.Z, damping, stage.row_axis)
-        U = multiply(M, stage.Z, stage.row_axis)
-        g = gain(stage.x2, squared_norms(U, stage.row_axis), stage.weights)
-        return (inverse(g * M),)
+        (M,) = super().adapted_stage(stage, damping)
+        return (inverse(M),)
 
     def report(self, stages: list[Stage]) -> dict:
         """Returns `unsettled_updates`: 1 if the activities of a stage were not at rest, else 0.

@@ -75,7 +75,7 @@ class Pool(NamedTuple):
     expected_rows: int | None = None
 
 
-def pool(samples: list[Sample], center: str | bool = "batch") -> Pool:
+def pool(samples: list[Sample], center: str | bool = "batch", pooled: tuple | None = None) -> Pool:
     """Returns the samples of all calls of a layer in a step, and of all replicas, as one.
 
     Every call counts by its rows, so that the result does not depend on how the rows of a batch are
@@ -85,8 +85,9 @@ def pool(samples: list[Sample], center: str | bool = "batch") -> Pool:
         samples: Each `Sample` of this replica, all with means or all without.
         center: As in `Decorrelator`: with the mean of the batch the rows of all calls are centred by
             their common mean, unless there is only one row.
+        pooled: What `pool_means` returns for these samples, or `None` to compute it.
     """
-    count, means = pool_means(samples)
+    count, means = pooled or pool_means(samples)
     samples = [sample.extracted() for sample in samples]
     mean = None if means is None else means.used
     if means is not None and center == "batch":

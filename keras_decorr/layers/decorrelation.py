@@ -357,13 +357,21 @@ class Decorrelation(keras.layers.Layer):
         eta = ops.cast(rule.learning_rate, "float32")
         eta = eta * factor if rule.follows else eta
 
-        def new_matrices(rows: Callable[[], Pool]) -> tuple:
+        count, means = pool_means(samples)
+
+        def rows() -> Pool:
+            return pool(samples, rule.center, (count, means))
+
+        every = rule.update_every
+        # TensorFlow lets replicas exchange nothing within a branch.
+        exchanged = rows() if every > 1 and replica_count() > 1 else None
+
+        def new_matrices() -> tuple:
+            sample = exchanged or rows()
             new, report = decorrelation_step(
-                rule, self.operator, state, rows(), eta, self.work.parts
+                rule, self.operator, state, sample, eta, self.work.parts
             )
             return new.matrices, new.memory, new.skipped, report
-
-        count, means = pool_means(samples)
 
         def same_matrices() -> tuple:
             report = dict.fromkeys((*REPORTS, *rule.reports), ops.zeros((), "float32"))
@@ -372,17 +380,10 @@ class Decorrelation(keras.layers.Layer):
             skipped = state.skipped + ops.cast(report["skipped_updates"], "int32")
             return state.matrices, state.memory, skipped, report
 
-        if rule.update_every == 1:
-            new = new_matrices(lambda: pool(samples, rule.center))
+        if every == 1:
+            new = new_matrices()
         else:
-            due = ops.equal(state.steps % rule.update_every, 0)
-            if replica_count() > 1:  # TensorFlow lets replicas exchange nothing within a branch
-                rows = pool(samples, rule.center)
-                new = ops.cond(due, lambda: new_matrices(lambda: rows), same_matrices)
-            else:
-                new = ops.cond(
-                    due, lambda: new_matrices(lambda: pool(samples, rule.center)), same_matrices
-                )
+            new = ops.cond(ops.equal(state.steps % every, 0), new_matrices, same_matrices)
         matrices, memory, skipped, report = new
         state = state._replace(
             matrices=tuple(matrices), memory=memory, skipped=skipped, steps=state.steps + 1
@@ -415,13 +416,13 @@ class Decorrelation(keras.layers.Layer):
 
     def adapt_to(self, samples: list[Sample], damping: float) -> None:
         """Sets M and the mean from the rows of samples."""
-        sample = pool(samples, self.decorrelator.center)
+        count, means = pool_means(samples)
+        sample = pool(samples, self.decorrelator.center, (count, means))
         matrices, memory = adapted(self.decorrelator, self.operator, sample, damping)
         for variables, values in ((self.matrices, matrices), (self.memory, memory)):
             flat = keras.tree.flatten(variables), keras.tree.flatten(values)
             for variable, value in zip(*flat, strict=True):
                 variable.assign(value)
-        count, means = pool_means(samples)
         if means is not None:
             self.moving_mean.assign(means.batch)
             self.mean_count.assign(count)

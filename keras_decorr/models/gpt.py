@@ -79,13 +79,7 @@ def gpt(
     )
     x = keras.layers.Dropout(dropout)(PositionEmbedding()(embedding(inputs)))
     for _ in range(depth):
-        y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
-        y = parts.attention(heads, width // heads)(y, y, use_causal_mask=True)
-        x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
-        y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
-        y = parts.dense(mlp_ratio * width, activation="gelu")(y)
-        y = parts.dense(width)(y)
-        x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
+        x = parts.transformer_block(x, heads, mlp_ratio, dropout, use_causal_mask=True)
     x = keras.layers.LayerNormalization(epsilon=1e-6)(x)
     logits = (
         embedding(x, reverse=True) if tied else parts.plain_dense(vocabulary_size, name="output")(x)

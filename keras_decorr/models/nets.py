@@ -67,6 +67,19 @@ class Parts:
             return keras.layers.MultiHeadAttention(heads, key_dim, **kwargs)
         return DecorMultiHeadAttention(heads, key_dim, decorrelator=self.decorrelator, **kwargs)
 
+    def transformer_block(
+        self, x: Tensor, heads: int, mlp_ratio: int, dropout: float, **attention: Any
+    ) -> Tensor:
+        """Applies a block with normalisation before attention and before the two dense layers."""
+        width = x.shape[-1]
+        y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
+        y = self.attention(heads, width // heads)(y, y, **attention)
+        x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
+        y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
+        y = self.dense(mlp_ratio * width, activation="gelu")(y)
+        y = self.dense(width)(y)
+        return keras.layers.Add()([x, keras.layers.Dropout(dropout)(y)])
+
     def _initializer(self) -> Any:
         initializer = keras.initializers.get(self.kernel_initializer)
         # One for each layer, or layers of one shape would start with the same weights.
