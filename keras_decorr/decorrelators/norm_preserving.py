@@ -25,9 +25,9 @@ class NormPreserving(Preserving):
         g = mean_k(||z_k|| / ||u_k||)^a
         M <- g M - eta_M (C + d mean(z^2) M M^T) (g M)
 
-    A rate above `1 / ||C||_F` is lowered to it, so that a step never overshoots, whatever the size of
-    the inputs. Where M has several stages (`structure="monarch"`), each has its own `C` and `g`. The
-    paper compares with the norm of the raw inputs `x` instead of the centred ones `z`,
+    A rate above `0.95 / ||C||_F` is lowered to it, so that a step never overshoots, whatever the size
+    of the inputs. Where M has several stages (`structure="monarch"`), each has its own `C` and `g`.
+    The paper compares with the norm of the raw inputs `x` instead of the centred ones `z`,
     `preserve="raw"`, and takes the gain whole, `a = 1`.
 
     Args:

@@ -130,3 +130,16 @@ def test_an_empty_batch_changes_nothing(rng):
     layer(np.zeros((0, N), "float32"), training=True)
     for variable, value in zip(layer.matrix_variables, before, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
+
+
+def test_two_calls_of_one_row_equal_one_batch_of_both():
+    """Both rows lie in one direction once they are centred, which a step must not take away whole."""
+    rows = np.array(
+        [[1.26, -1.97, 2.74, -0.76, -1.14, 0.93], [-0.56, 1.79, -2.05, -1.61, -3.14, 0.85]],
+        "float32",
+    )
+    for name in ("norm_preserving", "monarch"):
+        found = after(DECORRELATORS[name], [(rows[:1], None), (rows[1:], None)])
+        expected = after(DECORRELATORS[name], [(rows, None)])
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

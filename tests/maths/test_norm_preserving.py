@@ -30,16 +30,16 @@ def test_at_a_rate_of_one_it_is_taken_whole():
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
 @pytest.mark.parametrize("shape", [(3, 20, 6), (3, 4, 6)])
 def test_a_rate_that_would_overshoot_is_lowered(scale, shape, rng):
-    """With `eta = 1 / ||C||_F` no direction of U changes its sign: `I - eta C` has no negative one."""
+    """With `eta = 0.95 / ||C||_F` no direction of U shrinks to less than a twentieth."""
     U = (scale * rng.normal(1.0, size=shape)).astype("float32")
     M = np.broadcast_to(np.eye(6, dtype="float32"), (3, 6, 6))
     given = (ops.convert_to_tensor(x) for x in (M, U))
     new = ops.convert_to_numpy(norm_preserving_step(*given, 1.0, 10.0))
     for u, m in zip(U.astype("float64"), new, strict=True):
         C = u.T @ u / len(u)
-        expected = np.eye(6) - C / np.linalg.norm(C)
+        expected = np.eye(6) - 0.95 * C / np.linalg.norm(C)
         np.testing.assert_allclose(m, expected, rtol=1e-4, atol=1e-5)
-        assert np.linalg.eigvalsh(expected).min() > -1e-12
+        assert np.linalg.eigvalsh(expected).min() > 0.05 - 1e-12
 
 
 def test_noise_adds_what_it_would_have_in_the_outputs(rng):
