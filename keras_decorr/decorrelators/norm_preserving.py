@@ -83,7 +83,8 @@ class NormPreserving(Preserving):
         return (step(stage.M, stage.U, g, eta, stage.expected_rows, stage.row_axis, noise),)
 
     def step_cost(self, k: int, m: int) -> int:
-        return super().step_cost(k, m) + (2 * m**3 if self.damping else 0)  # M M^T M
+        # With damping C is formed, of which M M^T is a part.
+        return k * m**2 + 2 * m**3 if self.damping else super().step_cost(k, m)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "damping": self.damping}

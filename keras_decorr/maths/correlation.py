@@ -108,28 +108,55 @@ def mean_outer_product(A: Tensor, B: Tensor, row_axis: int = -2) -> Tensor:
     return ops.matmul(left, right) / row_count(A, row_axis)
 
 
-def scaled_correlation_product(
-    scale: Tensor, U: Tensor, A: Tensor, rows: int | None = None, row_axis: int = -2
-) -> Tensor:
-    """Computes `scale C A` with `C = U^T U / k`, in the cheaper order of multiplication.
+class Correlation:
+    """The correlation matrix `C = U^T U / k` of rows, formed where its two factors cost more.
 
     Args:
-        scale: Non-negative scalar. It is applied to the smallest product.
         U: `(..., k, n)`, or `(..., n, k)`.
-        A: `(..., n, n)`.
         rows: The number of rows `k` to expect where it is not known when the function is traced.
             Only the speed depends on it.
         row_axis: -2, or -1.
-
-    Returns:
-        `(..., n, n)`.
+        added: `(..., n, n)` matrix to add to `C`, which is formed then, or `None` for none.
     """
-    scale = scale / row_count(U, row_axis)
-    # Nothing stands between a transpose and its product: TensorFlow then makes one of the two.
-    UT, U = (transpose(U), U) if row_axis == -2 else (U, transpose(U))
-    if (U.shape[-2] or rows or 0) > U.shape[-1]:  # k n^2 + n^3 < 2 k n^2
-        return ops.matmul(scale * ops.matmul(UT, U), A)
-    return ops.matmul(UT, scale * ops.matmul(U, A))
+
+    def __init__(
+        self,
+        U: Tensor,
+        rows: int | None = None,
+        row_axis: int = -2,
+        added: Tensor | None = None,
+    ) -> None:
+        # Nothing stands between a transpose and its product: TensorFlow then makes one of the two.
+        self._UT, self._U = (transpose(U), U) if row_axis == -2 else (U, transpose(U))
+        self._k = row_count(U, row_axis)
+        many = (self._U.shape[-2] or rows or 0) > self._U.shape[-1]  # k n^2 + n^3 < 2 k n^2
+        self._formed = many or added is not None
+        if self._formed:
+            C = ops.matmul(self._UT, self._U) / self._k
+            self._C = C if added is None else C + added
+
+    def product(self, scale: Tensor, A: Tensor) -> Tensor:
+        """Computes `scale C A`, `(..., n, n)`; the scalars `scale` meet the smallest product."""
+        if self._formed:
+            return ops.matmul(scale * self._C, A)
+        return ops.matmul(self._UT, scale / self._k * ops.matmul(self._U, A))
+
+    def squared_norm(self) -> Tensor:
+        """Computes `||C||_F^2`, `(..., 1, 1)`: without `C` that of `U U^T / k`, which is as large."""
+        G = self._C if self._formed else ops.matmul(self._U, self._UT) / self._k
+        return ops.sum(ops.square(G), axis=(-2, -1), keepdims=True)
+
+    def stable_rate(self, eta: Tensor) -> Tensor:
+        """Returns `min(eta, 0.95 / ||C||_F)`, with which no step `I - eta C` overshoots.
+
+        The largest eigenvalue of `C` is at most `||C||_F`, so every eigenvalue of `I - eta C` is at
+        least 0.05, whatever the size of the inputs. With 0 as the bound a sample of a single direction
+        would take that away to the rounding error, which the gain amplifies.
+
+        Returns:
+            `(..., 1, 1)`: the rate of each matrix.
+        """
+        return ops.minimum(eta, 0.95 / ops.sqrt(ops.maximum(self.squared_norm(), 1e-30)))
 
 
 def off_diagonal_energy(
@@ -141,7 +168,7 @@ def off_diagonal_energy(
 
     Args:
         U: `(..., k, m)`, or `(..., m, k)`; the features of all groups count as one vector of `n`.
-        rows: As in `scaled_correlation_product`.
+        rows: As in `Correlation`.
         row_axis: -2, or -1.
         joint: With False each group has a `C` of its own, and what is between groups does not count.
 
@@ -152,45 +179,6 @@ def off_diagonal_energy(
     if joint and len(U.shape) > 2:
         U = ops.moveaxis(U, row_axis, -1)
         U, row_axis = ops.reshape(U, (math.prod(U.shape[:-1]), -1)), -1
-    energy = ops.sum(_squares_of_C(U, rows, row_axis)) - ops.sum(ops.square(squares))
+    norms = Correlation(U, rows, row_axis).squared_norm()
+    energy = ops.sum(norms) - ops.sum(ops.square(squares))
     return ops.maximum(energy, 0.0)  # rounding may leave a small negative number
-
-
-def stable_rate(
-    eta: Tensor,
-    U: Tensor,
-    rows: int | None = None,
-    row_axis: int = -2,
-    further: Tensor | None = None,
-) -> Tensor:
-    """Returns `min(eta, 0.95 / ||C||_F)`, with which no step `I - eta C` overshoots.
-
-    The largest eigenvalue of `C = U^T U / k + S` is at most the sum of their Frobenius norms, so every
-    eigenvalue of `I - eta C` is at least 0.05, whatever the size of the inputs. With 0 as the bound a
-    sample of a single direction would take that away to the rounding error, which the gain amplifies.
-
-    Args:
-        eta: Scalar decorrelation rate.
-        U: `(..., k, m)`, or `(..., m, k)`.
-        rows: As in `scaled_correlation_product`.
-        row_axis: -2, or -1.
-        further: `(..., m, m)` `S`, or `None` for 0.
-
-    Returns:
-        `(..., 1, 1)`: the rate of each matrix.
-    """
-
-    def norm(squares: Tensor) -> Tensor:
-        return ops.sqrt(ops.sum(squares, axis=(-2, -1), keepdims=True))
-
-    bound = norm(_squares_of_C(U, rows, row_axis))
-    if further is not None:
-        bound = bound + norm(ops.square(further))
-    return ops.minimum(eta, 0.95 / ops.maximum(bound, 1e-15))
-
-
-def _squares_of_C(U: Tensor, rows: int | None, row_axis: int) -> Tensor:
-    """Returns `(..., m, m)` squares of `C = U^T U / k`, or `(..., k, k)` with the same sum."""
-    fewer_rows = (U.shape[row_axis] or rows or 0) <= U.shape[-3 - row_axis]
-    left, right = (transpose(U), U) if fewer_rows == (row_axis == -1) else (U, transpose(U))
-    return ops.square(ops.matmul(left, right) / row_count(U, row_axis))

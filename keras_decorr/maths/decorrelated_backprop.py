@@ -6,7 +6,7 @@ Backpropagation", arXiv 2405.02385 (2024).
 
 from keras import ops
 
-from keras_decorr.maths.correlation import active_features, mean_square, scaled_correlation_product
+from keras_decorr.maths.correlation import Correlation, active_features, mean_square
 from keras_decorr.typing import Tensor
 
 
@@ -25,7 +25,7 @@ def decorrelated_backprop_step(
         U: `(..., k, n)`, or `(..., n, k)`: decorrelated inputs, `u = M z`.
         kappa: Number between 0 and 1.
         eta: Scalar decorrelation rate.
-        rows: As in `scaled_correlation_product`.
+        rows: As in `Correlation`.
         row_axis: -2, or -1.
 
     Returns:
@@ -37,4 +37,4 @@ def decorrelated_backprop_step(
     step = (1.0 - ops.expand_dims(d, -1)) * M
     if kappa == 1.0:
         return step
-    return step - scaled_correlation_product(eta * (1.0 - kappa), U, M, rows, row_axis)
+    return step - Correlation(U, rows, row_axis).product(eta * (1.0 - kappa), M)

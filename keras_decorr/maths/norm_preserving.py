@@ -5,12 +5,7 @@ N. Ahmad, "Correlations Are Ruining Your Gradient Descent", arXiv 2407.10780 (v2
 
 from keras import ops
 
-from keras_decorr.maths.correlation import (
-    active_features,
-    scaled_correlation_product,
-    stable_rate,
-    transpose,
-)
+from keras_decorr.maths.correlation import Correlation, active_features, transpose
 from keras_decorr.typing import Tensor
 
 # Below this share of ||x|| what is left in ||u|| is the rounding error of float32.
@@ -67,28 +62,22 @@ def norm_preserving_step(
     """Computes the update `M <- g M - eta C (g M)` with `C = U^T U / k + s M M^T`.
 
     The second term is the covariance that white noise of variance `s` in the inputs would have in the
-    outputs. A rate that would overshoot is lowered: see `stable_rate`. The row of a feature that does
-    not vary in the sample stays as it is: see `active_features`.
+    outputs. A rate that would overshoot is lowered: see `Correlation.stable_rate`. The row of a
+    feature that does not vary in the sample stays as it is: see `active_features`.
 
     Args:
         M: `(..., n, n)`.
         U: `(..., k, n)`, or `(..., n, k)`: decorrelated inputs, `u = M z`.
         g: Scalar gain.
         eta: Scalar decorrelation rate.
-        rows: As in `scaled_correlation_product`.
+        rows: As in `Correlation`.
         row_axis: -2, or -1.
         noise: `s`, a scalar, or `None` for none.
 
     Returns:
         The new `M`.
     """
-    # The product's memory serves for the rest: a second temporary of the size of M costs as much.
     active = ops.expand_dims(active_features(ops.sum(ops.square(U), axis=row_axis)), -1)
-    scale = 1.0 + (g - 1.0) * active
-    if noise is None:
-        eta = stable_rate(eta, U, rows, row_axis)
-        return scale * (M - scaled_correlation_product(eta, U, M, rows, row_axis))
-    S = noise * ops.matmul(M, transpose(M))
-    eta = stable_rate(eta, U, rows, row_axis, S)
-    step = scaled_correlation_product(eta, U, M, rows, row_axis)
-    return scale * (M - step - eta * active * ops.matmul(S, M))
+    added = None if noise is None else noise * active * ops.matmul(M, transpose(M))
+    C = Correlation(U, rows, row_axis, added)
+    return (1.0 + (g - 1.0) * active) * (M - C.product(C.stable_rate(eta), M))

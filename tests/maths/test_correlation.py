@@ -14,8 +14,14 @@ def test_products_and_energy(shape, rows, rng):
     A = rng.normal(size=(*shape[:-2], 9, 9))
     tensor = ops.convert_to_tensor(U.astype("float32"))
     C = np.swapaxes(U, -1, -2) @ U / shape[-2]
-    product = correlation.scaled_correlation_product(0.5, tensor, A.astype("float32"), rows)
-    np.testing.assert_allclose(ops.convert_to_numpy(product), 0.5 * C @ A, rtol=1e-4, atol=1e-5)
+    for added in (None, A):
+        given = None if added is None else added.astype("float32")
+        found = correlation.Correlation(tensor, rows, added=given)
+        whole = C if added is None else C + added
+        product = ops.convert_to_numpy(found.product(0.5, A.astype("float32")))
+        np.testing.assert_allclose(product, 0.5 * whole @ A, rtol=1e-4, atol=1e-5)
+        norm = ops.convert_to_numpy(found.squared_norm())
+        np.testing.assert_allclose(norm, (whole**2).sum((-2, -1), keepdims=True), rtol=1e-4)
     np.testing.assert_allclose(
         ops.convert_to_numpy(correlation.squared_norms(tensor)),
         (U**2).sum(-1).reshape(-1, shape[-2]).sum(0),
