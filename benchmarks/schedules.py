@@ -24,11 +24,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 import keras_decorr
 from keras_decorr import datasets, models
 from keras_decorr.decorrelators import NormPreserving
+from keras_decorr.layers.walk import walk
 
 TUNING_SEED = 100
 WARM_UP = 0.05
@@ -177,26 +178,58 @@ def optimizer(name, rate, steps):
 def variant(model, options, data):
     """Decorrelates a plain model: `"decorrelated"`, or `decorrelated:argument=value,...`.
 
-    The arguments are those of the decorrelator, `head` of `decorrelate`, and `adapt`, a damping.
+    The arguments are those of the decorrelator, `head` of `decorrelate`, `adapt`, a damping, and
+    `keep_function` (see `FunctionKept`). Returns the model, and what to call after every step.
     """
     name, _, given = options.partition(":")
     if name == "plain":
-        return model
+        return model, lambda: None
     arguments = {
         k: json.loads(v) for k, v in (pair.split("=") for pair in given.split(",") if pair)
     }
     of_call = {k: arguments.pop(k) for k in ("head",) if k in arguments}
     damping = arguments.pop("adapt", None)
+    keeps = arguments.pop("keep_function", False)
     rule = {"decorrelator": NormPreserving(**arguments)} if arguments else {}
     model = keras_decorr.decorrelate(model, **rule, **of_call)
     if damping is not None:
         keras_decorr.adapt(model, next(data.batches(0, 1024))[0], damping)
-    return model
+    return model, FunctionKept(model) if keeps else lambda: None
+
+
+class FunctionKept:
+    """Lets each kernel move against M, so that the net is the same function before and after.
+
+    `K <- M_new^-T M_old^T K` after a step, which leaves `M^T K` as the optimizer left it.
+    """
+
+    def __init__(self, model):
+        layers = [place.layer for place in walk(model)]
+        self.layers = [layer for layer in layers if hasattr(layer, "of_matrix")]
+        self.transposed = [self.of(layer) for layer in self.layers]
+
+    @staticmethod
+    def of(layer):
+        decorrelation = layer.decorrelation
+        identity = np.eye(decorrelation.operator.n, dtype="float32")
+        return np.array(
+            decorrelation.operator.fold(
+                [ops.convert_to_tensor(M) for M in decorrelation.matrices], identity
+            )
+        )
+
+    def __call__(self):
+        for i, layer in enumerate(self.layers):
+            old, new = self.transposed[i], self.of(layer)
+            if not np.array_equal(old, new):
+                K = np.array(layer.matrix(ops.convert_to_tensor(layer.kernel)))
+                layer.kernel.assign(layer.of_matrix(np.linalg.solve(new, old @ K)))
+                self.transposed[i] = new
 
 
 def train(data, build, batch, steps, options, optimizer_name, rate, seed, evaluations=20):
     keras.utils.set_random_seed(seed)
-    model = variant(build(data), options, data)
+    model, after_step = variant(build(data), options, data)
     model.compile(
         optimizer(optimizer_name, rate, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -209,6 +242,7 @@ def train(data, build, batch, steps, options, optimizer_name, rate, seed, evalua
         x, y = next(batches)
         start = time.perf_counter()
         model.train_on_batch(x, y)
+        after_step()
         if step > 2:  # without compilation
             seconds += time.perf_counter() - start
         if step % every == 0 or step == steps:

@@ -2,11 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from keras_decorr.decorrelators.decorrelator import Decorrelator
 from keras_decorr.decorrelators.sample import Pool
-from keras_decorr.decorrelators.structures import Stage, Structure
+from keras_decorr.decorrelators.structures import Structure
 from keras_decorr.maths.correlation import off_diagonal_energy, squared_norms
 from keras_decorr.typing import Tensor
 
@@ -45,8 +46,8 @@ def decorrelation_step(
 ) -> tuple[State, dict]:
     """Returns the state with a new M, and figures for the logs.
 
-    Where the statistics are not finite (a NaN in the batch, activations that overflow) the step is
-    skipped and counted. Without a row that counts (a mask that leaves nothing), M stays.
+    Where the rows or the new M are not finite (a NaN in the batch, activations that overflow) the step
+    is skipped and counted. Without a row that counts (a mask that leaves nothing), M stays.
 
     Args:
         rule: The decorrelation rule.
@@ -62,41 +63,39 @@ def decorrelation_step(
         `updates`, 1 if not; and what the rule reports.
     """
     X, Z, weights = scaled_rows(sample)
-    stages, U = operator.stages(state.matrices, Z, squared_norms(X))
-    reports = rule.report(stages)
+    raw2 = squared_norms(X)
+    # What is not finite never reaches a rule, whose eigendecomposition, say, would not end.
+    probe = ops.sum(ops.square(raw2))
+    usable = ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))
+    Z, raw2 = (ops.where(usable, A, 0.0) for A in (Z, raw2))
 
-    finite = _is_finite(stages, sample)
-    any_row = sample.count > 0.0
-    eta = ops.where(ops.logical_and(finite, any_row), eta, 0.0)
-
-    def or_zero(x: Tensor) -> Tensor:
-        return ops.where(finite, x, 0.0)
-
-    matrices, memory = operator.track(state.matrices, or_zero(Z), eta), []
+    stages, U = operator.stages(state.matrices, Z, raw2)
+    matrices, memory = operator.track(state.matrices, Z, eta), []
     for stage, kept in zip(stages, state.memory, strict=True):
-        stage = stage._replace(
-            **{name: or_zero(getattr(stage, name)) for name in ("Z", "U", "x2", "u2", "raw2")},
-            weights=weights,
-            memory=kept,
-            expected_rows=sample.expected_rows,
-        )
+        stage = stage._replace(weights=weights, memory=kept, expected_rows=sample.expected_rows)
         M, *new_memory = rule.step(stage, eta)
         matrices.append(M)
         memory.append(tuple(new_memory))
+    energy = off_diagonal_energy(U, sample.expected_rows, operator.row_axis, joint=parts == 1)
 
-    pairs = max(operator.n * (operator.n // parts - 1), 1)
-    energy = off_diagonal_energy(
-        or_zero(U), sample.expected_rows, operator.row_axis, joint=parts == 1
+    norms = sum(ops.sum(ops.square(A)) for A in keras.tree.flatten((matrices, memory)))
+    finite = ops.logical_and(usable, ops.isfinite(norms + energy))
+    moves = ops.logical_and(finite, sample.count > 0.0)
+    matrices, memory = keras.tree.map_structure(
+        lambda new, old: ops.where(moves, new, old),
+        (tuple(matrices), tuple(memory)),
+        (state.matrices, state.memory),
     )
+    pairs = max(operator.n * (operator.n // parts - 1), 1)
     taken = ops.cast(finite, "float32")
     report = {
-        "decorrelation_loss": energy / pairs,
+        "decorrelation_loss": ops.where(finite, energy, 0.0) / pairs,
         "skipped_updates": 1.0 - taken,
         "updates": taken,
-        **reports,
+        **rule.report(stages),
     }
     skipped = state.skipped + ops.cast(ops.logical_not(finite), "int32")
-    return state._replace(matrices=tuple(matrices), memory=tuple(memory), skipped=skipped), report
+    return state._replace(matrices=matrices, memory=memory, skipped=skipped), report
 
 
 def moving_mean(state: State, momentum: float, count: Tensor, mean: Tensor) -> State:
@@ -132,11 +131,3 @@ def scaled_rows(sample: Pool) -> tuple[Tensor, Tensor, Tensor]:
     # A row that does not count may hold anything, NaN too.
     X, Z = (ops.where(scale > 0.0, scale * A, 0.0) for A in (X, Z))
     return X, Z, weights
-
-
-def _is_finite(stages: list[Stage], sample: Pool) -> Tensor:
-    # A NaN or an infinity anywhere shows in this sum. The square bounds every product of two elements
-    # of U that the step forms.
-    norms = [stages[0].raw2, stages[0].x2, *(stage.u2 for stage in stages)]
-    probe = ops.sum(ops.square(ops.sum(ops.stack(norms), axis=-1)))
-    return ops.isfinite(probe if sample.mean is None else probe + ops.sum(sample.mean))

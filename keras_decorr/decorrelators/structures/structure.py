@@ -193,7 +193,7 @@ class Structure(StructureSpec):
         Args:
             matrices: The matrices before.
             Z: Rows `(k, n)`.
-            eta: Scalar decorrelation rate; 0 for a step that is skipped, which must change nothing.
+            eta: Scalar decorrelation rate.
         """
         return []
 
