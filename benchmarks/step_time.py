@@ -2,15 +2,18 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/step_time.py
 
-Prints, for the dense and the convolutional net of the paper at a batch of 256, the ratio of the
-training step with each structure of M to the step of the same net in plain Keras layers. The
+Prints, for the dense and the convolutional net of the paper, a small language model and the
+convolutional net on 8 x 8 images, at a batch of 256, the ratio of the training step of
+`decorrelate(model)`, and with each structure of M, to the step of the same plain Keras model. The
 variants take turns in one process, so that a slow spell of the machine hits all of them; the median
-over the rounds of time over plain time counts. Beside it stands the ratio of counted multiply-adds.
-Then: a step of each learning rule over one of backpropagation, all else equal, and how the time of
-one update of M grows with its size.
+over the rounds of time over plain time counts. Beside it stands the floor: the ratio of counted
+multiply-adds of the linear maps, without and with the update of M. Then: a step of each learning
+rule over one of backpropagation, all else equal, and how the time of one update of M grows with its
+size.
 """
 
 import argparse
+import math
 import time
 
 import keras
@@ -19,22 +22,54 @@ from keras import ops
 from rich.console import Console
 from rich.table import Table
 
+import keras_decorr
 from keras_decorr import models, rules
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.cost import cost
 from keras_decorr.decorrelators.sample import Sample
 from keras_decorr.layers import Decorrelation
+from keras_decorr.layers.walk import walk
 
-# The last but one: M of single pixels, not of patches.
-STRUCTURES = ("full", "block_diagonal", "monarch", "low_rank", "pixels", "auto")
+# "default" is `decorrelate(model)` without an argument; the last: M of single pixels, not of patches.
+STRUCTURES = ("default", "full", "block_diagonal", "monarch", "low_rank", "pixels")
+CONTEXT, VOCABULARY = 64, 65
+STEPS = 4  # a round: one of them updates M
+
+
+def images(*shape):
+    def batch(rng, size):
+        y = rng.integers(0, 10, size).astype("int32")
+        return rng.normal(size=(size, *shape)).astype("float32"), y
+
+    return batch
+
+
+def tokens(rng, size):
+    text = rng.integers(0, VOCABULARY, (size, CONTEXT + 1)).astype("int32")
+    return text[:, :-1], text[:, 1:]
+
+
+def of_images(build, *shape):
+    return lambda: build(shape, 10, decorrelator=None, classifier_activation=None), images(*shape)
+
+
+# name: (plain net, a batch)
+NETS = {
+    "dense": of_images(models.dense_net, 32, 32, 3),
+    "conv": of_images(models.conv_net, 32, 32, 3),
+    "gpt": (lambda: models.gpt(CONTEXT, VOCABULARY, decorrelator=None), tokens),
+    "digits": of_images(models.conv_net, 8, 8, 1),
+}
 
 
 def build(net, structure, max_samples, rule="backprop"):
-    chosen = {"rows": "pixels"} if structure == "pixels" else {"structure": structure}
-    decorrelator = structure and NormPreserving(1e-5, max_samples=max_samples, **chosen)
-    model = getattr(models, f"{net}_net")(
-        (32, 32, 3), 10, decorrelator=decorrelator, classifier_activation=None
-    )
+    model = NETS[net][0]()
+    if structure == "default":
+        model = keras_decorr.decorrelate(model)
+    elif structure is not None:
+        chosen = {"rows": "pixels"} if structure == "pixels" else {"structure": structure}
+        rule_of_m = NormPreserving(1e-5, max_samples=max_samples, **chosen)
+        model = keras_decorr.decorrelate(model, rule_of_m, head=rule != "backprop")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = {} if rule == "backprop" else {"learning_rule": rule}
     model.compile(keras.optimizers.Adam(1e-4), loss, **arguments)
@@ -74,44 +109,42 @@ def one_step(model, x, y):
 
 
 def multiply_adds(model, batch):
-    """Multiply-adds of a training step, counted; `(without the update of M, the update)`."""
-    total, update, first = 0, 0, True
-    for layer in model.layers:
-        inner = getattr(layer, "layer", layer)
-        if not hasattr(inner, "kernel"):
-            continue
-        *_, units = inner.kernel.shape
-        n = int(np.prod(inner.kernel.shape[:-1]))
-        spots = int(np.prod(layer.output.shape[1:-1])) or 1
-        passes = 2 if first else 3  # forward, kernel, and (but for the first layer) inputs
-        total += passes * batch * spots * n * units
-        if inner is not layer:
+    """Multiply-adds of a training step of a decorrelated model's linear maps, counted.
+
+    Returns:
+        `(plain, applied, update)`: those of the plain maps, and what M and its update add.
+    """
+    plain = applied = update = 0
+    for layer in (place.layer for place in walk(model)):
+        if hasattr(layer, "decorrelation"):
             decorrelation = layer.decorrelation
             counted = cost(decorrelation.operator, decorrelation.work, layer.decorrelator, batch)
-            # Applied to the batch, M passes on a gradient to its inputs, which the first layer spares.
-            applied = spots == 1 and batch <= units
-            total += counted.apply // 2 if first and applied else counted.apply
+            # The first layer needs no gradient of its inputs, and none through an M applied to them.
+            first = plain == 0 and model.inputs[0].dtype == "float32"
+            plain += counted.plain_step - first * counted.plain_inference
+            halved = first and not decorrelation.work.is_folded(batch)
+            applied += counted.apply // 2 if halved else counted.apply
             update += counted.sample + counted.update
-        first = False
-    return total, update
+        elif layer is model.layers[-1]:
+            spots = math.prod(layer.output.shape[1:-1])
+            plain += 3 * batch * spots * math.prod(layer.kernel.shape)
+    return plain, applied, update
 
 
-def interleaved(built, batch, rounds):
+def interleaved(built, net, batch, rounds):
     """Median milliseconds of a step of each model, and of its ratio to the first one's."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
-    y = rng.integers(0, 10, batch).astype("int32")
+    x, y = NETS[net][1](np.random.default_rng(0), batch)
     steps = {name: one_step(model, x, y) for name, model in built.items()}
     for step in steps.values():
-        for _ in range(3):
+        for _ in range(STEPS):
             step()
     times = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             start = time.perf_counter()
-            for _ in range(3):
+            for _ in range(STEPS):
                 step()
-            times[name].append((time.perf_counter() - start) / 3)
+            times[name].append((time.perf_counter() - start) / STEPS)
     first = np.array(next(iter(times.values())))
     return {
         name: (np.median(taken) * 1e3, np.median(np.array(taken) / first))
@@ -121,17 +154,16 @@ def interleaved(built, batch, rounds):
 
 def step_ratios(net, batch, rounds, max_samples, structures=STRUCTURES):
     built = {s or "plain": build(net, s, max_samples) for s in (None, *structures)}
-    counts = {name: multiply_adds(model, batch) for name, model in built.items()}
-    plain = counts["plain"][0]
-    for name, (ms, ratio) in interleaved(built, batch, rounds).items():
-        total, update = counts[name]
-        yield name, ms, ratio, total / plain, (total + update) / plain
+    counts = {name: multiply_adds(model, batch) for name, model in built.items() if name != "plain"}
+    for name, (ms, ratio) in interleaved(built, net, batch, rounds).items():
+        plain, applied, update = counts.get(name, (1, 0, 0))
+        yield name, ms, ratio, 1 + applied / plain, 1 + (applied + update) / plain
 
 
 def rule_ratios(net, batch, rounds, max_samples):
     """A step of every learning rule over one of backpropagation, of the same decorrelated net."""
     built = {rule: build(net, "monarch", max_samples, rule) for rule in rules.RULES}
-    for name, (ms, ratio) in interleaved(built, batch, rounds).items():
+    for name, (ms, ratio) in interleaved(built, net, batch, rounds).items():
         yield name, ms, ratio
 
 
@@ -184,9 +216,9 @@ def compiled_update(layer, X):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nets", nargs="*", default=["dense", "conv"], choices=["dense", "conv"])
+    parser.add_argument("--nets", nargs="*", default=[*NETS], choices=NETS)
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--max-samples", type=int, default=NormPreserving().max_samples)
     parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024, 2048, 4096, 8192])
     parser.add_argument("--structures", nargs="*", default=STRUCTURES, choices=STRUCTURES)
@@ -195,18 +227,18 @@ def main():
     console = Console()
     console.print(
         f"backend {keras.backend.backend()}, batch {arguments.batch_size}, "
-        f"at most {arguments.max_samples} rows a step, {arguments.rounds} rounds of 3 steps"
+        f"at most {arguments.max_samples} rows a step, {arguments.rounds} rounds of {STEPS} steps"
     )
     for net in arguments.nets:
         table = Table("M", "ms", "time / plain", "counted", "with update", title=f"{net} net")
-        # Where there are no convolutions it is auto, which is in the table already.
-        structures = [s for s in arguments.structures if net == "conv" or s != "pixels"]
+        convolves = net in ("conv", "digits")
+        structures = [s for s in arguments.structures if convolves or s != "pixels"]
         for row in step_ratios(
             net, arguments.batch_size, arguments.rounds, arguments.max_samples, structures
         ):
             table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
         console.print(table)
-    for net in arguments.nets if arguments.rules else ():
+    for net in {"dense", "conv"}.intersection(arguments.nets if arguments.rules else ()):
         table = Table("rule", "ms", "time / backprop", title=f"{net} net, Monarch M")
         for row in rule_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
             table.add_row(row[0], f"{row[1]:.1f}", f"{row[2]:.2f}")
