@@ -52,7 +52,8 @@ def crop_and_flip(x, rng, margin=4):
 
 
 class ImageData:
-    def __init__(self, name, data_dir, validation=2000, keep=None):
+    def __init__(self, name, data_dir, validation=2000, keep=None, crops=True):
+        self.crops = crops
         images = datasets.load(name, data_dir)
         x, y = images.x_train.astype("float32"), images.y_train
         mean, deviation = x.mean((0, 1, 2)), x.std((0, 1, 2))
@@ -72,7 +73,7 @@ class ImageData:
             order = rng.permutation(len(x))
             for i in range(0, len(x) - size + 1, size):
                 chosen = order[i : i + size]
-                yield crop_and_flip(x[chosen], rng), y[chosen]
+                yield crop_and_flip(x[chosen], rng) if self.crops else x[chosen], y[chosen]
 
 
 class TextData:
@@ -149,6 +150,10 @@ NETS = {
     "dense-unbalanced": (
         lambda d: ImageData("cifar10", d, keep=0.7),
         of_images(models.dense_net, hidden=(500, 500)), 256, 400, RATES, MUON_RATES,
+    ),
+    "dense-no-crops": (
+        lambda d: ImageData("cifar10", d, crops=False),
+        of_images(models.dense_net), 256, 400, RATES, MUON_RATES,
     ),
     "conv": (cifar10, of_images(models.conv_net), 128, 560, RATES, MUON_RATES),
     "conv-bn": (
