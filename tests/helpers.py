@@ -13,7 +13,6 @@ from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.layers import Decorrelation
 from tests import reference
 
-
 # On TensorFlow a step is not traced, which takes longer than a few steps; JAX could not do without.
 EAGERLY = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
 
