@@ -28,15 +28,18 @@ lint: $(VENV)/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# Most of the time of what is compiled with XLA is XLA's, for what runs once: with less optimization, and
+# the emitters that are quick to compile, it takes a quarter.
+test-tensorflow test-jax: export XLA_FLAGS := --xla_backend_optimization_level=0 \
+	--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
+	--xla_cpu_parallel_codegen_split_count=1
+
 test-tensorflow: $(VENV)/test
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "$(MARKED)"
 
-# Without TensorFlow's tapes and tf.distribute, which skip themselves. Most of its time XLA compiles what
-# runs once: with less optimization, the emitters that are quick to compile (half of the time), and each
-# function once for all processes.
+# Without TensorFlow's tapes and tf.distribute, which skip themselves. XLA compiles each function once for
+# all processes.
 test-jax: export KERAS_BACKEND := jax
-test-jax: export XLA_FLAGS := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test-jax: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test-jax: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1

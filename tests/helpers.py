@@ -13,6 +13,9 @@ from keras_decorr.decorrelators.structures import operator_for
 from keras_decorr.layers import Decorrelation
 from tests import reference
 
+# On TensorFlow a step is not traced, which takes longer than a few steps; JAX could not do without.
+EAGERLY = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
+
 
 def few_of(cases, quick):
     """Cases for `pytest.mark.parametrize`: what is not quick runs with the marker `combination`.
@@ -34,6 +37,14 @@ def whole_batches(n, batch_size):
     if keras.backend.backend() != "jax":
         return n
     return -(-n // batch_size) * batch_size
+
+
+def prepared(model, x, y):
+    """The compiled model with its optimizer and metrics built: Keras traces a step once, not twice."""
+    model.optimizer.build(model.trainable_variables)
+    model.compute_metrics(x, y, model(x))
+    model.reset_metrics()
+    return model
 
 
 def rewind(model):

@@ -17,10 +17,11 @@ from keras_decorr.layers import DecorDense
 from keras_decorr.maths.correlation import mean_outer_product
 from keras_decorr.metrics.decorrelation_state import matrix_condition
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import rewind, undamped
+from tests.helpers import prepared, rewind, undamped
 
 BATCH, BATCHES, BAD = 8, 9, 4
 PLAIN, OURS = keras.Sequential, keras_decorr.Sequential
+ONE = np.zeros((1, 6), "float32"), np.zeros((1, 1), "float32")
 
 
 def network(cls=OURS, rate=1e-2, dtype=None, norm=False, rule=undamped, **compiled):
@@ -35,7 +36,7 @@ def network(cls=OURS, rate=1e-2, dtype=None, norm=False, rule=undamped, **compil
     model = cls(layers)
     compiled = compiled or {"jit_compile": keras.backend.backend() == "jax"}
     model.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"], **compiled)
-    return model
+    return model if "run_eagerly" in compiled else prepared(model, *ONE)
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +346,7 @@ def test_an_optimizer_that_skips_steps_leaves_nothing_to_repair(data):
         keras.optimizers.Adam(1e-2), initial_scale=1.0, dynamic_growth_steps=2**31 - 2
     )
     model.compile(optimizer, "mse", metrics=["mae"])
+    prepared(model, *ONE)
     guard = DecorrelationGuard(every=2, verbose=0)
     history = fit(model, spoiled(data, x=np.nan), callbacks=[guard])
     assert guard.events == []
@@ -356,6 +358,7 @@ def test_float16_overflow(data):
     model = network(dtype="mixed_float16")
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-2), initial_scale=8.0)
     model.compile(optimizer, "mse", metrics=["mae"])
+    prepared(model, *ONE)
     guard = DecorrelationGuard(every=2, verbose=0)
     # 7e4 is no float16.
     history = fit(model, spoiled(data, x=7e4), epochs=2, callbacks=[guard])
@@ -366,9 +369,10 @@ def test_float16_overflow(data):
 
 
 def test_training_is_the_same_with_it(data):
-    runs = []
+    runs, model = [], network(norm=True)
+    back = rewind(model)
     for callbacks in ([], [DecorrelationGuard(every=2)]):
-        model = network(norm=True)
+        back()
         history = fit(model, data, epochs=2, callbacks=callbacks, validation_data=data)
         runs.append((state(model), history))
     for a, b in zip(runs[0][0], runs[1][0], strict=True):
@@ -395,6 +399,7 @@ def test_again_copied_pickled_and_with_what_was_not_built(data):
         fit(model, bad, callbacks=[guard])
         assert len(guard.events) == 1
     model.compile("sgd", "mae", metrics=["mae"])
+    prepared(model, *ONE)
     assert fit(model, bad, callbacks=[guard])["loss"] == pytest.approx(
         model.evaluate(*data, verbose=0)[:1], rel=0.5
     )

@@ -12,7 +12,7 @@ import keras_decorr
 from keras_decorr.callbacks import DecorrelationRateScheduler
 from keras_decorr.layers import DecorDense
 from keras_decorr.training import decorrelation_layers
-from tests.helpers import undamped
+from tests.helpers import EAGERLY, undamped
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_layers_of_one_path():
     inputs = keras.Input((4,))
     outputs = keras.layers.Add()([half("left")(inputs), half("right")(inputs)])
     model = keras_decorr.Model(inputs, keras.layers.Dense(1)(outputs))
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", **EAGERLY)
     assert len({layer.path for layer in decorrelation_layers(model)}) == 1
     rates, _ = fit(model, DecorrelationRateScheduler(lambda epoch: 0.5**epoch), 3, fresh=False)
     assert rates[::3] == [(1.0, 1.0), (0.5, 0.5), (0.25, 0.25)]
@@ -109,7 +109,7 @@ def test_layers_of_one_path():
 
 def test_steps_that_accumulate_a_gradient_count():
     model = keras_decorr.Sequential([keras.Input((4,)), DecorDense(1, decorrelator=undamped(0.8))])
-    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=4), "mse")
+    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=4), "mse", **EAGERLY)
     rates, _ = fit(model, DecorrelationRateScheduler(warmup_steps=8), epochs=3, fresh=False)
     assert [rate for (rate,) in rates] == pytest.approx([0.1 * step for step in (*range(9),)])
 
@@ -153,7 +153,7 @@ def test_weights_loaded_into_a_new_model_go_on_with_a_warm_up(tmp_path):
         model = keras_decorr.Sequential(
             [keras.Input((4,)), DecorDense(1, decorrelator=decorrelator)]
         )
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", **EAGERLY)
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -217,7 +217,7 @@ def test_errors(model):
             1, decorrelator=undamped(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5))
         ),
     ])  # fmt: skip
-    scheduled.compile("sgd", "mse")
+    scheduled.compile("sgd", "mse", **EAGERLY)
     with pytest.raises(ValueError, match="follows a LearningRateSchedule of its own"):
         scheduled.fit(
             np.ones((4, 4)), np.ones(4), verbose=0, callbacks=[DecorrelationRateScheduler(halved)]

@@ -23,7 +23,7 @@ with two.scope():
     model = keras_decorr.Sequential([
         keras.Input((6,)),
         DecorDense(8, activation="tanh", decorrelator=d),
-        DecorDense(1, decorrelator=d),
+        DecorDense(1, decorrelator=None),
     ])
     model.compile(keras.optimizers.Adam(1e-2), "mse")
     back = rewind(model)

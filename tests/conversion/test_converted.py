@@ -10,6 +10,7 @@ import keras_decorr
 from keras_decorr import fold
 from keras_decorr.layers import DecorDense
 from tests.conversion.nets import assert_same, decorrelate, disturb, outputs, round_trip
+from tests.helpers import EAGERLY
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -118,7 +119,7 @@ def test_a_subclassed_model(x, rng, tmp_path):
 def test_a_subclassed_model_trains(x, rng):
     model = Net(6)
     model(x)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", **EAGERLY)
     new = decorrelate(model)
     before = outputs(new, x)[0]
     new.fit(x, np.ones((4, 2)), epochs=2, verbose=0)

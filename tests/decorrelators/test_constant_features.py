@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_decorr.decorrelators import DecorrelatedBackprop, Recurrent
-from keras_decorr.layers import Decorrelation
+from tests.decorrelators.lateral import trained
 from tests.helpers import undamped
 
 RATE = 0.1
@@ -30,10 +30,8 @@ def test_its_row_of_m_stays_as_it_is(rule, structure, rng):
     x = (rng.normal(size=(64, 16)) @ mixing).astype("float32")
     x[:, 3] = 0.1  # its mean is not 0.1 to the last bit
     x[:, 9] = 0.0
-    layer = Decorrelation(RULES[rule](structure))
-    seen = ops.convert_to_tensor(x)
-    for _ in range(40):
-        layer(seen, training=True)
+    layer, steps = trained(RULES[rule](structure), x)
+    steps(40)
     brighter = x.copy()
     brighter[:, [3, 9]] += 1.0
     change = ops.convert_to_numpy(layer(brighter)) - ops.convert_to_numpy(layer(x))

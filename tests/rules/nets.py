@@ -12,8 +12,6 @@ from tests.reference_rules import ACTIVATIONS, Map
 
 # XLA takes seconds to compile a step, and none of it is ours.
 UNCOMPILED = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
-# Nor is it traced, which takes longer than a few steps; JAX could not do without compiling.
-EAGERLY = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
 
 
 def numpy(x):

@@ -10,7 +10,7 @@ from keras_decorr.rules import DirectFeedbackAlignment
 from keras_decorr.rules.graph import linear_maps
 from keras_decorr.training import gradients
 from tests import reference_rules
-from tests.helpers import perturb, relative_error, whole_batches
+from tests.helpers import EAGERLY, perturb, relative_error, whole_batches
 from tests.reference_rules import softmax
 from tests.rules.nets import (
     assert_close,
@@ -164,7 +164,7 @@ def test_a_layer_that_is_called_twice_hears_twice(rng):
     inputs = keras.Input((6,))
     h = DecorDense(6, "tanh", decorrelator=None)(inputs)
     model = keras_decorr.Model(inputs, DecorDense(3, decorrelator=None)(shared(shared(h))))
-    compiled(model, RULE)
+    compiled(model, RULE, **EAGERLY)
     perturb(shared.decorrelation, rng)
     assert len(feedback(model, 0)) == 3
     model.fit(*data(model, rng, whole_batches(20, 8)), batch_size=8, epochs=1, verbose=0)

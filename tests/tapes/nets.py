@@ -43,6 +43,11 @@ def data(rng, n=12):
 
 def taped(tape_of, model, x, y, graph):
     """The gradients of a tape, and the tape."""
+    return step_of(tape_of, model, graph)(x, y)
+
+
+def step_of(tape_of, model, graph):
+    """A function of a batch that gives the gradients of a tape, and the tape."""
     import tensorflow as tf
 
     tapes = []
@@ -56,8 +61,13 @@ def taped(tape_of, model, x, y, graph):
         tapes.append(tape)
         return tape.gradient(loss, model.trainable_variables)
 
-    found = (tf.function(step) if graph else step)(tf.constant(x), tf.constant(y))
-    return [ops.convert_to_numpy(g) for g in found], tapes[0]
+    run = tf.function(step) if graph else step
+
+    def numbers(x, y):
+        found = run(tf.constant(x), tf.constant(y))
+        return [ops.convert_to_numpy(g) for g in found], tapes[-1]
+
+    return numbers
 
 
 def check(found, expected, bound):

@@ -14,7 +14,7 @@ def test_the_state_is_made_once_and_saved(rng, tmp_path):
     import tensorflow as tf
 
     x, y = data(rng)
-    model = network("dense", rng, cls=keras.Sequential)
+    model = network("dense", rng, decorrelated=False, cls=keras.Sequential)
     weights = len(model.weights)
     _, tape = taped(FeedbackAlignmentTape, model, x, y, graph=True)
     assert FeedbackAlignmentTape(model).state is tape.state

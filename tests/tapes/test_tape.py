@@ -22,14 +22,14 @@ def test_m_moves_as_in_the_training_step(rule, rng):
     plain, ours = (network("conv", np.random.default_rng(5), cls=cls)
                    for cls in (keras.Sequential, keras_decorr.Sequential))  # fmt: skip
     ours.set_weights(plain.get_weights())
-    ours.compile(keras.optimizers.SGD(0.1), mean_loss, learning_rule=rule)
+    ours.compile(keras.optimizers.SGD(0.1), mean_loss, learning_rule=rule, run_eagerly=True)
     optimizer = keras.optimizers.SGD(0.1)
     kind = FeedbackAlignmentTape if isinstance(rule, FeedbackAlignment) else NodePerturbationTape
-    for _ in range(3):
+    for _ in range(2):
         ours.train_on_batch(x, y)
         found, _ = taped(lambda m: kind(m, rule), plain, x, y, graph=False)
         optimizer.apply(found, plain.trainable_variables)
-    assert steps(plain) == [3, 3, 3]
+    assert steps(plain) == [2, 2, 2]
     for a, b in zip(plain.weights, ours.weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
@@ -59,7 +59,7 @@ def test_a_loop_of_ones_own_learns_the_digits(tape_of):
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
     x = (x[:1536] / 16.0).astype("float32")
     model = keras.Sequential(
-        [keras.Input((64,)), DecorDense(32, activation="relu"), DecorDense(10)]
+        [keras.Input((64,)), DecorDense(32, activation="relu"), DecorDense(10, decorrelator=None)]
     )
     optimizer = keras.optimizers.Adam(3e-3)
     loss_fn = sample_loss if tape_of is NodePerturbationTape else mean_loss
@@ -75,4 +75,4 @@ def test_a_loop_of_ones_own_learns_the_digits(tape_of):
     batches = tf.data.Dataset.from_tensor_slices((x, y[:1536])).batch(64).repeat(10)
     losses = [float(step(*batch)) for batch in batches]
     assert np.mean(losses[-24:]) < 0.5 * np.mean(losses[:3])
-    assert steps(model) == [240, 240]
+    assert steps(model) == [240]

@@ -46,7 +46,7 @@ class Subclassed(keras_decorr.Model):
 
 
 def compiled(model, **arguments):
-    arguments = {"optimizer": keras.optimizers.SGD(0.05), "metrics": ["accuracy"], **arguments}
+    arguments = {"optimizer": keras.optimizers.SGD(0.05), **arguments}
     model.compile(loss="sparse_categorical_crossentropy", **arguments)
     return model
 

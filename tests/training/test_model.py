@@ -6,7 +6,7 @@ import keras_decorr
 from keras_decorr.backend import keras_internals
 from keras_decorr.layers import DecorDense
 from keras_decorr.training.step import DecorrelationStep
-from tests.helpers import whole_batches
+from tests.helpers import EAGERLY, whole_batches
 from tests.training.nets import Subclassed, compiled, data, decorrelator, layers, sequential, steps
 
 
@@ -44,9 +44,9 @@ def test_a_subclass_that_is_functional_by_its_init_leaves_the_others_alone(rng):
     for cls in (OfItsOwnKind, OfOneLayer, OfOneLayer):
         model = cls()
         assert isinstance(model, cls) and [layer.name for layer in model.layers]
-        assert "decorrelation_loss" in compiled(model).fit(x, y, verbose=0).history
+        assert "decorrelation_loss" in compiled(model, **EAGERLY).fit(x, y, verbose=0).history
         assert [int(layer.steps) for layer in model.decorrelation_layers] == [1]
     for model in (sequential(), Subclassed(), OfOneLayer()):
-        assert compiled(model).fit(x, y, verbose=0).history["decorrelation_loss"]
+        assert compiled(model, **EAGERLY).fit(x, y, verbose=0).history["decorrelation_loss"]
     for base in (keras_decorr.Model, DecorrelationStep, keras.Model):
         assert not issubclass(base, keras_internals.Functional)

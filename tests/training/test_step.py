@@ -7,7 +7,7 @@ import pytest
 import keras_decorr
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers import DecorDense, Decorrelation
-from tests.helpers import rewind, whole_batches
+from tests.helpers import EAGERLY, rewind, whole_batches
 from tests.training.nets import (
     Subclassed,
     compiled,
@@ -60,17 +60,17 @@ class WithDropout(Subclassed):
 
 def test_a_model_that_cannot_tell_its_dropout_that_it_trains_says_so(rng, recwarn):
     x, y = data(rng, 20)
-    compiled(Subclassed()).fit(x, y, verbose=0)
+    compiled(Subclassed(), **EAGERLY).fit(x, y, verbose=0)
     assert not [w for w in recwarn if "argument `training`" in str(w.message)]
     with pytest.warns(
         UserWarning, match=r"of WithDropout has no argument `training`.*some_dropout"
     ):
-        compiled(WithDropout()).fit(x, y, verbose=0)
+        compiled(WithDropout(), **EAGERLY).fit(x, y, verbose=0)
 
 
-def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng, fresh):
+def test_evaluation_moves_nothing_and_shows_no_decorrelation(rng):
     x, y = data(rng, whole_batches(40, 32))
-    model = fresh()
+    model = compiled(sequential(), metrics=["accuracy"])
     logs = model.fit(x, y, validation_data=(x, y), epochs=1, verbose=0).history
     assert set(logs) == {
         "accuracy", "loss", "val_accuracy", "val_loss", "decorrelation_loss", "skipped_updates",
@@ -88,7 +88,7 @@ def test_decorrelation_loss_is_the_mean_squared_off_diagonal_correlation(rng):
     x, y = data(rng, 20)
     model = compiled(keras_decorr.Sequential([
         keras.Input((72,)), Decorrelation(decorrelator()), keras.layers.Dense(3, "softmax"),
-    ]))  # fmt: skip
+    ]), **EAGERLY)  # fmt: skip
     x = x.reshape(20, 72)
     logs = model.train_on_batch(x, y, return_dict=True)
     Z = x - x.mean(0)
@@ -118,7 +118,7 @@ def test_m_moves_once_a_step_whatever_the_number_of_forward_passes(rng):
             return loss_of(y_pred) + 0.0 * keras.ops.sum(model(x, training=True))
 
     model = Twice()
-    compiled(model, learning_rule=Again())
+    compiled(model, learning_rule=Again(), **EAGERLY)
     before = None
     for _ in range(2):
         model.train_on_batch(x, y)
@@ -128,18 +128,19 @@ def test_m_moves_once_a_step_whatever_the_number_of_forward_passes(rng):
     assert "Twice" in seen
 
 
-@pytest.mark.parametrize("jit", [True, False])
-def test_compiled_or_not_it_is_the_same_step(jit, rng, backend):
+def test_compiled_or_not_it_is_the_same_step(rng, backend):
     if backend == "torch":
         pytest.skip("no compiler is tested on PyTorch")
     x, y = data(rng, 38)  # the last batch is short
-    model, eager = sequential(), sequential()
-    compiled(model, jit_compile=jit)
-    compiled(eager, run_eagerly=True)
-    for m in (model, eager):
-        m.fit(x, y, batch_size=16, epochs=2, verbose=0, shuffle=False)
-    for a, b in zip(model.weights, eager.weights, strict=True):
-        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
+    eager, *others = models = [
+        compiled(sequential(), **arguments)
+        for arguments in ({"run_eagerly": True}, {"jit_compile": True}, {"jit_compile": False})
+    ]
+    for model in models:
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0, shuffle=False)
+    for model in others:
+        for a, b in zip(model.weights, eager.weights, strict=True):
+            np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_of_one_trains(rng, fresh):
@@ -163,9 +164,8 @@ def test_steps_per_execution(rng, backend, fresh):
 
 def test_gradient_accumulation_moves_m_at_every_step(rng):
     x, y = data(rng, 64)
-    model = compiled(
-        sequential(), optimizer=keras.optimizers.Adam(1e-3, gradient_accumulation_steps=4)
-    )
+    adam = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=4)
+    model = compiled(sequential(), optimizer=adam, **EAGERLY)
     kernel = numpy(model.layers[0].kernel).copy()
     model.fit(x[:48], y[:48], batch_size=16, epochs=1, verbose=0, shuffle=False)
     np.testing.assert_array_equal(numpy(model.layers[0].kernel), kernel)
@@ -191,7 +191,8 @@ def test_mixed_precision_trains_and_moves_m(policy, rng, backend):
         pytest.skip("TensorFlow and JAX only")
     keras.config.set_dtype_policy(policy)
     try:
-        model = compiled(sequential(learning_rate=1e-5), optimizer=keras.optimizers.Adam(1e-2))
+        adam = keras.optimizers.Adam(1e-2)
+        model = compiled(sequential(learning_rate=1e-5), optimizer=adam, **EAGERLY)
         x, y = data(rng, 64)
         history = model.fit(x, y, batch_size=16, epochs=6, verbose=0).history
     finally:
@@ -264,7 +265,7 @@ def test_freezing_a_model_freezes_m(rng):
     x, y = data(rng, 16)
     model = sequential()
     model.layers[0].trainable = False
-    compiled(model)
+    compiled(model, **EAGERLY)
     before = matrices(model)
     model.train_on_batch(x, y)
     after = matrices(model)

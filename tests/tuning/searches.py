@@ -23,7 +23,7 @@ def net(decorrelator, learning_rule):
         [
             keras.Input((6,)),
             keras_decorr.layers.DecorDense(4, activation="relu", decorrelator=decorrelator),
-            keras_decorr.layers.DecorDense(2, activation="softmax", decorrelator=decorrelator),
+            keras_decorr.layers.DecorDense(2, activation="softmax", decorrelator=None),
         ]
     )
 
@@ -40,7 +40,7 @@ def small_search():
 
 def ended(tuner, data, **arguments):
     x, y = data
-    tuner.search(x, y, validation_data=(x, y), batch_size=8, verbose=0, **arguments)
+    tuner.search(x, y, validation_data=(x, y), batch_size=16, verbose=0, **arguments)
     return {
         (t.hyperparameters.get("learning_rate"), t.status) for t in tuner.oracle.trials.values()
     }

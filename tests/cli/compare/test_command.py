@@ -20,8 +20,10 @@ def command(*arguments, **environment):
 
 
 def test_the_command_trains_shows_and_writes(tmp_path):
-    net = ["--net", "two_layer", "--epochs", "1"]
-    done = command(*net, "--out", str(tmp_path / "out"), "--backend", "jax")
+    net = ["--net", "two_layer", "--epochs", "1", "--train-size", "128", "--test-size", "64"]
+    # What runs once is compiled quickly, as `make test-jax` does.
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    done = command(*net, "--out", str(tmp_path / "out"), "--backend", "jax", XLA_FLAGS=quick)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "test accuracy" in done.stdout
     assert "auto" in done.stdout

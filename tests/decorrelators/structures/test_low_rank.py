@@ -9,6 +9,7 @@ from keras_decorr.decorrelators.structures import LowRank
 from keras_decorr.layers import DecorDense, Decorrelation
 from keras_decorr.maths.subspace import RATE
 from tests import reference
+from tests.decorrelators.lateral import trained
 from tests.helpers import relative_error, undamped
 
 
@@ -57,7 +58,7 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
     n, r, k = 64, 4, 512
     factors = rng.normal(size=(k, r)) @ np.linalg.qr(rng.normal(size=(n, r)))[0].T
     X = (5.0 * factors + 0.5 * rng.normal(size=(k, n))).astype("float32")
-    layer = Decorrelation(
+    layer, steps = trained(
         undamped(
             3e-2,
             gain_rate=1.0,
@@ -66,9 +67,9 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
             rank=r,
             center=False,
             max_samples=None,
-        )
+        ),
+        X,
     )
-    layer.build(X.shape)
 
     def energy():
         U = X @ reference.low_rank(*(double(M) for M in layer.matrices)).T
@@ -76,8 +77,7 @@ def test_it_takes_away_the_correlations_of_few_directions(rng):
         return np.sum((C - np.diag(np.diag(C))) ** 2) / np.trace(C) ** 2
 
     before = energy()
-    for _ in range(400):
-        layer(X, training=True)
+    steps(400)
     assert energy() < 0.03 * before
     norms = np.linalg.norm(double(layer(X)), axis=1) / np.linalg.norm(X, axis=1)
     assert np.mean(norms) == pytest.approx(1.0, abs=0.1)
