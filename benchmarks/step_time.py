@@ -26,7 +26,7 @@ import keras_decorr
 from keras_decorr import models, rules
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.decorrelators.cost import cost
-from keras_decorr.decorrelators.sample import Sample
+from keras_decorr.decorrelators.sample import Means, Sample
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.walk import walk
 
@@ -171,7 +171,7 @@ def update_times(sizes, rounds):
     """Median milliseconds of one update of a full M from 26 samples, and its temporaries / n^2."""
     for n in sizes:
         keras.utils.clear_session()
-        layer = Decorrelation(NormPreserving(1e-5, structure="full"))
+        layer = Decorrelation(NormPreserving(1e-5, structure="full", update_every=1))
         layer.build((None, n))
         X = np.random.default_rng(0).normal(size=(26, n)).astype("float32")
         run, temporaries = compiled_update(layer, ops.convert_to_tensor(X))
@@ -186,7 +186,8 @@ def update_times(sizes, rounds):
 
 def compiled_update(layer, X):
     """`(run, temporaries)`: the update as a function, and the bytes it allocates, if known (JAX)."""
-    samples = [Sample(X, float(len(X)), ops.mean(X, axis=0))]
+    mean = ops.mean(X, axis=0)
+    samples = [Sample(X, float(len(X)), Means(mean, mean))]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
