@@ -9,7 +9,8 @@ those at the end of training.
 
 A finished run is a line of `runs.jsonl`; the same command continues with those that are missing.
 `--table` prints the result: figures with their standard error, and the steps and seconds after which
-the decorrelated net is as good on the validation data as the plain one at its end.
+the decorrelated net is as good on the validation data as the plain one at its end. `--figure FILE`
+draws the learning curves.
 
 One process uses the cores that the system gives it: `taskset -c 0` for one. Seconds are those of the
 training steps alone, without validation and compilation.
@@ -30,6 +31,7 @@ import keras_decorr
 from keras_decorr import datasets, models
 from keras_decorr.decorrelators import NormPreserving
 from keras_decorr.layers.walk import walk
+from keras_decorr.plots.style import finish, panels
 
 TUNING_SEED = 100
 WARM_UP = 0.05
@@ -323,6 +325,31 @@ def table(runs):
             )
 
 
+def figure(runs, path):
+    """Draws the validation loss against the steps: a panel for each net, means over the seeds."""
+    nets = list(dict.fromkeys(run["net"] for run in runs.done.values()))
+    drawn, axes = panels(len(nets), min(len(nets), 3), (4, 3.2))
+    styles = {"plain": {"color": "black", "linestyle": "--"}, "decorrelated": {"color": "C0"}}
+    for net, panel in zip(nets, np.ravel(axes), strict=False):
+        for name, width in (("adamw", 2.0), ("muon", 1.0)):
+            for label, style in styles.items():
+                found = [
+                    run["validation"]
+                    for run in runs.done.values()
+                    if (run["net"], run["optimizer"], run["variant"]) == (net, name, label)
+                    and run["seed"] != TUNING_SEED
+                ]
+                if found:
+                    steps, _, losses, _ = np.mean(found, axis=0).T
+                    mark = {"marker": "o", "markersize": 3} if name == "muon" else {}
+                    legend = {"label": f"{label}, {name}"}
+                    panel.plot(steps, losses, linewidth=width, **style, **mark, **legend)
+        panel.set(title=net, xlabel="step", ylabel="validation loss")
+        panel.grid(alpha=0.3)
+        panel.legend(frameon=False, fontsize="small")
+    finish(drawn, path, "")
+
+
 def first_as_good(run, loss):
     """`(steps, seconds)` after which the validation loss is at most `loss`, or `None`."""
     return next((point[:2] for point in run["validation"] if point[2] <= loss), None)
@@ -368,12 +395,15 @@ def main():
     parser.add_argument("--tune-only", action="store_true")
     parser.add_argument("--out", default="benchmarks/results/schedules/runs.jsonl")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--figure", help="a PNG file for the learning curves of all finished runs")
     chosen = parser.parse_args()
     runs = Runs(chosen.out)
     for net, name, label in itertools.product(chosen.net, chosen.optimizer, chosen.variant):
         tuned(runs, net, name, label, chosen)
     if chosen.table:
         table(runs)
+    if chosen.figure:
+        figure(runs, chosen.figure)
 
 
 if __name__ == "__main__":
