@@ -51,7 +51,7 @@ def small_compiled(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: part)
     dense = NETS["dense"]
-    build = functools.partial(dense.build, hidden=(16, 16))
+    build = functools.partial(dense.build, hidden=(16,))
     monkeypatch.setitem(NETS, "dense", dataclasses.replace(dense, build=build))
     return part
 

@@ -10,6 +10,7 @@ from keras import layers
 
 from keras_decorr import fold
 from tests.conversion.nets import decorrelate, disturb, outputs, randomize
+from tests.helpers import EAGERLY
 
 LOAD = """
 import sys
@@ -44,7 +45,7 @@ def test_a_folded_model_loads_and_trains_without_the_package(tmp_path, rng):
     x = layers.TimeDistributed(layers.Dense(5))(x)
     x = layers.GRU(4)(layers.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d")(x))
     model = keras.Model(i, layers.Dense(2)(x))
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", **EAGERLY)
     randomize(model, rng)
     decorrelated = decorrelate(model)
     disturb(decorrelated, rng)

@@ -84,7 +84,7 @@ check()
 # for an empty batch of images.
 x = np.random.default_rng(0).normal(size=(49, 12)).astype("float32")
 for structure in ("auto", "low_rank"):
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two.scope():
         decorrelator = undamped(1e-2, structure=structure)
         model = keras_decorr.Sequential([
             keras.Input((12,)),

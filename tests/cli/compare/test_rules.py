@@ -18,7 +18,7 @@ OTHERS = [rule for rule in RULES if rule != "backprop"]
 
 
 def test_rules_with_and_without_decorrelation_in_one_folder(small, tmp_path):
-    config = Config(rule=("backprop", "feedback_alignment"), epochs=2, learning_rate=(1e-3,))
+    config = Config(rule=("backprop", "feedback_alignment"), epochs=1, learning_rate=(1e-3,))
     summary, results, _rates = compare(config, tmp_path)
     names = ["plain", "auto", "feedback_alignment-plain", "feedback_alignment-auto"]
     assert [net.name for net in summary] == names

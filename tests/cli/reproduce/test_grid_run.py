@@ -143,6 +143,7 @@ def test_the_table_has_the_five_best_of_more_than_ten_classes(small, tmp_path, m
 
 
 def test_a_failed_run_that_is_tried_again_goes_on(grid, tmp_path, monkeypatch):
+    grid = read_grid(tmp_path / "mine.toml", seeds=1)
     out, job = tmp_path / "out", grid.jobs[1]
     evaluate, calls = keras.Model.evaluate, []
 
@@ -193,6 +194,7 @@ def test_a_run_that_was_lost_is_left_to_who_has_it(grid, tmp_path, monkeypatch):
 
 
 def test_a_damaged_table_is_named(grid, tmp_path):
+    grid = read_grid(tmp_path / "mine.toml", seeds=1)
     reproduce(grid, tmp_path)
     path = tmp_path / grid.jobs[0].folder / "epochs.csv"
     path.write_text(path.read_text()[:-30])

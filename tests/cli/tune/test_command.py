@@ -16,9 +16,23 @@ from typer.testing import CliRunner
 
 from keras_decorr.cli.main import app
 from keras_decorr.cli.tune.distributed import free_port
+from keras_decorr.cli.tune.net_hyper_model import NetHyperModel
 
 # Nets of the digits are small, and so is this part of them.
 SMALL = ["--train-size", "100", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
+
+
+@pytest.fixture(autouse=True)
+def eager_trials(monkeypatch):
+    """Trials of this process that are not compiled, which would take longer than to train so little."""
+    build = NetHyperModel.build
+
+    def eager(*arguments):
+        model = build(*arguments)
+        model.run_eagerly = True
+        return model
+
+    monkeypatch.setattr(NetHyperModel, "build", eager)
 
 
 def in_process(*arguments):
@@ -128,16 +142,17 @@ def test_the_folder_of_something_else_is_refused(tmp_path, content):
     assert (tmp_path / "config.json").read_text() == content
 
 
-@pytest.mark.parametrize("package", ["keras-decorr", "keras"])
-def test_the_folder_of_another_version_is_refused(tmp_path, small, package):
+def test_the_folder_of_another_version_is_refused(tmp_path, small):
     arguments = [*SMALL, "--tuner", "random", "--out", str(tmp_path)]
     assert in_process(*arguments, "--trials", "1")[0] == 0
-    saved = json.loads((tmp_path / "config.json").read_text())
-    saved["versions"][package] = "0.0.1"
-    (tmp_path / "config.json").write_text(json.dumps(saved))
-    code, output = in_process(*arguments, "--trials", "2")
-    assert code == 2
-    assert f"The folder holds runs of {package} 0.0.1, and this is {package} " in output
+    written = (tmp_path / "config.json").read_text()
+    for package in ("keras-decorr", "keras"):
+        saved = json.loads(written)
+        saved["versions"][package] = "0.0.1"
+        (tmp_path / "config.json").write_text(json.dumps(saved))
+        code, output = in_process(*arguments, "--trials", "2")
+        assert code == 2
+        assert f"The folder holds runs of {package} 0.0.1, and this is {package} " in output
 
 
 def test_a_full_disk_is_told_and_it_goes_on(tmp_path, small, monkeypatch):
