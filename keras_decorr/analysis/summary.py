@@ -111,9 +111,9 @@ def summary(
                    What decorrelation adds to 'net', batch 256
      layer            n  structure  weights    bytes         step  inference
      ────────────────────────────────────────────────────────────────────────
-     hidden          64  monarch     1.09 k  4.27 KB    161 k +5%    256 +6%
-     out             64  monarch     1.09 k  4.27 KB  50.8 k +10%     40 +6%
-     total                           2.18 k  8.53 KB    212 k +6%    296 +6%
+     hidden          64  monarch     1.09 k  4.27 KB    159 k +5%    256 +6%
+     out             64  monarch     1.09 k  4.27 KB  48.7 k +10%     40 +6%
+     total                           2.18 k  8.53 KB    208 k +6%    296 +6%
     step: multiply-adds of a training step; inference: a sample's share ...
     """
     rows = costs(model, batch_size)
