@@ -168,7 +168,16 @@ class DecorHyperModel(keras_tuner.HyperModel):
                 self._changed(1e-5, **{name: value})
         if self._optimizers is None:
             for optimizer in self._of_all["optimizer"]:
-                _optimizer(optimizer or "adam", 1e-3)
+                try:
+                    _optimizer(optimizer or "adam", 1e-3)
+                except (
+                    ValueError,
+                    TypeError,
+                ) as error:  # which one depends on the version of Keras
+                    raise ValueError(
+                        f"Argument `optimizers` of {owner} must name optimizers of Keras. "
+                        f"Received: {optimizer!r}"
+                    ) from error
         for name, value in self.defaults.items():
             known = [written(v) for v in self.values.get(name, ())]
             if written(value) not in known:

@@ -138,7 +138,7 @@ def test_a_seed_gives_every_trial_the_same_weights():
         ({"structures": ("round",)}, "must be one of.*'round'"),
         ({"max_samples": (0,)}, "`max_samples`"),
         ({"learning_rules": ("hebb",)}, "must be one of.*'hebb'"),
-        ({"optimizers": ("downhill",)}, "downhill"),
+        ({"optimizers": ("downhill",)}, "`optimizers` of DecorHyperModel.*'downhill'"),
         ({"defaults": {"optimizer": "sgd"}}, "must name values of the search.*optimizer='sgd'"),
         ({"defaults": {"rate": 1e-3}}, "must name values of the search.*rate=0.001"),
         ({"defaults": {"learning_rate": 0.0}}, r"`defaults\['learning_rate'\]`.*Received: 0.0"),

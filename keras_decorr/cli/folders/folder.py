@@ -101,4 +101,5 @@ def versions() -> Any:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
+    found["keras"] = keras.__version__  # a nightly build is a package of another name
     return found
