@@ -239,7 +239,9 @@ def main():
         ):
             table.add_row(row[0], f"{row[1]:.1f}", *(f"{v:.2f}" for v in row[2:]))
         console.print(table)
-    for net in {"dense", "conv"}.intersection(arguments.nets if arguments.rules else ()):
+    for net in ("dense", "conv") if arguments.rules else ():
+        if net not in arguments.nets:
+            continue
         table = Table("rule", "ms", "time / backprop", title=f"{net} net, Monarch M")
         for row in rule_ratios(net, arguments.batch_size, arguments.rounds, arguments.max_samples):
             table.add_row(row[0], f"{row[1]:.1f}", f"{row[2]:.2f}")

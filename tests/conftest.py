@@ -58,17 +58,11 @@ def small_compiled(monkeypatch):
 
 @pytest.fixture
 def eager_runs(monkeypatch):
-    """Runs of a comparison that are not compiled, which would take longer than to train so little."""
-    from keras_decorr.cli.compare import run as runs
+    """Runs of a comparison that are not compiled."""
+    from keras_decorr.cli.compare import run
+    from tests.helpers import eagerly
 
-    build = runs.build
-
-    def eager(*arguments):
-        model = build(*arguments)
-        model.run_eagerly = True
-        return model
-
-    monkeypatch.setattr(runs, "build", eager)
+    eagerly(monkeypatch, run)
 
 
 @pytest.fixture

@@ -47,6 +47,18 @@ def prepared(model, x, y):
     return model
 
 
+def eagerly(monkeypatch, owner):
+    """Lets `owner.build` make models that are not compiled, which takes longer than to train little."""
+    build = owner.build
+
+    def eager(*arguments):
+        model = build(*arguments)
+        model.run_eagerly = True
+        return model
+
+    monkeypatch.setattr(owner, "build", eager)
+
+
 def rewind(model):
     """A function that brings a compiled model and its optimizer back to where they are now."""
     model.optimizer.build(model.trainable_variables)

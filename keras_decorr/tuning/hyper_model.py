@@ -170,10 +170,7 @@ class DecorHyperModel(keras_tuner.HyperModel):
             for optimizer in self._of_all["optimizer"]:
                 try:
                     _optimizer(optimizer or "adam", 1e-3)
-                except (
-                    ValueError,
-                    TypeError,
-                ) as error:  # which one depends on the version of Keras
+                except (ValueError, TypeError) as error:  # Keras's, by its version
                     raise ValueError(
                         f"Argument `optimizers` of {owner} must name optimizers of Keras. "
                         f"Received: {optimizer!r}"

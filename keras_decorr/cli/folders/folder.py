@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-_PACKAGES = ("keras-decorr", "keras", "numpy", "tensorflow", "jax", "torch")
+_PACKAGES = ("keras-decorr", "numpy", "tensorflow", "jax", "torch")
 # What a run's numbers depend on, beside the backend; other packages are written down, but may differ.
 _NUMBERS_OF = ("keras-decorr", "keras")
 
@@ -95,11 +95,11 @@ def check_versions(theirs: dict, advice: str) -> None:
 
 def versions() -> Any:
     """Returns the versions of the packages that decide a result; `None` for a missing one."""
-    found: dict[str, str | None] = {}
+    # Not by the package, which has another name for a nightly build.
+    found: dict[str, str | None] = {"keras": keras.__version__}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
-    found["keras"] = keras.__version__  # a nightly build is a package of another name
     return found

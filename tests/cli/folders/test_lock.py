@@ -2,7 +2,8 @@
 
 import json
 import os
-import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -63,13 +64,12 @@ def test_a_holder_on_another_machine_is_gone_when_it_is_silent(tmp_path):
 
 
 def test_a_killed_process_of_this_machine_is_gone_at_once(tmp_path):
-    process = os.fork()
-    if process == 0:
-        try:
-            Lock(tmp_path).__enter__()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-    assert os.waitpid(process, 0)[1] == signal.SIGKILL
+    code = (
+        "import os, sys; from keras_decorr.cli.folders.lock import Lock;"
+        "Lock(sys.argv[1]).__enter__(); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == -9
     assert files(tmp_path) == ["lock-1"]
     with Lock(tmp_path) as lock:
         assert lock.held

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from keras_decorr.cli.main import app
 from keras_decorr.cli.tune.distributed import free_port
 from keras_decorr.cli.tune.net_hyper_model import NetHyperModel
+from tests.helpers import eagerly
 
 # Nets of the digits are small, and so is this part of them.
 SMALL = ["--train-size", "100", "--batch-size", "32", "--epochs", "1", "--validation", "0.2"]
@@ -24,15 +25,8 @@ SMALL = ["--train-size", "100", "--batch-size", "32", "--epochs", "1", "--valida
 
 @pytest.fixture(autouse=True)
 def eager_trials(monkeypatch):
-    """Trials of this process that are not compiled, which would take longer than to train so little."""
-    build = NetHyperModel.build
-
-    def eager(*arguments):
-        model = build(*arguments)
-        model.run_eagerly = True
-        return model
-
-    monkeypatch.setattr(NetHyperModel, "build", eager)
+    """Trials of this process that are not compiled."""
+    eagerly(monkeypatch, NetHyperModel)
 
 
 def in_process(*arguments):
