@@ -10,7 +10,7 @@ from tests.helpers import explicit, perturb, perturbed, relative_error, stage_gr
 
 ETA = 0.05
 STRUCTURES = ["full", "block_diagonal", "monarch"]
-SIZES = [8, 64, *([256] if keras.backend.backend() == "tensorflow" else [])]  # the last takes long
+SIZES = [8, 64, *([512] if keras.backend.backend() == "tensorflow" else [])]  # the last takes long
 
 
 def make(rule, **arguments):

@@ -16,7 +16,7 @@ from tests.helpers import undamped
 
 N = 6
 # JAX and PyTorch run the same code, and JAX compiles every operation anew for each number of rows.
-EXAMPLES = 12 if keras.backend.backend() == "tensorflow" else 4
+EXAMPLES = 25 if keras.backend.backend() == "tensorflow" else 4
 ALL = {"sample_fraction": 1.0, "max_samples": None}
 DECORRELATORS = {
     "norm_preserving": undamped(0.1, structure="full", **ALL),
