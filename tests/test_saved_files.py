@@ -30,7 +30,8 @@ def check(model, arrays, tolerance):
     )
     layers = {place.path: place.layer for place in walk(model)}
     for path in arrays["layers"]:
-        layer = layers[str(path)]
+        layer = layers[str(path).removesuffix("/decorrelation")]
+        layer = getattr(layer, "decorrelation", layer)
         state = {f"matrix_{i}": M for i, M in enumerate(layer.matrices)}
         state |= {
             "rate": layer.rate,

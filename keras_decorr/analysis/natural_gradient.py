@@ -16,7 +16,7 @@ from keras_decorr.analysis.fisher import Moments, exact_block
 from keras_decorr.analysis.likelihood import likelihood
 from keras_decorr.analysis.passes import Passes, numpy64
 from keras_decorr.backend.keras_internals import sync_state
-from keras_decorr.conversion.with_wiring import with_wiring
+from keras_decorr.conversion.wired import wired
 from keras_decorr.decorrelators.arguments import check_count, check_number
 from keras_decorr.metrics import angle
 from keras_decorr.training import gradients
@@ -165,29 +165,33 @@ def natural_gradient_alignment(
     """
     dampings = _checked(model, damping, fisher, samples, exact_parameters)
     root = likelihood(model) if fisher == "true" else None
-    model = with_wiring(model)
     sync_state(model)
     x, y = (keras.tree.map_structure(ops.convert_to_tensor, value) for value in (x, y))
-    passes = Passes(model, x)
-    calls = _calls(model, passes, layers)
-    d_loss = passes.loss_cotangent(y)
-    at_loss, trained = passes.pull(d_loss), passes.through_means(d_loss)
-    gathered = {key: _Layer(model, passes.calls, of, at_loss, trained) for key, of in calls.items()}
-    cotangents = [d_loss] if root is None else _cotangents(root, passes.outputs, samples, seed)
-    for cotangent in cotangents:
-        scores = passes.pull(cotangent)
-        for layer in gathered.values():
-            layer.score(scores, exact_parameters)
-    rule = None if isinstance(model, DecorrelationStep) else "backprop"
-    updates = {
-        id(v): update
-        for v, update in zip(model.trainable_variables, gradients(model, x, y, rule), strict=True)
-    }
-    return [
-        layer.alignment(updates[id(layer.layer.kernel)], each)
-        for layer in gathered.values()
-        for each in dampings
-    ]
+    with wired(model):
+        passes = Passes(model, x)
+        calls = _calls(model, passes, layers)
+        d_loss = passes.loss_cotangent(y)
+        at_loss, trained = passes.pull(d_loss), passes.through_means(d_loss)
+        gathered = {
+            key: _Layer(model, passes.calls, of, at_loss, trained) for key, of in calls.items()
+        }
+        cotangents = [d_loss] if root is None else _cotangents(root, passes.outputs, samples, seed)
+        for cotangent in cotangents:
+            scores = passes.pull(cotangent)
+            for layer in gathered.values():
+                layer.score(scores, exact_parameters)
+        rule = None if isinstance(model, DecorrelationStep) else "backprop"
+        updates = {
+            id(v): update
+            for v, update in zip(
+                model.trainable_variables, gradients(model, x, y, rule), strict=True
+            )
+        }
+        return [
+            layer.alignment(updates[id(layer.layer.kernel)], each)
+            for layer in gathered.values()
+            for each in dampings
+        ]
 
 
 def _checked(

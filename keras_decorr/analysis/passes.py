@@ -29,8 +29,8 @@ _NUMBERS = 2**24  # of the rows that are cut out at a time
 def is_measured(layer: Any) -> bool:
     """Returns whether a layer is a trainable linear map with one kernel for all of its rows."""
     if type(layer) is DecorDense:
-        return layer.kernel.trainable and not layer.layer.lora_enabled
-    return type(layer) in _CONVOLUTIONS and layer.kernel.trainable and layer.layer.groups == 1
+        return layer.kernel.trainable and not layer.lora_enabled
+    return type(layer) in _CONVOLUTIONS and layer.kernel.trainable and layer.groups == 1
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Call:
     def deltas(self, gradient: Tensor) -> np.ndarray:
         """Returns a gradient of the pre-activation as float64 `(samples, rows per sample, m)`."""
         array = numpy64(gradient)
-        if getattr(self.layer.layer, "data_format", None) == "channels_first":
+        if getattr(self.layer, "data_format", None) == "channels_first":
             array = np.moveaxis(array, 1, -1)
         return array.reshape(len(array), -1, array.shape[-1])
 

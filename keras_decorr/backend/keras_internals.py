@@ -7,6 +7,7 @@ Keras without it raises an AttributeError, or an ImportError at `import keras_de
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras.src.backend.common.masking import get_keras_mask
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.losses.loss import apply_mask, squeeze_or_expand_to_same_rank
 from keras.src.models.functional import Functional
+from keras.src.saving.keras_saveable import KerasSaveable
 
 from keras_decorr.typing import Tensor
 
@@ -29,32 +31,39 @@ from keras_decorr.typing import Tensor
 __all__ = [
     "BuiltBeforeOptimizer",
     "Functional",
+    "StoredElsewhere",
+    "add_sublayer",
     "attention_projections",
-    "attribute_names",
+    "become",
     "build_symbolically",
     "compile_arguments",
     "compiled_losses",
     "flatten_layers",
+    "forget_traces",
     "get_keras_mask",
     "in_symbolic_scope",
     "is_functional_call",
+    "kernel_variable",
     "make_functional",
     "mark_called_like",
     "model_of",
     "nodes",
     "optimizer_slots",
     "producer",
-    "replace_attention_projection",
-    "replace_layer",
+    "remove_attribute",
+    "replace_sublayer",
+    "replace_weight",
     "sample_weights",
     "schedule_of_optimizer",
     "seed_generators",
+    "set_kernel",
     "spared_from_weight_decay",
     "state_without_model",
     "steps_of_optimizer",
     "sublayers",
     "sync_state",
     "takes_inputs_and_outputs",
+    "use_bias_in_projections",
 ]
 
 
@@ -77,24 +86,88 @@ def flatten_layers(layer: Any, include_self: bool = True) -> Any:
     return layer._flatten_layers(include_self=include_self)
 
 
-def replace_layer(owner: Any, old: Any, new: Any) -> None:
-    """Puts `new` in the place of `old` among the layers that `owner` tracks, so that their order stays.
+def become(layer: Any, cls: type) -> None:
+    """Makes a layer an instance of another class, which is a subclass or a base of its own.
 
-    Setting the attribute would track `new` as the last layer, and the order is that of the weights.
-    Does nothing if `owner` does not track `old`.
+    Keras looks at the arguments of `call` once, in the constructor of a layer, and keeps what it found
+    in private attributes. If they are gone or have other names, layers are not told that they are
+    trained, and the tests of conversion fail.
     """
-    if any(known is old for known in sublayers(owner)):
-        owner._tracker.replace_tracked_value("layers", old, new)
+    object.__setattr__(layer, "__class__", cls)
+    signature = inspect.signature(layer.call)
+    names = list(signature.parameters)
+    found = {
+        "_call_signature": signature,
+        "call_signature_parameters": names,
+        "_call_has_training_arg": "training" in names,
+        "_call_has_mask_arg": "mask" in names,
+        "_call_has_context_arg": {name: name in names for name in layer._call_context_args},
+    }
+    for name, value in found.items():
+        object.__setattr__(layer, name, value)
+    for node in nodes(
+        layer
+    ):  # Keras writes down every argument of a call, those that are `None`, too
+        for name in {"mask", "training"} - set(names):
+            node.arguments.kwargs.pop(name, None)
 
 
-def attribute_names(layer: Any) -> list[str]:
-    """Returns the names of the attributes that a layer holds, without TensorFlow's own.
+def add_sublayer(owner: Any, name: str, layer: Any) -> None:
+    """Gives a built layer another layer as an attribute. Keras lets a built one track nothing new.
 
-    On PyTorch a layer is a `torch.nn.Module` too, which keeps layers in a dictionary of its own. Its
-    public `named_children` gives one name of a layer that has several.
+    `enable_lora` of Keras's layers does it in this way.
     """
-    names = [*vars(layer), *(vars(layer).get("_modules") or {})]
-    return [name for name in dict.fromkeys(names) if not name.startswith("_self_")]
+    owner._tracker.unlock()
+    try:
+        setattr(owner, name, layer)
+    finally:
+        owner._tracker.lock()
+
+
+def replace_weight(layer: Any, name: str, **arguments: Any) -> None:
+    """Gives a built layer a weight as an attribute, in the place of the one that it has, if any.
+
+    Args:
+        layer: The layer.
+        name: Name of the attribute and of the weight.
+        **arguments: Those of `layer.add_weight`.
+    """
+    layer._tracker.unlock()
+    try:
+        if getattr(layer, name) is not None:
+            delattr(layer, name)
+        setattr(layer, name, layer.add_weight(name=name, **arguments))
+    finally:
+        layer._tracker.lock()
+
+
+def remove_attribute(layer: Any, name: str) -> None:
+    """Removes an attribute of a built layer, and what it holds from what the layer tracks."""
+    value = getattr(layer, name)
+    layer._tracker.unlock()
+    try:
+        if isinstance(value, keras.layers.Layer):
+            layer._tracker.untrack(value)
+        if name in vars(layer):
+            vars(layer).pop(name)
+        else:
+            delattr(layer, name)
+    finally:
+        layer._tracker.lock()
+
+
+def kernel_variable(layer: Any) -> Any:
+    """Returns the variable with the kernel of a layer, without what LoRA adds to it.
+
+    The public `kernel` of a layer with LoRA is a sum.
+    """
+    return layer._kernel if hasattr(layer, "_kernel") else layer.kernel
+
+
+def set_kernel(layer: Any, kernel: Any) -> None:
+    """Gives a layer that is not built the variable of another as its kernel: see `kernel_variable`."""
+    readable = isinstance(getattr(type(layer), "kernel", None), property)
+    setattr(layer, "_kernel" if readable else "kernel", kernel)
 
 
 def seed_generators(layer: Any) -> Any:
@@ -111,6 +184,57 @@ def mark_called_like(new: Any, old: Any) -> None:
     `model.export` without an input signature asks for it, and only a call would set it in public.
     """
     new._called = old._called
+
+
+class StoredElsewhere(KerasSaveable):
+    """A place in a file where an older version stored the variables of a layer.
+
+    Keras looks for places among the attributes of a layer, by a class that it does not export.
+
+    Args:
+        load: A function of the store that takes the variables from it.
+    """
+
+    def __init__(self, load: Callable[[Any], None]) -> None:
+        self._load = load
+        self.loaded = False
+
+    def load_own_variables(self, store: Any) -> None:
+        """Takes the variables."""
+        self.loaded = True
+        self._load(store)
+
+    def _obj_type(self) -> str:
+        return "Layer"
+
+
+def replace_sublayer(owner: Any, path: str, new: Any) -> None:
+    """Puts a layer in the place of another that a layer holds in an attribute, list or dictionary.
+
+    The public way would leave the other one tracked.
+
+    Args:
+        owner: The layer that holds it, not built.
+        path: Name of the attribute and the indices or keys that follow, joined by `/`.
+        new: The layer to put there.
+    """
+    *before, last = path.split("/")
+    holder = owner
+    for step in before:
+        holder = _item(holder, step)
+    owner._tracker.untrack(_item(holder, last))
+    if isinstance(holder, dict):
+        holder[next(key for key in holder if str(key) == last)] = new
+    elif isinstance(holder, list):
+        holder[int(last)] = new
+    else:
+        setattr(holder, last, new)
+
+
+def _item(holder: Any, step: str) -> Any:
+    if isinstance(holder, dict):
+        return next(value for key, value in holder.items() if str(key) == step)
+    return holder[int(step)] if isinstance(holder, list | tuple) else getattr(holder, step)
 
 
 # --- attention ------------------------------------------------------------------------------------
@@ -135,14 +259,12 @@ def attention_projections(layer: Any) -> dict[str, Any]:
     return {role: projection for role, projection in found.items() if projection is not None}
 
 
-def replace_attention_projection(layer: Any, role: str, new: Any) -> None:
-    """Makes `new` the projection of a built attention layer that has this role.
+def use_bias_in_projections(layer: Any) -> None:
+    """Makes an attention layer say that its projections have a bias.
 
-    The one before is no longer tracked: `new` holds it. See `attention_projections`.
+    That of a `GroupQueryAttention` can be set in public, that of a `MultiHeadAttention` only read.
     """
-    name = _PROJECTIONS[role]
-    layer._tracker.untrack(getattr(layer, name))
-    setattr(layer, name, new)
+    setattr(layer, "_use_bias" if hasattr(layer, "_use_bias") else "use_bias", True)
 
 
 # --- the graph of a functional model --------------------------------------------------------------
@@ -290,6 +412,16 @@ def sync_state(model: Any) -> None:
     sync = getattr(model, "state_sync", None) or getattr(model, "jax_state_sync", None)
     if sync is not None:
         sync()
+
+
+def forget_traces(model: Any) -> None:
+    """Makes the next `fit`, `evaluate` or `predict` trace anew, as `compile` does.
+
+    No public method does it without a new optimizer.
+    """
+    for name in ("train_function", "test_function", "predict_function"):
+        if getattr(model, name, None) is not None:
+            setattr(model, name, None)
 
 
 # --- callbacks ------------------------------------------------------------------------------------

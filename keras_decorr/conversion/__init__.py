@@ -2,15 +2,12 @@
 
 from keras_decorr.conversion.decorrelate import decorrelate
 from keras_decorr.conversion.fold import fold
-from keras_decorr.conversion.registry import register, register_fold
 from keras_decorr.conversion.report import ConversionReport
-from keras_decorr.conversion.time_distributed import DecorTimeDistributed
+from keras_decorr.layers.twin import register
 
 __all__ = [
     "ConversionReport",
-    "DecorTimeDistributed",
     "decorrelate",
     "fold",
     "register",
-    "register_fold",
 ]

@@ -1,26 +1,24 @@
-"""Compiling a converted model as the original was."""
+"""Compiling a copy of a model as the original was."""
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_decorr import rules
-from keras_decorr.backend.keras_internals import compile_arguments
-from keras_decorr.conversion.weight_decay import spare_like
+from keras_decorr.backend.keras_internals import compile_arguments, spared_from_weight_decay
 from keras_decorr.training.step import DecorrelationStep
 
 
-def compile_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
-    """Compile a model with the loss, metrics and settings of another, and a fresh optimizer like its.
+def compile_like(new: Any, old: Any, twins: dict[int, Any]) -> None:
+    """Compiles a model with the loss, metrics and settings of another, and a fresh optimizer like its.
 
     The variables are others, so what the optimizer has gathered for them does not carry over.
 
     Args:
         new: The model to compile.
-        old: The model that it was converted from.
-        pairs: The old and the new one of every layer, what is inside before what it is in.
+        old: The model that it was copied from.
+        twins: The variables of the new model, by the id of those of the old one.
     """
     if not old.compiled:
         return
@@ -28,9 +26,10 @@ def compile_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
         arguments = compile_arguments(old)
         if old.optimizer is not None:  # with the learning rate of now
             arguments["optimizer"] = fresh(old.optimizer)
-            spare_like(arguments["optimizer"], old.optimizer, pairs)
+            _spare_like(arguments["optimizer"], old.optimizer, old.trainable_variables, twins)
         for name in ("metrics", "weighted_metrics"):
-            arguments[name] = keras.tree.map_structure(fresh, arguments[name])
+            if name in arguments:
+                arguments[name] = keras.tree.map_structure(fresh, arguments[name])
         if isinstance(old, DecorrelationStep) and isinstance(new, DecorrelationStep):
             rule = keras.saving.serialize_keras_object(old.learning_rule)
             arguments["learning_rule"] = rules.get(rule)
@@ -44,7 +43,23 @@ def compile_like(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
 
 
 def fresh(part: Any) -> Any:
-    """A metric or optimizer like another, without its state; anything else as it is."""
+    """Returns a metric or optimizer like another, without its state; anything else as it is."""
     if isinstance(part, keras.metrics.Metric | keras.optimizers.Optimizer):
         return type(part).from_config(part.get_config())
     return part
+
+
+def _spare_like(new: Any, old: Any, variables: list[Any], twins: dict[int, Any]) -> None:
+    """Makes an optimizer spare from weight decay what another spares.
+
+    Keras keeps that beside the configuration of the optimizer, by the identity of the variables.
+    """
+    if isinstance(old, keras.optimizers.LossScaleOptimizer):
+        _spare_like(new.inner_optimizer, old.inner_optimizer, variables, twins)
+        return
+    spared, pattern = spared_from_weight_decay(old, variables)
+    if pattern is None and not any(spared):
+        return
+    ours = [twins[id(v)] for v, spares in zip(variables, spared, strict=True) if spares]
+    # The pattern is for variables that only the new model has, such as a bias that takes a mean.
+    new.exclude_from_weight_decay(ours, [pattern] if pattern else None)

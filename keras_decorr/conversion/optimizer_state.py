@@ -28,9 +28,8 @@ from keras import ops
 
 from keras_decorr.backend.autodiff import read, vjp
 from keras_decorr.backend.keras_internals import flatten_layers, optimizer_slots
-from keras_decorr.conversion.weight_decay import variable_pairs
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.layers.decor_rnn import DecorRNN
+from keras_decorr.layers.decor_rnn_layer import DecorRNNLayer
 
 # Slots by the name of their attribute in Keras. All others of these optimizers are sums of gradients.
 _SQUARES = ("velocities", "velocity_hats", "adam_velocities", "accumulators")
@@ -43,13 +42,14 @@ OPTIMIZERS = tuple(
 _MOST_FEATURES = 8192
 
 
-def carry_over(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
+def carry_over(new: Any, old: Any, layers: dict[int, Any], variables: dict[int, Any]) -> None:
     """Gives the optimizer of a folded model the state of the optimizer of the decorrelating one.
 
     Args:
         new: The folded model, compiled.
         old: The model that it was made from.
-        pairs: The old and the new one of every layer, what is inside before what it is in.
+        layers: The layers of the new model, by the ids of those of the old one.
+        variables: The same for the variables.
 
     Raises:
         ValueError: If the old model was not trained, its optimizer is none of `OPTIMIZERS` (nor one in
@@ -63,25 +63,19 @@ def carry_over(new: Any, old: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
         )
     new.optimizer.build(new.trainable_variables)
     maps = {id(m.kernel): m for m in map(_KernelMap, _linear_maps(old))}
-    twins = {id(theirs): ours for theirs, ours in variable_pairs(pairs)}
     biases = {
-        id(layer.bias): maps[id(old_layer.kernel)]
-        for old_layer, layer in pairs
-        if isinstance(old_layer, DecorLayer)
-        and id(old_layer.kernel) in maps
-        and old_layer.bias is None
-        and layer.bias is not None
+        id(layers[id(kernel.layer)].bias): kernel
+        for kernel in maps.values()
+        if kernel.bias is None and getattr(layers[id(kernel.layer)], "bias", None) is not None
     }
-    _carry(new.optimizer, theirs, twins, maps, biases)
+    _carry(new.optimizer, theirs, variables, maps, biases)
 
 
 def _linear_maps(model: Any) -> list:
     """Returns the layers whose kernel a fold changes, or whose gradient M acted on."""
-    found = []
-    for layer in flatten_layers(model):
-        if isinstance(layer, DecorLayer | DecorRNN) and layer.decorrelation is not None:
-            found.append(_Recurrent(layer) if isinstance(layer, DecorRNN) else layer)
-    return found
+    kinds = DecorLayer | DecorRNNLayer
+    layers = (layer for layer in flatten_layers(model) if isinstance(layer, kinds))
+    return [layer for layer in layers if layer.decorrelation is not None]
 
 
 def _carry(ours: Any, theirs: Any, twins: dict, maps: dict, biases: dict) -> None:
@@ -176,29 +170,6 @@ class _KernelMap:
     def _on_rows(self, A: np.ndarray, value: Any) -> Any:
         matrix = np.asarray(ops.convert_to_numpy(self.layer.matrix(value)), "float64")
         return self.layer.of_matrix(ops.convert_to_tensor(A @ matrix, dtype=value.dtype))
-
-
-class _Recurrent:
-    """Gives the input kernel of a `DecorRNN` the methods of a `DecorLayer`."""
-
-    acts_on_gradient = False
-
-    def __init__(self, layer: DecorRNN) -> None:
-        self.name, self.decorrelation = layer.name, layer.decorrelation
-        self.kernel, self.bias = layer.layer.cell.kernel, layer.layer.cell.bias
-        self.fold = layer.decorrelation.fold
-
-    def matrix(self, K: Any) -> Any:
-        return K
-
-    def of_matrix(self, K: Any) -> Any:
-        return K
-
-    def shift(self, mean: Any, K: Any) -> Any:
-        sums = ops.matmul(mean[None], K)
-        if self.bias is not None and len(self.bias.shape) == 2:  # a GRU's: inputs, and the state
-            return ops.concatenate([sums, ops.zeros_like(sums)])
-        return sums[0]
 
 
 def _is_singular(M: np.ndarray) -> bool:

@@ -11,10 +11,14 @@ from keras_decorr.layers.decor_depthwise_conv1d import DecorDepthwiseConv1D
 from keras_decorr.layers.decor_depthwise_conv2d import DecorDepthwiseConv2D
 from keras_decorr.layers.decor_einsum_dense import DecorEinsumDense
 from keras_decorr.layers.decor_group_query_attention import DecorGroupQueryAttention
+from keras_decorr.layers.decor_gru import DecorGRU
+from keras_decorr.layers.decor_lstm import DecorLSTM
 from keras_decorr.layers.decor_multi_head_attention import DecorMultiHeadAttention
 from keras_decorr.layers.decor_rnn import DecorRNN
 from keras_decorr.layers.decor_separable_conv1d import DecorSeparableConv1D
 from keras_decorr.layers.decor_separable_conv2d import DecorSeparableConv2D
+from keras_decorr.layers.decor_simple_rnn import DecorSimpleRNN
+from keras_decorr.layers.decor_time_distributed import DecorTimeDistributed
 from keras_decorr.layers.decorrelation import Decorrelation
 
 __all__ = [
@@ -28,10 +32,14 @@ __all__ = [
     "DecorDepthwiseConv1D",
     "DecorDepthwiseConv2D",
     "DecorEinsumDense",
+    "DecorGRU",
     "DecorGroupQueryAttention",
+    "DecorLSTM",
     "DecorMultiHeadAttention",
     "DecorRNN",
     "DecorSeparableConv1D",
     "DecorSeparableConv2D",
+    "DecorSimpleRNN",
+    "DecorTimeDistributed",
     "Decorrelation",
 ]

@@ -2,18 +2,19 @@
 
 from typing import Any
 
-import keras
-import numpy as np
-
 from keras_decorr import decorrelators
-from keras_decorr.backend.keras_internals import attention_projections, replace_attention_projection
+from keras_decorr.backend.keras_internals import (
+    attention_projections,
+    remove_attribute,
+    use_bias_in_projections,
+)
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.layers.decor_einsum_dense import DecorEinsumDense
+from keras_decorr.layers.twin import DecorrelatingTwin
 from keras_decorr.typing import Shape
 
-_Mixin: Any = object  # a Keras layer comes behind it
 
-
-class DecorProjections(_Mixin):
+class DecorProjections(DecorrelatingTwin):
     """Mixin for a subclass of a Keras attention layer, its `twin`.
 
     The inputs of each projection are decorrelated, the attention itself is as it was. The projections
@@ -21,69 +22,55 @@ class DecorProjections(_Mixin):
     """
 
     def __init__(self, *args: Any, decorrelator: Any = "norm_preserving", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, decorrelator=None, **kwargs)
         self._decorrelator = decorrelators.get(decorrelator)
-
-    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
-        super().build(query_shape, value_shape, key_shape)
-        key_shape = value_shape if key_shape is None else key_shape
-        plain = attention_projections(self)
-        heads = plain["query"].compute_output_shape(query_shape)
-        value_heads = plain["value"].compute_output_shape(value_shape)
-        shapes = {
-            "query": query_shape,
-            "gate": query_shape,
-            "key": key_shape,
-            "value": value_shape,
-            "output": (*heads[:-1], value_heads[-1]),
-        }
-        for role, layer in plain.items():
-            projection = DecorEinsumDense.around(layer, self._decorrelator)
-            projection.build(shapes[role])
-            replace_attention_projection(self, role, projection)
 
     @property
     def decorrelator(self) -> Any:
         """The decorrelator that every projection has a copy of, or `None`."""
-        return self._decorrelator
+        return getattr(self, "_decorrelator", None)
 
-    # --- to and from the twin: see DecorLayer ---------------------------------------------------
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
+        super().build(query_shape, value_shape, key_shape)
+        if self._decorrelator is not None:
+            self._attach_projections(query_shape, value_shape, key_shape)
 
-    @classmethod
-    def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
-        """Returns a layer with the arguments of a Keras layer, not built."""
-        return cls.from_config({**layer.get_config(), "decorrelator": decorrelator})
+    def start_decorrelation(self, rule: Decorrelator, input_shape: Shape) -> None:
+        self._decorrelator = rule
+        shapes = self.get_build_config()["shapes_dict"]
+        self._attach_projections(*(shapes.get(f"{x}_shape") for x in ("query", "value", "key")))
+
+    def _attach_projections(self, query: Shape, value: Shape, key: Shape | None) -> None:
+        plain = attention_projections(self)
+        heads = plain["query"].compute_output_shape(query)
+        value_heads = plain["value"].compute_output_shape(value)
+        shapes = {
+            "query": query,
+            "gate": query,
+            "key": value if key is None else key,
+            "value": value,
+            "output": (*heads[:-1], value_heads[-1]),
+        }
+        for role, layer in plain.items():
+            DecorEinsumDense.attach(layer, self._decorrelator, shapes[role])
 
     @property
-    def features(self) -> Any:
-        """The number of features of the widest projection, or `None` without a decorrelator."""
-        if self._decorrelator is None:
-            return None
-        return max(p.features for p in attention_projections(self).values())
+    def takes_mean(self) -> bool:
+        return all(p.takes_mean for p in self._decorrelating())
 
-    def load_plain(self, layer: Any) -> None:
-        """Copies the weights of a built Keras layer. This layer must be built."""
-        plain = attention_projections(layer)
-        for role, projection in attention_projections(self).items():
-            projection.load_plain(plain[role])
+    def merge(self) -> None:
+        for projection in self._decorrelating():
+            projection.merge()
+            if projection.bias is not None:
+                use_bias_in_projections(self)
 
-    def folded_layer(self) -> keras.layers.Layer:
-        """Returns a Keras layer with the same outputs in inference, not built."""
-        config = super().get_config()
-        if self._decorrelator is not None and self._decorrelator.center:
-            config["use_bias"] = True
-        return self.twin.from_config(config)
+    def detach(self) -> None:
+        for projection in self._decorrelating():
+            projection.detach()
+        if hasattr(self, "_decorrelator"):
+            remove_attribute(self, "_decorrelator")
+        super().detach()
 
-    def folded_weights(self) -> list[np.ndarray]:
-        """Returns arrays for the weights of `folded_layer()`, once that is built."""
-        return [
-            array
-            for projection in attention_projections(self).values()
-            for array in projection.folded_weights()
-        ]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "decorrelator": decorrelators.serialize(self._decorrelator),
-        }
+    def _decorrelating(self) -> list[Any]:
+        """Returns the projections that decorrelate: all, or none, or some where attaching failed."""
+        return [p for p in attention_projections(self).values() if isinstance(p, DecorEinsumDense)]

@@ -30,7 +30,7 @@ class DecorConv(DecorLayer):
     @property
     def windows(self) -> list[Window]:
         """A `Window` for each spatial axis."""
-        layer = self.layer
+        layer = self
         return [
             Window(kernel, stride, dilation, layer.padding)
             for kernel, stride, dilation in zip(
@@ -45,27 +45,21 @@ class DecorConv(DecorLayer):
 
     def parts_of(self, channels: int) -> Any:
         """Returns the number of equal parts of the channels, each with filters of its own."""
-        return self.layer.groups
+        return self.groups
 
-    def build(self, input_shape: Shape) -> None:
-        if self.decorrelation is not None:
-            self._build_decorrelation(input_shape)
-        self.layer.build(input_shape)
-
-    def _build_decorrelation(self, input_shape: Shape) -> None:
-        name, rank = type(self).__name__, len(self.layer.kernel_size)
+    def check_inputs(self, input_shape: Shape) -> None:
+        name, rank = type(self).__name__, len(self.kernel_size)
         if len(input_shape) != rank + 2:
             raise ValueError(
                 f"{name} needs inputs of rank {rank + 2}, a batch of images with {rank} spatial axes. "
                 f"Received: input_shape={input_shape}"
             )
-        last = self.layer.data_format == "channels_last"
-        channels = input_shape[-1 if last else 1]
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
         if channels is None:
             raise ValueError(
                 f"The number of channels of the inputs of {name} must be known, as it gives M its "
                 f"size. Define it in `keras.Input`. Received: input_shape={input_shape}, "
-                f"data_format={self.layer.data_format!r}"
+                f"data_format={self.data_format!r}"
             )
         self.parts, self.channels = self.parts_of(channels), channels
         if channels % self.parts:
@@ -73,19 +67,21 @@ class DecorConv(DecorLayer):
                 f"Argument `groups` of {name} must divide the channels of the inputs. "
                 f"Received: groups={self.parts}, input_shape={input_shape}"
             )
+
+    def work(self, input_shape: Shape) -> tuple[Work, int]:
+        last = self.data_format == "channels_last"
         sizes = input_shape[1:-1] if last else input_shape[2:]
-        self.decorrelation.serve(self._work(sizes))
-        self.decorrelation.build((None, channels if self.pixelwise else self.taps * channels))
+        return self._work(sizes), self.channels if self.pixelwise else self.taps * self.channels
 
     def _work(self, sizes: Sequence) -> Work:
-        filters = self.layer.compute_output_shape(self._spec(sizes))[
-            -1 if self.layer.data_format == "channels_last" else 1
+        filters = self.compute_output_shape(self._spec(sizes))[
+            -1 if self.data_format == "channels_last" else 1
         ]
         columns = filters // self.parts * (self.taps if self.pixelwise else 1)
         return Work(self._positions(sizes), columns, True, self.parts, self.pixelwise)
 
     def _spec(self, sizes: Sequence) -> Shape:
-        if self.layer.data_format == "channels_last":
+        if self.data_format == "channels_last":
             return (None, *sizes, self.channels)
         return (None, self.channels, *sizes)
 
@@ -97,7 +93,7 @@ class DecorConv(DecorLayer):
     @property
     def taps(self) -> Any:
         """Positions of the kernel."""
-        return math.prod(self.layer.kernel_size)
+        return math.prod(self.kernel_size)
 
     # --- the kernel as a matrix ---------------------------------------------------------------
 
@@ -171,12 +167,12 @@ class DecorConv(DecorLayer):
     def _pixel_axes(self, x: Tensor) -> tuple[int, ...]:
         """Returns all axes of a batch except that of the channels."""
         axes = [*range(len(x.shape))]
-        axes.pop(-1 if self.layer.data_format == "channels_last" else 1)
+        axes.pop(-1 if self.data_format == "channels_last" else 1)
         return tuple(axes)
 
     def _places(self, x: Tensor) -> list:
         """Returns the number of output positions along each spatial axis."""
-        last = self.layer.data_format == "channels_last"
+        last = self.data_format == "channels_last"
         sizes = ops.shape(x)[1:-1] if last else ops.shape(x)[2:]
         return [w.positions(size) for w, size in zip(self.windows, sizes, strict=True)]
 
@@ -189,7 +185,7 @@ class DecorConv(DecorLayer):
         return ops.reshape(ops.transpose(patches, (0, 2, 1, 3)), (*leading, -1))
 
     def _channels_last(self, images: Tensor) -> Tensor:
-        if self.layer.data_format == "channels_last":
+        if self.data_format == "channels_last":
             return images
-        axis = -1 - len(self.layer.kernel_size)
+        axis = -1 - len(self.kernel_size)
         return ops.moveaxis(images, axis, -1)

@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.layers.twin import register
 from keras_decorr.typing import Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorConv1D(DecorConv):
+@register
+class DecorConv1D(DecorConv, keras.layers.Conv1D):
     """`keras.layers.Conv1D` on decorrelated patches.
 
     The linear map works on patches of `n = k c_in` values. M is folded into the kernel
@@ -52,7 +53,7 @@ class DecorConv1D(DecorConv):
     twin = keras.layers.Conv1D
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        layer = self.layer
+        layer = self
         padding = layer.padding
         if padding == "causal":
             before = (layer.kernel_size[0] - 1) * layer.dilation_rate[0]

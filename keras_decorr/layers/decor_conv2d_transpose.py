@@ -3,10 +3,11 @@
 import keras
 
 from keras_decorr.layers.decor_conv_transpose import DecorConvTranspose
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorConv2DTranspose(DecorConvTranspose):
+@register
+class DecorConv2DTranspose(DecorConvTranspose, keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose` on decorrelated channels.
 
     Each pixel's `n = c_in` channels are mapped to a patch of the output, so M is over channels,

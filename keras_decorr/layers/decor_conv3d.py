@@ -3,11 +3,12 @@
 import keras
 
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.layers.twin import register
 from keras_decorr.typing import Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorConv3D(DecorConv):
+@register
+class DecorConv3D(DecorConv, keras.layers.Conv3D):
     """`keras.layers.Conv3D` on decorrelated patches.
 
     The linear map works on patches of `n = kd kh kw c_in` values. M is folded into the kernel
@@ -51,4 +52,4 @@ class DecorConv3D(DecorConv):
     twin = keras.layers.Conv3D
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        return self.layer.convolution_op(x, K)
+        return self.convolution_op(x, K)

@@ -1,12 +1,13 @@
 """The base class of the decorrelating transposed convolutions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from keras import ops
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_conv import DecorConv
+from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.typing import Tensor
 
 
@@ -15,10 +16,9 @@ class DecorConvTranspose(DecorConv):
 
     pixelwise = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.decorrelation is not None:
-            self.decorrelator.center = False
+    def _new_decorrelation(self, rule: Decorrelator) -> Decorrelation:
+        rule.center = False
+        return super()._new_decorrelation(rule)
 
     def parts_of(self, channels: int) -> int:
         return 1
@@ -27,10 +27,10 @@ class DecorConvTranspose(DecorConv):
         rows = 1
         for size in sizes:
             rows *= size or 1
-        return Work(rows, self.taps * self.layer.filters, folds=True, pixels=True)
+        return Work(rows, self.taps * self.filters, folds=True, pixels=True)
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        layer = self.layer
+        layer = self
         return ops.conv_transpose(
             x,
             K,

@@ -9,12 +9,13 @@ from keras import ops
 from keras_decorr.context import wiring
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
 from keras_decorr.layers.decor_layer import DecorLayer
-from keras_decorr.layers.decorrelation import row_count, row_sum
+from keras_decorr.layers.decorrelation import feature_count, row_count, row_sum
+from keras_decorr.layers.twin import register
 from keras_decorr.typing import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorDense(DecorLayer):
+@register
+class DecorDense(DecorLayer, keras.layers.Dense):
     """`keras.layers.Dense` on decorrelated inputs: `y = activation((x - mean) M^T W + b)`.
 
     M is applied to the batch (`rows n^2` multiply-adds) or folded into the kernel (`units n^2`),
@@ -55,17 +56,13 @@ class DecorDense(DecorLayer):
 
     twin = keras.layers.Dense
 
-    @property
-    def units(self) -> Any:
-        """Number of outputs."""
-        return self.layer.units
+    def check_inputs(self, input_shape: Shape) -> None:
+        feature_count(type(self).__name__, input_shape)
 
-    def build(self, input_shape: Shape) -> None:
-        if self.decorrelation is not None:
-            rows = math.prod(size or 1 for size in input_shape[1:-1])
-            self.decorrelation.serve(Work(rows, self.units, self.acts_on_gradient or None))
-            self.decorrelation.build(input_shape)
-        self.layer.build(input_shape)
+    def work(self, input_shape: Shape) -> tuple[Work, int]:
+        n = feature_count(type(self).__name__, input_shape)
+        rows = math.prod(size or 1 for size in input_shape[1:-1])
+        return Work(rows, self.units, self.acts_on_gradient or None), n
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         # JAX has a symbol where Keras asks for shapes alone.
@@ -76,7 +73,7 @@ class DecorDense(DecorLayer):
             return super().call(inputs, training, mask)
         inputs = wiring.current().inputs(self, inputs)
         inputs = self.decorrelation(inputs, training=training, mask=mask)
-        return self.layer(inputs) if self.quantized else self.linear_map(inputs)
+        return keras.layers.Dense.call(self, inputs) if self.quantized else self.linear_map(inputs)
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
         return ops.matmul(x, K)

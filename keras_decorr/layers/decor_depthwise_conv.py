@@ -1,7 +1,10 @@
 """The base class of the decorrelating depthwise convolutions."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.layers.decor_conv import DecorConv
 from keras_decorr.typing import Shape, Tensor
 
@@ -9,20 +12,26 @@ from keras_decorr.typing import Shape, Tensor
 class DecorDepthwiseConv(DecorConv):
     """A convolution in which each channel is a part of its own."""
 
-    def build(self, input_shape: Shape) -> None:
+    @classmethod
+    def reason_against(cls, layer: Any, decorrelator: Decorrelator) -> str | None:
+        if decorrelator.rows == "pixels":
+            return "rows='pixels': its filters see a single channel each"
+        return None
+
+    def check_inputs(self, input_shape: Shape) -> None:
         if self.pixelwise:
             raise ValueError(
                 f"{type(self).__name__} cannot have a decorrelator with rows='pixels': a single "
                 "channel a filter leaves nothing to decorrelate. Use rows='patches', or "
                 f"`decorrelator=None`. Received: decorrelator={self.decorrelator!r}"
             )
-        super().build(input_shape)
+        super().check_inputs(input_shape)
 
     def parts_of(self, channels: int) -> int:
         return channels
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        layer = self.layer
+        layer = self
         return ops.depthwise_conv(
             x,
             K,

@@ -3,10 +3,11 @@
 import keras
 
 from keras_decorr.layers.decor_depthwise_conv import DecorDepthwiseConv
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorDepthwiseConv1D(DecorDepthwiseConv):
+@register
+class DecorDepthwiseConv1D(DecorDepthwiseConv, keras.layers.DepthwiseConv1D):
     """`keras.layers.DepthwiseConv1D` on the decorrelated patches of each channel.
 
     Every channel is a convolution of its own, on patches of `n = k` values, and has its own M of

@@ -3,10 +3,11 @@
 import keras
 
 from keras_decorr.layers.decor_depthwise_conv import DecorDepthwiseConv
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorDepthwiseConv2D(DecorDepthwiseConv):
+@register
+class DecorDepthwiseConv2D(DecorDepthwiseConv, keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` on the decorrelated patches of each channel.
 
     Every channel is a convolution of its own, on patches of `n = kh kw` values, and has its own M of

@@ -10,12 +10,13 @@ from keras import ops
 from keras_decorr.decorrelators.cost import Work
 from keras_decorr.layers.decor_layer import DecorLayer
 from keras_decorr.layers.decorrelation import row_count, row_sum
+from keras_decorr.layers.twin import register
 from keras_decorr.maths.centring import count_rows, with_sum
 from keras_decorr.typing import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorEinsumDense(DecorLayer):
+@register
+class DecorEinsumDense(DecorLayer, keras.layers.EinsumDense):
     """`keras.layers.EinsumDense` on decorrelated inputs.
 
     The features are the axes that the inputs share with the kernel and that the output lacks: in
@@ -56,70 +57,70 @@ class DecorEinsumDense(DecorLayer):
     """
 
     twin = keras.layers.EinsumDense
+    bias_axes: str | None
 
-    def build(self, input_shape: Shape) -> None:
-        if self.decorrelation is not None:
-            self._read_equation(input_shape)
-        if not self.layer.built:
-            self.layer.build(input_shape)
-        if self.decorrelation is None:
-            return
-        kernel = dict(zip(self._kernel, self.layer.kernel.shape, strict=True))
-        # The bias has the axes of the output from its first column on.
-        first = min((self._output.index(a) for a in self._columns), default=len(self._output))
-        self._bias_axes = [a for a in self._output if a in self._columns]
-        self._bias_shape = [kernel[a] if a in self._columns else 1 for a in self._output[first:]]
-        free = [input_shape[axis] or 1 for axis in self._order[1 : -len(self._features)]]
-        columns = math.prod(kernel[a] for a in self._columns)
-        self.decorrelation.serve(Work(math.prod(free), columns, folds=True))
-        self.decorrelation.build((None, math.prod(kernel[a] for a in self._features)))
-
-    def _read_equation(self, input_shape: Shape) -> None:
-        equation = self.layer.equation
-        inputs, self._kernel, self._output = _labels(equation, len(input_shape))
-        self._features = [a for a in self._kernel if a in inputs and a not in self._output]
-        self._columns = [a for a in self._kernel if a not in inputs]
-        if len(self._features) + len(self._columns) != len(self._kernel) or not self._features:
+    def check_inputs(self, input_shape: Shape) -> None:
+        inputs, kernel, output = _labels(self.equation, len(input_shape))
+        features = [a for a in kernel if a in inputs and a not in output]
+        columns = [a for a in kernel if a not in inputs]
+        if len(features) + len(columns) != len(kernel) or not features:
             raise ValueError(
                 "DecorEinsumDense cannot decorrelate where an axis of the kernel is in both the inputs "
                 "and the output, or none is summed over. Use `decorrelator=None`. "
-                f"Received: equation={equation!r}"
+                f"Received: equation={self.equation!r}"
             )
         size = dict(zip(inputs, input_shape, strict=True))
-        if any(size[a] is None for a in self._features):
+        if any(size[a] is None for a in features):
             raise ValueError(
                 "The size of the features of DecorEinsumDense must be known, as it gives M its size. "
-                f"Received: equation={equation!r}, input_shape={input_shape}"
+                f"Received: equation={self.equation!r}, input_shape={input_shape}"
             )
-        free = [a for a in inputs if a not in self._features]
-        self._order = [inputs.index(a) for a in (*free, *self._features)]
+        free = [a for a in inputs if a not in features]
+        self._order = [inputs.index(a) for a in (*free, *features)]
+        self._feature_axes, self._column_axes = "".join(features), "".join(columns)
+        self._kernel_axes, self._output_axes = "".join(kernel), "".join(output)
+
+    def work(self, input_shape: Shape) -> tuple[Work, int]:
+        sizes = self._sizes
+        free = [input_shape[axis] or 1 for axis in self._order[1 : -len(self._feature_axes)]]
+        columns = math.prod(sizes[a] for a in self._column_axes)
+        n = math.prod(sizes[a] for a in self._feature_axes)
+        return Work(math.prod(free), columns, folds=True), n
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """Size of each axis of the kernel."""
+        return dict(zip(self._kernel_axes, self.kernel.shape, strict=True))
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
-        return ops.einsum(self.layer.equation, x, K)
+        return ops.einsum(self.equation, x, K)
 
     def matrix(self, K: Tensor) -> Tensor:
-        order = [self._kernel.index(a) for a in (*self._features, *self._columns)]
+        order = [self._kernel_axes.index(a) for a in (*self._feature_axes, *self._column_axes)]
         return ops.reshape(ops.transpose(K, order), (self.features, -1))
 
     def of_matrix(self, K: Tensor) -> Tensor:
-        sizes = dict(zip(self._kernel, self.kernel.shape, strict=True))
-        axes = [*self._features, *self._columns]
+        sizes = self._sizes
+        axes = [*self._feature_axes, *self._column_axes]
         K = ops.reshape(K, [sizes[a] for a in axes])
-        return ops.transpose(K, [axes.index(a) for a in self._kernel])
+        return ops.transpose(K, [axes.index(a) for a in self._kernel_axes])
 
     def shift(self, mean: Tensor, K: Tensor) -> Tensor:
-        sizes = dict(zip(self._kernel, self.kernel.shape, strict=True))
+        sizes = self._sizes
         sums = ops.reshape(
-            ops.matmul(mean[None], self.matrix(K)), [sizes[a] for a in self._columns]
+            ops.matmul(mean[None], self.matrix(K)), [sizes[a] for a in self._column_axes]
         )
-        sums = ops.transpose(sums, [self._columns.index(a) for a in self._bias_axes])
-        return ops.reshape(sums, self._bias_shape)
+        axes = [a for a in self._output_axes if a in self._column_axes]
+        sums = ops.transpose(sums, [self._column_axes.index(a) for a in axes])
+        # The bias has the axes of the output from its first column on.
+        first = min((self._output_axes.index(a) for a in axes), default=len(self._output_axes))
+        return ops.reshape(sums, [sizes[a] if a in axes else 1 for a in self._output_axes[first:]])
 
     def row_sum(self, x: Tensor, mask: Tensor = None) -> tuple[Tensor, Tensor]:
         if mask is not None:
             return x, row_sum(self._as_rows(x), mask)[1]
         x, total = with_sum(x, self._free_axes)
-        places = self._order[-len(self._features) :]
+        places = self._order[-len(self._feature_axes) :]
         total = ops.transpose(total, [sorted(places).index(place) for place in places])
         return x, ops.reshape(total, (-1,))
 
@@ -132,22 +133,21 @@ class DecorEinsumDense(DecorLayer):
     @property
     def _free_axes(self) -> tuple[int, ...]:
         """The axes of the inputs that are no features, rising."""
-        return tuple(sorted(self._order[: -len(self._features)]))
+        return tuple(sorted(self._order[: -len(self._feature_axes)]))
 
     def _as_rows(self, x: Tensor) -> Tensor:
         """Returns the inputs as rows `(batch, ..., n)`."""
         if self._order != sorted(self._order):
             x = ops.transpose(x, self._order)
-        if len(self._features) == 1:
+        if len(self._feature_axes) == 1:
             return x
-        leading = ops.shape(x)[: len(x.shape) - len(self._features)]
+        leading = ops.shape(x)[: len(x.shape) - len(self._feature_axes)]
         return ops.reshape(x, (*leading, self.features))
 
-    def folded_bias(self) -> dict[str, Any]:
-        if not self.folds_a_mean:
-            return {}
-        axes = {*self._bias_axes, *(self.layer.bias_axes or "")}
-        return {"bias_axes": "".join(a for a in self._output if a in axes)}
+    def give_bias(self, shape: Shape) -> None:
+        axes = {*self._column_axes, *(self.bias_axes or "")}
+        self.bias_axes = "".join(a for a in self._output_axes if a in axes)
+        super().give_bias(shape)
 
 
 def _labels(equation: str, rank: int) -> tuple[list, list, list]:

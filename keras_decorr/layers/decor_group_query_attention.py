@@ -3,9 +3,10 @@
 import keras
 
 from keras_decorr.layers.attention import DecorProjections
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
+@register
 class DecorGroupQueryAttention(DecorProjections, keras.layers.GroupQueryAttention):
     """`keras.layers.GroupQueryAttention` whose projections are `DecorEinsumDense`.
 

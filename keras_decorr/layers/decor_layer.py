@@ -1,35 +1,31 @@
 """The base class of layers with a linear map of decorrelated inputs."""
 
-import inspect
-from typing import Any, Self
+from typing import Any
 
-import keras
 from keras import ops
 
-from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import (
+    StoredElsewhere,
+    kernel_variable,
+    replace_weight,
+    set_kernel,
+)
 from keras_decorr.context import collection, wiring
-from keras_decorr.layers.decorrelation import Decorrelation, as_rows
-from keras_decorr.layers.like_its_twin import LikeItsTwin
+from keras_decorr.decorrelators.cost import Work
+from keras_decorr.layers.decorrelation import as_rows
+from keras_decorr.layers.twin import DecorrelatingTwin
 from keras_decorr.maths.mapped_gradient import with_mapped_gradient
-from keras_decorr.naming import to_snake_case
 from keras_decorr.typing import Shape, Tensor
 
-_OF_EVERY_LAYER = (
-    "autocast",
-    "input_shape",
-    "input_dtype",
-    "input_dim",
-    "batch_shape",
-    "batch_size",
-)
+_ELSEWHERE = "__elsewhere"  # Keras looks at no attribute of such a name
 
 
-class DecorLayer(LikeItsTwin, keras.layers.Layer):
-    """Holds a Keras layer, its `twin`, and the `Decorrelation` of its inputs.
+class DecorLayer(DecorrelatingTwin):
+    """Mixin for a subclass of a Keras layer with a kernel, whose inputs it decorrelates.
 
-    The Keras layer is held, not subclassed: it keeps its own weights, so that saving, LoRA and the
-    like are Keras's own. A subclass names its `twin` and says how the layer's kernel is a matrix:
-    `y = activation(op(x, K) + b)` is a linear map of rows of `n` features, `rows . matrix(K)`.
+    Weights, saving, LoRA and the like are Keras's own. A subclass names its `twin` and says how the
+    kernel is a matrix: `y = activation(op(x, K) + b)` is a linear map of rows of `n` features,
+    `rows . matrix(K)`.
 
     Args:
         *args: Those of the twin.
@@ -37,47 +33,38 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         **kwargs: Those of the twin.
     """
 
-    twin: Any = None
+    def build(self, input_shape: Shape) -> None:
+        if self.decorrelation is not None:
+            self.check_inputs(input_shape)
+        super().build(input_shape)
+        if self.decorrelation is not None:
+            self.build_decorrelation(input_shape)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.twin is not None:
-            cls.__signature__ = signature(cls.twin)
-            cls.twins = (cls.twin,)
+    def attach_decorrelation(self, input_shape: Shape) -> None:
+        self.check_inputs(input_shape)
+        self.build_decorrelation(input_shape)
 
-    def __init__(
-        self,
-        *args: Any,
-        decorrelator: Any = "norm_preserving",
-        activity_regularizer: Any = None,
-        name: str | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        layer = kwargs.pop("layer", None)
-        own = {key: kwargs.pop(key) for key in _OF_EVERY_LAYER if key in kwargs}
-        super().__init__(
-            activity_regularizer=activity_regularizer,
-            name=name,
-            dtype=dtype,
-            trainable=trainable,
-            **own,
-        )
-        if layer is None:
-            kwargs |= {"name": to_snake_case(self.twin.__name__), "dtype": dtype}
-            layer = self.twin(*args, trainable=trainable, **kwargs)
-        self.layer = layer
-        self.supports_masking = layer.supports_masking
-        decorrelator = decorrelators.get(decorrelator)
-        self.decorrelation = decorrelator and Decorrelation(
-            decorrelator, name="decorrelation", dtype=self.dtype_policy, trainable=self.trainable
-        )
+    def adopt(self, kernel: Any, bias: Any, input_shape: Shape) -> None:
+        """Builds the layer with the variables of another, `bias` being one or `None`."""
+        self.check_inputs(input_shape)
+        set_kernel(self, kernel)
+        self.bias = bias
+        if self.decorrelation is not None:
+            self.build_decorrelation(input_shape)
+        self.built = True
 
-    @property
-    def decorrelator(self) -> Any:
-        """The layer's own `Decorrelator`, or `None`. Set its `learning_rate` at any time."""
-        return self.decorrelation and self.decorrelation.decorrelator
+    def check_inputs(self, input_shape: Shape) -> None:
+        """Raises a ValueError if rows of inputs of this shape cannot be decorrelated."""
+
+    def build_decorrelation(self, input_shape: Shape) -> None:
+        """Builds M for inputs of a shape. The layer has its kernel."""
+        work, n = self.work(input_shape)
+        self.decorrelation.serve(work)
+        self.decorrelation.build((None, n))
+
+    def work(self, input_shape: Shape) -> tuple[Work, Any]:
+        """Returns the `Work` of the linear map, and its number of features."""
+        raise NotImplementedError
 
     @property
     def acts_on_gradient(self) -> bool:
@@ -85,19 +72,9 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
         return self.decorrelation is not None and self.decorrelator.acts_on_gradient
 
     @property
-    def kernel(self) -> Tensor:
-        """The kernel, which acts on the decorrelated inputs."""
-        return self.layer.kernel
-
-    @property
-    def bias(self) -> Tensor:
-        """The bias, or `None`."""
-        return self.layer.bias
-
-    @property
     def quantized(self) -> bool:
         """Whether the kernel is quantized: then the Keras layer alone knows how to use it."""
-        return getattr(self.layer, "quantization_mode", None) is not None
+        return getattr(self, "quantization_mode", None) is not None
 
     # --- the kernel as a matrix ---------------------------------------------------------------
 
@@ -148,11 +125,11 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         if self.quantized:
             if self.decorrelation is None or self.acts_on_gradient:
-                return self.layer(inputs)
+                return super().call(inputs)
             raise ValueError(
                 f"M cannot be folded into the quantized kernel of {type(self).__name__} {self.name!r}. "
                 "Quantize the folded model: `keras_decorr.fold(model).quantize(...)`. "
-                f"Received: quantization mode {self.layer.quantization_mode!r}"
+                f"Received: quantization mode {self.quantization_mode!r}"
             )
         inputs = wiring.current().inputs(self, inputs)
         if self.decorrelation is None:
@@ -198,98 +175,82 @@ class DecorLayer(LikeItsTwin, keras.layers.Layer):
             shift = wires.linear(self, self.shift, mean, effective, fold)
             bias = -shift if bias is None else bias - shift
         if bias is not None:
-            if getattr(self.layer, "data_format", None) == "channels_first":
+            if getattr(self, "data_format", None) == "channels_first":
                 bias = ops.reshape(bias, (-1, *[1] * (len(a.shape) - 2)))
             # Of `ops.add` Keras makes what TensorFlow fuses into the map. With a bias that depends on
             # the inputs its second derivative would be a graph with a cycle.
             a = a + bias if of_batch else ops.add(a, bias)
         a = wires.pre_activation(self, a)
-        y = a if self.layer.activation is None else self.layer.activation(a)
+        y = a if self.activation is None else self.activation(a)
         wires.output(self, a, y)
         return y
 
-    def compute_output_shape(self, input_shape: Shape) -> Any:
-        return self.layer.compute_output_shape(input_shape)
+    # --- files of version 0.1.0 ---------------------------------------------------------------
 
-    # --- to and from the twin -----------------------------------------------------------------
+    # They have the variables of the Keras layer, which was held then, in `layer`.
+
+    def load_own_variables(self, store: Any) -> None:
+        if len(store.keys()):
+            super().load_own_variables(store)
+            return
+
+        # Kept afterwards: Keras knows by their ids which objects it has loaded.
+        self.__dict__[_ELSEWHERE] = StoredElsewhere(super().load_own_variables)
 
     @property
-    def features(self) -> Any:
-        """The number of features `n` that M decorrelates, or `None` without a decorrelator."""
-        return self.decorrelation and self.decorrelation.operator.n
+    def layer(self) -> Any:
+        """Where a file of version 0.1.0 has the kernel and the bias; only while Keras loads one."""
+        stored = self.__dict__.get(_ELSEWHERE)
+        if stored is None or stored.loaded:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'layer'")
+        return stored
 
-    @classmethod
-    def from_layer(cls, layer: Any, decorrelator: Any = "norm_preserving") -> Any:
-        """Returns a layer with the arguments of a Keras layer, not built.
-
-        Args:
-            layer: An instance of the `twin`.
-            decorrelator: As in `Decorrelation`.
-        """
-        config = {**layer.get_config(), "decorrelator": decorrelator}
-        return cls.from_config(config)
-
-    @classmethod
-    def around(cls, layer: Any, decorrelator: Any) -> Self:
-        """Returns a layer that holds the given Keras layer itself, with its weights."""
-        return cls(
-            layer=layer,
-            decorrelator=decorrelator,
-            activity_regularizer=layer.activity_regularizer,
-            name=layer.name,
-            dtype=layer.dtype_policy,
-            trainable=layer.trainable,
-        )
-
-    def load_plain(self, layer: Any) -> None:
-        """Copies the weights of a built Keras layer like the one inside. This layer must be built."""
-        self.layer.set_weights(layer.get_weights())
-
-    def folded_layer(self) -> keras.layers.Layer:
-        """Returns a Keras layer with the same outputs in inference, not built."""
-        config = self.layer.get_config()
-        config |= {key: value for key, value in super().get_config().items() if key in config}
-        config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
-        if "lora_rank" in config:
-            config["lora_rank"] = None  # the folded kernel has it
-        return self.twin.from_config({**config, **self.folded_bias()})
-
-    def folded_bias(self) -> dict[str, Any]:
-        """Returns the changes of the twin's configuration for a bias that contains the mean."""
-        return {"use_bias": True} if self.folds_a_mean else {}
+    # --- merging M into the kernel ------------------------------------------------------------
 
     @property
     def folds_a_mean(self) -> bool:
         """Whether a mean folds into the bias."""
         return self.decorrelation is not None and bool(self.decorrelator.center)
 
-    def folded_weights(self) -> Any:
-        """Returns arrays for the weights of `folded_layer()`, once that is built."""
+    def folded_weights(self) -> tuple[Tensor, Tensor]:
+        """Returns kernel and bias, or `None`, of the twin with the same outputs in inference."""
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.bias
         if self.decorrelation is None:
-            return self.layer.get_weights()
-        kernel = self.fold(ops.convert_to_tensor(self.kernel))
-        bias = self.bias
+            return kernel, bias
+        kernel = self.fold(kernel)
         if self.folds_a_mean:
             mean = ops.cast(self.decorrelation.moving_mean, kernel.dtype)
             shift = self.shift(mean, kernel)
             bias = -shift if bias is None else bias - shift
-        return [ops.convert_to_numpy(x) for x in (kernel, bias) if x is not None]
+        return kernel, bias
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **self.layer.get_config(),
-            **super().get_config(),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
-            "decorrelator": decorrelators.serialize(self.decorrelator),
-        }
+    def merge(self) -> None:
+        kernel, bias = (x if x is None else ops.copy(x) for x in self.folded_weights())
+        if getattr(self, "lora_enabled", False):  # the folded kernel has it
+            self.lora_kernel_b.assign(ops.zeros_like(self.lora_kernel_b))
+        kernel_variable(self).assign(kernel)
+        if bias is None:
+            return
+        if not self.takes_mean:
+            self.give_bias(bias.shape)
+        self.bias.assign(bias)
 
+    @property
+    def takes_mean(self) -> bool:
+        return not self.folds_a_mean or (
+            self.bias is not None
+            and tuple(self.bias.shape) == tuple(self.folded_weights()[1].shape)
+        )
 
-def signature(twin: Any) -> inspect.Signature:
-    """Returns the signature of a Keras layer with an argument `decorrelator`."""
-    _, *parameters = inspect.signature(twin.__init__).parameters.values()
-    decorrelator = inspect.Parameter(
-        "decorrelator", inspect.Parameter.KEYWORD_ONLY, default="norm_preserving"
-    )
-    rest = [p for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
-    named = [p for p in parameters if p not in rest]
-    return inspect.Signature([*named, decorrelator, *rest])
+    def give_bias(self, shape: Shape) -> None:
+        """Makes a bias of another shape, where a mean has to go somewhere."""
+        if hasattr(self, "use_bias"):
+            self.use_bias = True
+        replace_weight(
+            self,
+            "bias",
+            shape=shape,
+            initializer="zeros",
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )

@@ -3,9 +3,10 @@
 import keras
 
 from keras_decorr.layers.attention import DecorProjections
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
+@register
 class DecorMultiHeadAttention(DecorProjections, keras.layers.MultiHeadAttention):
     """`keras.layers.MultiHeadAttention` whose projections are `DecorEinsumDense`.
 

@@ -5,10 +5,11 @@ import keras
 from keras_decorr.layers.decor_conv1d import DecorConv1D
 from keras_decorr.layers.decor_depthwise_conv1d import DecorDepthwiseConv1D
 from keras_decorr.layers.decor_separable_conv import DecorSeparableConv
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorSeparableConv1D(DecorSeparableConv):
+@register
+class DecorSeparableConv1D(DecorSeparableConv, keras.layers.SeparableConv1D):
     """`keras.layers.SeparableConv1D`, both of whose convolutions see decorrelated inputs.
 
     The depthwise convolution has an M for each channel, the pointwise one an M over the channels that

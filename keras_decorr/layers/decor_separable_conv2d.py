@@ -5,10 +5,11 @@ import keras
 from keras_decorr.layers.decor_conv2d import DecorConv2D
 from keras_decorr.layers.decor_depthwise_conv2d import DecorDepthwiseConv2D
 from keras_decorr.layers.decor_separable_conv import DecorSeparableConv
+from keras_decorr.layers.twin import register
 
 
-@keras.saving.register_keras_serializable(package="keras_decorr")
-class DecorSeparableConv2D(DecorSeparableConv):
+@register
+class DecorSeparableConv2D(DecorSeparableConv, keras.layers.SeparableConv2D):
     """`keras.layers.SeparableConv2D`, both of whose convolutions see decorrelated inputs.
 
     The depthwise convolution has an M for each channel, the pointwise one an M over the channels that

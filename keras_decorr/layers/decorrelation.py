@@ -14,6 +14,7 @@ from keras_decorr import decorrelators
 from keras_decorr.backend.keras_internals import in_symbolic_scope
 from keras_decorr.backend.replicas import replica_count, replica_sum
 from keras_decorr.context import collection, wiring
+from keras_decorr.context.scope import Scope
 from keras_decorr.decorrelators.adaptation import adapted
 from keras_decorr.decorrelators.arguments import check_number
 from keras_decorr.decorrelators.cost import USUAL_BATCH, Work
@@ -35,6 +36,22 @@ from keras_decorr.typing import Shape, Tensor
 DAMPING = 10.0
 # The most rows that a layer adapts to.
 ROWS = 4096
+
+
+_limit = Scope()
+at_most = _limit.open  # a context manager: inside, no M is built of more features than its argument
+
+
+class TooManyFeaturesError(ValueError):
+    """A layer has more features than `at_most` allows.
+
+    Args:
+        n: Their number.
+    """
+
+    def __init__(self, n: int) -> None:
+        super().__init__(f"{n} features")
+        self.n = n
 
 
 class Adaptation(collection.Collection):
@@ -108,17 +125,7 @@ class Decorrelation(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Shape) -> None:
-        if len(input_shape) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs inputs of rank 2 or more, (batch, ..., features): with "
-                f"one axis there is nothing to correlate. Received: input_shape={input_shape}"
-            )
-        n = input_shape[-1]
-        if n is None:
-            raise ValueError(
-                f"The last axis of the inputs of {type(self).__name__} must be known, as it gives M "
-                f"its size. Define it in `keras.Input`. Received: input_shape={input_shape}"
-            )
+        n = feature_count(type(self).__name__, input_shape)
         if self.decorrelator is None:
             return
         if self.work is None and self.decorrelator.acts_on_gradient:
@@ -127,6 +134,9 @@ class Decorrelation(keras.layers.Layer):
                 "a layer with a linear map, such as DecorDense, or acts_on='inputs'. "
                 f"Received: {type(self.decorrelator).__name__}(acts_on='gradient')"
             )
+        of_a_part = n // self.work.parts if self.work else n
+        if _limit.current is not None and of_a_part > _limit.current:
+            raise TooManyFeaturesError(of_a_part)
         if self.work is None:  # what comes behind is not known: a square map, say
             rows = math.prod(size or 1 for size in input_shape[1:-1])
             self.work = Work(rows=rows, columns=n, folds=False)
@@ -440,10 +450,8 @@ class Decorrelation(keras.layers.Layer):
         mean = [self.moving_mean, self.mean_count] if self.decorrelator.center else []
         return [*self.matrices, *chain(*self.memory), *mean]
 
-    # --- to Keras's own layers ----------------------------------------------------------------
-
-    def folded_layer(self) -> keras.layers.Layer:
-        """Returns a Keras layer with the same outputs in inference, not built."""
+    def plain_layer(self) -> Any:
+        """Returns a Keras layer that does in inference what this one does, not built."""
         if self.decorrelator is None:
             return keras.layers.Identity(name=self.name, dtype=self.dtype_policy)
         return keras.layers.Dense(
@@ -455,13 +463,15 @@ class Decorrelation(keras.layers.Layer):
         )
 
     def folded_weights(self) -> list[np.ndarray]:
-        """Returns arrays for the weights of `folded_layer()`, once that is built."""
+        """Returns arrays for the weights of `plain_layer()`, once that is built."""
         if self.decorrelator is None:
             return []
         kernel = ops.convert_to_numpy(self.fold(ops.eye(self.operator.n, dtype="float32")))
         if not self.decorrelator.center:
             return [kernel]
         return [kernel, -ops.convert_to_numpy(self.moving_mean) @ kernel]
+
+    # --- to and from files --------------------------------------------------------------------
 
     def load_own_variables(self, store: Any) -> None:
         variables = self.variables
@@ -485,6 +495,30 @@ class Decorrelation(keras.layers.Layer):
             **super().get_config(),
             "decorrelator": decorrelators.serialize(self.decorrelator),
         }
+
+
+def feature_count(name: str, input_shape: Shape) -> int:
+    """Returns the number of features of inputs that are rows of features.
+
+    Args:
+        name: Name of the layer's class, for the message.
+        input_shape: Shape of the inputs.
+
+    Raises:
+        ValueError: If they are no rows, or if it is not known.
+    """
+    if len(input_shape) < 2:
+        raise ValueError(
+            f"{name} needs inputs of rank 2 or more, (batch, ..., features): with one axis there is "
+            f"nothing to correlate. Received: input_shape={input_shape}"
+        )
+    n = input_shape[-1]
+    if n is None:
+        raise ValueError(
+            f"The last axis of the inputs of {name} must be known, as it gives M its size. Define it "
+            f"in `keras.Input`. Received: input_shape={input_shape}"
+        )
+    return n
 
 
 def as_rows(inputs: Tensor, mask: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:

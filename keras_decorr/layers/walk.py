@@ -1,6 +1,6 @@
 """Lists every layer of a model with its path."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -20,6 +20,19 @@ class Place(NamedTuple):
     path: str
     layer: keras.layers.Layer
     chain: tuple
+
+    @property
+    def owners(self) -> list:
+        """What it is in, from the outside."""
+        return [layer for _, layer in self.chain[:-1]]
+
+
+def once(places: Iterable[Place]) -> list[Place]:
+    """Returns the first place of every layer."""
+    first: dict[int, Place] = {}
+    for place in places:
+        first.setdefault(id(place.layer), place)
+    return list(first.values())
 
 
 def walk(model: Any, descends: Callable = lambda layer: True, chain: tuple = ()) -> Iterator[Place]:

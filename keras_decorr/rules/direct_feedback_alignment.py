@@ -128,7 +128,7 @@ class _DirectWiring(Wiring):
         heard = x
         if layer.decorrelation is not None and layer.decorrelator.center:
             # As the gradient does: what centring takes away again must not be asked for.
-            channel = -1 if getattr(layer.layer, "data_format", "") != "channels_first" else 1
+            channel = -1 if getattr(layer, "data_format", "") != "channels_first" else 1
             axes = [axis for axis in range(len(x.shape)) if axis != channel % len(x.shape)]
             rows = replica_sum(ops.cast(ops.size(x) // x.shape[channel], "float32"))
             mean = replica_sum(ops.sum(x, axis=axes, keepdims=True)) / ops.cast(
@@ -154,7 +154,7 @@ class _DirectWiring(Wiring):
             return sent(value)
         layer, *after = chain
         y = sent(self.made[id(layer)])
-        for function in (layer.layer.activation, *after):
+        for function in (layer.activation, *after):
             y = y if function is None else function(y)
         return y
 

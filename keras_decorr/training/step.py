@@ -28,6 +28,8 @@ from keras_decorr.layers.walk import walk
 from keras_decorr.training.followed_rate import FollowedRate
 from keras_decorr.typing import Tensor, Tensors
 
+_KEPT = ("learning_rule_state", "_decorrelation_metrics", "_reports")
+
 
 class DecorrelationStep(BuiltBeforeOptimizer):
     """A Keras model with a learning rule and one decorrelation step per training step.
@@ -47,16 +49,26 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.start_decorrelation_step()
+
+    def start_decorrelation_step(self) -> None:
+        """Gives the model what the training step keeps; also one that gets this class afterwards."""
         self._learning_rule = rules.get("backprop")
-        self._keep_rule_state(None)
         self._rule_is_built = False
         self._evaluating = False
-        self._decorrelation_metrics = [
-            keras.metrics.Mean(name="decorrelation_loss"),
-            keras.metrics.Sum(name="skipped_updates"),
-            FollowedRate(),
-        ]
-        self._keep_reports({})
+        self._keep("learning_rule_state", None)
+        loss = keras.metrics.Mean(name="decorrelation_loss")
+        skipped = keras.metrics.Sum(name="skipped_updates")
+        self._keep("_decorrelation_metrics", [loss, skipped, FollowedRate()])
+        self._keep("_reports", MappingProxyType({}))
+        if self.compiled and self.built:
+            self.build_rule()
+
+    def end_decorrelation_step(self) -> None:
+        """Takes away what the training step keeps, before the model becomes one of another class."""
+        kept: dict[str, Any] = self.__dict__
+        for name in (*_KEPT, "_learning_rule", "_rule_is_built", "_evaluating"):
+            kept.pop(name, None)
 
     def compile(self, *args: Any, learning_rule: Any = "backprop", **kwargs: Any) -> None:
         """Configures the model for training.
@@ -75,32 +87,37 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         self._learning_rule = rule
         rule.check(self)
         self._followed_rate.restart()
-        self._keep_rule_state(None)
+        self._keep("learning_rule_state", None)
         self._rule_is_built = False
         if self.built:
             self.build_rule()
 
-    def _keep_rule_state(self, state: Any) -> None:
-        # Past Keras's tracking, which would make it one of the model's layers. Keras saves it all the
-        # same, as it saves every attribute that is a layer.
-        object.__setattr__(self, "learning_rule_state", state)
+    def _keep(self, name: str, value: Any) -> None:
+        """Sets an attribute past Keras's tracking.
 
-    def _keep_reports(self, metrics: dict) -> None:
-        # Past Keras's tracking, too: a built model takes no more metrics, and a file of an older
-        # version has none of these.
-        object.__setattr__(self, "_reports", MappingProxyType(metrics))
+        That would make the state of a rule one of the model's layers, and a built model takes no more
+        metrics. Keras saves them all the same, as every attribute with a layer or a list of metrics.
+        What the decorrelators report it does not: a file of an older version has none.
+        """
+        object.__setattr__(self, name, value)
 
     @property
     def metrics(self) -> list:
-        """All metrics, those of what the decorrelators report included."""
-        return [*super().metrics, *getattr(self, "_reports", {}).values()]
+        """All metrics, those of the decorrelation step included."""
+        return [*super().metrics, *self._step_metrics]
+
+    @property
+    def _step_metrics(self) -> list:
+        kept: dict[str, Any] = self.__dict__  # not there yet while Keras makes the model
+        return [*kept.get("_decorrelation_metrics", ()), *kept.get("_reports", {}).values()]
 
     def build_rule(self) -> None:
         """Creates the variables of the learning rule and the metrics of the logs, if not done yet."""
         if not self._rule_is_built:
-            self._keep_rule_state(self._learning_rule.build(self))
+            self._keep("learning_rule_state", self._learning_rule.build(self))
             names = {name for d in self.decorrelation_layers for name in d.decorrelator.reports}
-            self._keep_reports({name: keras.metrics.Sum(name=name) for name in sorted(names)})
+            reports = {name: keras.metrics.Sum(name=name) for name in sorted(names)}
+            self._keep("_reports", MappingProxyType(reports))
             self._rule_is_built = True
             self._warn_of_inference()
 
@@ -194,8 +211,10 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         sample_weight: Tensors = None,
         training: bool = True,
     ) -> Tensor:
+        compiled_loss = super().compute_loss
+
         def loss_of(y_pred: Tensors) -> Tensor:
-            return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
+            return compiled_loss(x, y, y_pred, sample_weight, training)
 
         samples = collection.current()
         if not training or samples is None:
@@ -233,7 +252,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
     def get_metrics_result(self) -> Any:
         results = super().get_metrics_result()
         if self._evaluating:
-            for metric in (*self._decorrelation_metrics, *self._reports.values()):
+            for metric in self._step_metrics:
                 results.pop(metric.name, None)
         return results
 
@@ -248,7 +267,9 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     def get_compile_config(self) -> Any:
         config = super().get_compile_config()
-        if config:  # a model that was not compiled has none
+        # A model that was not compiled has none. Backpropagation goes without saying: Keras compiles
+        # the clone of a Sequential, which is a plain one, with this configuration.
+        if config and not isinstance(self._learning_rule, rules.Backprop):
             config["learning_rule"] = keras.saving.serialize_keras_object(self._learning_rule)
         return config
 

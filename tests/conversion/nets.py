@@ -78,3 +78,15 @@ def round_trip(model, x, rng, **arguments):
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(numpy(variable), value)
     return decorrelated, folded
+
+
+def reloaded(model, folder, *classes):
+    """A model saved and loaded, with classes that are not registered."""
+    model.save(folder / "model.keras")
+    known = {cls.__name__: cls for cls in classes}
+    return keras.saving.load_model(folder / "model.keras", custom_objects=known)
+
+
+def steps(model):
+    """How many times each M was updated."""
+    return [int(layer.steps) for layer in decorrelation_layers(model)]

@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import keras_decorr
+from keras_decorr.backend.keras_internals import attention_projections
 from keras_decorr.layers import DecorEinsumDense, DecorGroupQueryAttention, DecorMultiHeadAttention
 from tests.helpers import EAGERLY, perturb, undamped, whole_batches
+from tests.layers.twins import copy_of, folded, numpy
 
 KINDS = {
     "multi-head": (
@@ -21,10 +22,6 @@ KINDS = {
         {"head_dim": 4, "num_query_heads": 4, "num_key_value_heads": 2},
     ),
 }
-
-
-def numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -41,9 +38,8 @@ def pair(kind, decorrelator, inputs, **arguments):
     ours, theirs, own = kind
     plain = theirs(**own, **arguments)
     plain.build(*(x.shape for x in inputs))
-    layer = ours.from_layer(plain, decorrelator)
-    layer.build(*(x.shape for x in inputs))
-    layer.load_plain(plain)
+    layer = copy_of(plain, *(x.shape for x in inputs))
+    ours.attach(layer, decorrelator)
     return plain, layer
 
 
@@ -78,11 +74,13 @@ def test_folding_gives_keras_attention(kind, inputs, use_bias, rng):
         assert int(part.decorrelation.steps) == 1
         perturb(part.decorrelation, rng)
         part.decorrelation.moving_mean.assign(rng.normal(size=part.features))
-    folded = layer.folded_layer()
-    assert type(folded) is kind[1]
-    folded.build(*(x.shape for x in inputs))
-    folded.set_weights(layer.folded_weights())
-    np.testing.assert_allclose(numpy(folded(*inputs)), numpy(layer(*inputs)), rtol=1e-4, atol=1e-5)
+    expected, shapes = numpy(layer(*inputs)), [x.shape for x in inputs]
+    plain = folded(layer, *shapes)
+    assert type(plain) is kind[1]
+    assert [type(p) for p in attention_projections(plain).values()] == [keras.layers.EinsumDense] * 4
+    again = copy_of(plain, *shapes)
+    for new in (plain, again):
+        np.testing.assert_allclose(numpy(new(*inputs)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_it_trains_masks_and_reloads(kind, rng, tmp_path):

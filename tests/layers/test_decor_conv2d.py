@@ -59,10 +59,10 @@ def test_it_is_the_linear_map_on_decorrelated_patches(structure, training, argum
         decorrelator=undamped(0.0, structure=structure, groups=2),
     )  # fmt: skip
     layer.build(x.shape)
-    decorrelation, conv = layer.decorrelation, layer.layer
+    decorrelation = layer.decorrelation
     perturb(decorrelation, rng)
     patches = reference.patches(
-        x.astype("float64"), conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding
+        x.astype("float64"), layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding
     )
     decorrelation.moving_mean.assign(rng.normal(size=patches.shape[1]).astype("float32"))
     mean = patches.mean(0) if training else numpy(decorrelation.moving_mean)

@@ -88,7 +88,7 @@ def test_integers_are_inputs_as_for_keras(dtype, units, rng):
     )
     for model, inputs in ((layer, x), (of_floats, x.astype("float32"))):
         model.build(inputs.shape)
-        model.layers[1].layer.kernel.assign(np.eye(5, units, dtype="float32"))
+        model.layers[1].kernel.assign(np.eye(5, units, dtype="float32"))
         for _ in range(3):
             model(inputs, training=True)
     expected = numpy(of_floats(x.astype("float32")))

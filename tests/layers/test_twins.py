@@ -16,6 +16,7 @@ from tests.layers.twins import (
     decorrelations,
     double,
     explicit,
+    folded,
     numpy,
     ours,
 )
@@ -62,12 +63,15 @@ def test_folding_gives_a_plain_layer_with_the_same_outputs(name, structure, rng)
             part.moving_mean.assign(rng.normal(size=part.moving_mean.shape))
     expected = numpy(layer(x))
     assert np.abs(expected - numpy(plain(x))).max() > 1e-2
-    folded = layer.folded_layer()
-    assert type(folded) is cls
-    assert folded.name == layer.name
-    folded.build(x.shape)
-    folded.set_weights(layer.folded_weights())
-    np.testing.assert_allclose(numpy(folded(x)), expected, rtol=1e-4, atol=1e-5)
+    plain = folded(layer, x.shape)
+    assert type(plain) is cls
+    assert plain.name == layer.name
+    assert not decorrelations(plain)
+    np.testing.assert_allclose(numpy(plain(x)), expected, rtol=1e-4, atol=1e-5)
+    again = cls.from_config(plain.get_config())
+    again.build(x.shape)
+    again.set_weights(plain.get_weights())
+    np.testing.assert_allclose(numpy(again(x)), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -116,7 +120,7 @@ def test_a_step_equals_the_equations(name, rng):
 def test_configurations_round_trip(name, rng):
     cls, arguments, shape = ALL[name]
     plain, _ = built(cls, arguments, shape, rng)
-    layer = ours(cls).from_layer(plain, undamped(1e-2, structure="full"))
+    layer = decorrelated(plain, (6, *shape), undamped(1e-2, structure="full"))
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
@@ -126,7 +130,7 @@ def test_all_of_them_train_in_a_plain_model_and_reload(rng, tmp_path):
     rows = whole_batches(20, 8)
     inputs, outputs, x = [], [], []
     for cls, arguments, shape in ALL.values():
-        layer = ours(cls).from_layer(cls(**arguments), undamped(1e-2, structure="full"))
+        layer = ours(cls)(**arguments, decorrelator=undamped(1e-2, structure="full"))
         inputs.append(keras.Input(shape))
         y = layer(inputs[-1])
         layer.name = f"layer_{len(inputs)}"

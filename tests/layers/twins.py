@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_decorr import layers
-from keras_decorr.layers import Decorrelation, DecorRNN
+from keras_decorr.layers import Decorrelation
+from keras_decorr.layers.twin import TWINS
 from tests import reference
 from tests.reference_layers import CASES, OTHERS
 
@@ -19,16 +19,29 @@ def double(x):
 
 
 def ours(cls):
-    recurrent = cls in layers.decor_rnn.LAYERS
-    return DecorRNN if recurrent else getattr(layers, f"Decor{cls.__name__}")
+    return TWINS[cls]
+
+
+def copy_of(plain, *shapes):
+    layer = type(plain).from_config(plain.get_config())
+    layer.build(*shapes)
+    layer.set_weights(plain.get_weights())
+    return layer
 
 
 def decorrelated(plain, shape, decorrelator):
-    """A built layer with the weights of a built Keras layer."""
-    layer = ours(type(plain)).from_layer(plain, decorrelator)
-    layer.build(shape)
-    layer.load_plain(plain)
+    """A copy of a built Keras layer, made decorrelating."""
+    layer = copy_of(plain, shape)
+    ours(type(plain)).attach(layer, decorrelator)
     return layer
+
+
+def folded(layer, *shapes):
+    """A plain copy of a decorrelating layer, its M merged into its weights."""
+    new = copy_of(layer, *shapes)
+    new.merge()
+    new.detach()
+    return new
 
 
 def decorrelations(layer):

@@ -91,11 +91,10 @@ def twin(model):
     """The net as `Map`s, with our weights."""
     maps = []
     for layer in linear_maps(model):
-        f, slope = ACTIVATIONS[keras.activations.serialize(layer.layer.activation)]
+        f, slope = ACTIVATIONS[keras.activations.serialize(layer.activation)]
         window, places, d = None, (), layer.decorrelation
         if isinstance(layer, DecorConv2D):
-            conv = layer.layer
-            window = (conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding)
+            window = (layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
             places = layer.output.shape[1:-1]
         W = double(layer.kernel)
         maps.append(

@@ -1,0 +1,115 @@
+"""A copy of a layer or model, made as Keras saves and loads it."""
+
+import tempfile
+from types import FunctionType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_decorr.backend.keras_internals import flatten_layers, mark_called_like, seed_generators
+from keras_decorr.layers import Decorrelation
+
+
+def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int, Any]]:
+    """Copies a built layer or model with its state. The copy is not compiled.
+
+    Classes and functions need not be registered. A function of a `Lambda` is shared, not copied.
+
+    Args:
+        model: The layer or model.
+        edit: A function of each serialised object (a dictionary with a `"class_name"`), which returns
+            it or another in its place; or `None`.
+
+    Returns:
+        `(copy, layers, variables)`: the copy, and the layers and variables in it by the ids of those of
+        the original.
+
+    Raises:
+        ValueError: If Keras cannot make another one from its configuration.
+    """
+    try:
+        config = keras.saving.serialize_keras_object(model)
+        config.pop("compile_config", None)
+        with keras.saving.custom_object_scope(_names(model)):
+            # A lambda of this process is as safe as its model.
+            new = keras.saving.deserialize_keras_object(
+                _edited(config, edit) if edit else config, safe_mode=False
+            )
+        if model.built and not new.built:
+            new.build_from_config(model.get_build_config() or {})
+        pairs = list(zip(flatten_layers(model), flatten_layers(new), strict=True))
+        for old, ours in pairs:  # a flag of a model sets those of all that is in it
+            if ours.trainable != old.trainable:
+                ours.trainable = old.trainable
+        for old, ours in pairs:
+            _copy_state(old, ours)
+    except Exception as error:
+        raise ValueError(
+            f"Keras cannot copy {type(model).__name__} {model.name!r}: {type(error).__name__}: "
+            f"{error}\nImplement `get_config` so that `from_config` gives it back, or convert the model itself: "
+            "give `inplace=True`."
+        ) from error
+    if isinstance(model, keras.Model):
+        mark_called_like(new, model)  # so that Keras exports a copy of a model that it exports
+    layers = {id(old): ours for old, ours in pairs}
+    variables = {
+        id(old): ours
+        for layers_of_both in pairs
+        for old, ours in zip(*(layer.weights for layer in layers_of_both), strict=False)
+    }
+    return new, layers, variables
+
+
+def _names(model: Any) -> dict[str, Any]:
+    """Returns the classes and functions of a model by the names under which Keras looks for them."""
+    found: dict[str, Any] = {}
+    for layer in flatten_layers(model):
+        cls = getattr(type(layer), "plain_class", type(layer))
+        if not cls.__module__.startswith(("keras.", "keras_decorr.")):
+            found[keras.saving.get_registered_name(cls)] = cls
+            found[cls.__name__] = cls
+        functions = (value for value in vars(layer).values() if isinstance(value, FunctionType))
+        found |= {f.__name__: f for f in functions if not f.__module__.startswith("keras.")}
+    return found
+
+
+def _edited(config: Any, edit: Any) -> Any:
+    if isinstance(config, dict):
+        config = {key: _edited(value, edit) for key, value in config.items()}
+        return edit(config) if "class_name" in config else config
+    if isinstance(config, list | tuple):
+        return type(config)(_edited(value, edit) for value in config)
+    return config
+
+
+def _copy_state(old: Any, new: Any) -> None:
+    """Gives a layer what another has beside the layers inside it: variables, vocabularies, seeds."""
+    if isinstance(old, keras.layers.Lambda) and isinstance(new, keras.layers.Lambda):
+        new.function = old.function  # of another process it would lack what it uses of its module
+    if type(old) is not type(new):
+        if not isinstance(old, Decorrelation):  # for which `fold` puts in another layer
+            raise TypeError(f"its {old.name!r} is a {type(new).__name__}, no {type(old).__name__}")
+        new.set_weights(old.folded_weights())
+        return
+    if len(old.weights) != len(new.weights):
+        raise ValueError(
+            f"{old.name!r} has {len(old.weights)} weights, that of the copy has {len(new.weights)}"
+        )
+    store: dict[str, Any] = {}
+    # What a layer derives from its variables, or keeps beside them, comes along only this way.
+    old.save_own_variables(store)
+    new.load_own_variables({name: _apart(value) for name, value in store.items()})
+    if hasattr(old, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    for theirs, ours in zip(seed_generators(old), seed_generators(new), strict=True):
+        ours.state.assign(_apart(theirs.state))
+
+
+def _apart(value: Any) -> Any:
+    """Returns a variable as an array: on JAX a training step deletes the arrays that it has used up."""
+    if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
+        return np.array(keras.ops.convert_to_numpy(value))
+    return value

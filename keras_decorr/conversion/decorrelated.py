@@ -1,0 +1,139 @@
+"""Layers and models of classes that make layers in their own code, with decorrelating ones inside.
+
+The configuration of such a class does not tell of what `decorrelate` did inside: from it Keras would make
+a plain one. So a converted one becomes an instance of a subclass, made here, whose configuration is that
+of the plain one, as Keras would save it, and beside it which layers decorrelate and how. Loading makes
+the plain one, attaches, and then all weights come by their paths.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from keras_decorr import decorrelators
+from keras_decorr.backend.keras_internals import Functional, flatten_layers
+from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
+from keras_decorr.training.model import FunctionalModel, Sequential
+from keras_decorr.training.step import DecorrelationStep
+
+_register = keras.saving.register_keras_serializable(package="keras_decorr", name="Decorrelated")
+
+# Models whose configuration has that of every layer, and what they become as a whole.
+STANDARD: dict[Any, Any] = {Functional: FunctionalModel, keras.Sequential: Sequential}
+
+
+def is_standard(layer: Any) -> bool:
+    """Returns whether the configuration of a model has that of every layer in it."""
+    return type(layer) in (*STANDARD, *STANDARD.values())
+
+
+@_register
+class Decorrelated:
+    """Mixin of what a layer or model of a class of its own becomes with decorrelating layers inside."""
+
+    plain_class: Any
+    _trains: bool
+
+    def get_config(self) -> dict[str, Any]:
+        attached = attached_layers(self)
+        layers = [
+            {
+                "layer": index,
+                "class": layer.twin.__name__,
+                "build": layer.get_build_config(),
+                "decorrelator": decorrelators.serialize(layer.decorrelator),
+            }
+            for index, layer in attached.items()
+        ]
+        with _plain(self):
+            plain = keras.saving.serialize_keras_object(self)
+        plain.pop("compile_config", None)
+        return {"plain": plain, "layers": layers, "trains": self._trains}
+
+    def get_build_config(self) -> None:
+        """Returns nothing: that of the plain one builds it."""
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+        """Returns a decorrelating layer or model, M being the identity."""
+        owner = keras.saving.deserialize_keras_object(config["plain"], custom_objects)
+        inside = list(plain_layers(owner))
+        for entry in config["layers"]:
+            layer: Any = inside[entry["layer"]] if entry["layer"] < len(inside) else None
+            twin = TWINS.get(type(layer))
+            if twin is None or twin.twin.__name__ != entry["class"]:
+                raise ValueError(
+                    f"The class {type(owner).__name__} makes other layers than when the model was "
+                    f"saved: layer {entry['layer']} was a {entry['class']}. Received: {layer!r}"
+                )
+            if not layer.built:  # its owner builds it when it is called
+                layer.build_from_config(entry["build"])
+            twin.attach(layer, decorrelators.get(entry["decorrelator"]))
+        return mark(owner, config["trains"])
+
+
+def build_config(owner: Any) -> dict[str, Any]:
+    """Returns for which inputs a layer or model was built, as Keras writes it down, or nothing."""
+    if isinstance(owner, Decorrelated):
+        return owner.plain_class.get_build_config(owner) or {}
+    return owner.get_build_config() or {}
+
+
+def mark(owner: Any, trains: bool) -> Any:
+    """Makes a layer or model of a class of its own say what was attached inside.
+
+    Args:
+        owner: The layer or model.
+        trains: Whether it is a model that gets the training step of `keras_decorr.Model`, too.
+    """
+    trains = trains and not isinstance(owner, DecorrelationStep)
+    kind: Any = type(owner)
+    object.__setattr__(owner, "__class__", _subclass(kind, trains))
+    if trains:
+        owner.start_decorrelation_step()
+    return owner
+
+
+@functools.cache
+def _subclass(cls: Any, trains: bool) -> Any:
+    # The step comes last, so that what the class overrides, and calls by `super`, is as it was.
+    bases = (Decorrelated, cls, *((DecorrelationStep,) if trains else ()))
+    members = {"__module__": Decorrelated.__module__, "plain_class": cls, "_trains": trains}
+    return _register(type("Decorrelated", bases, {**members, "__doc__": cls.__doc__}))
+
+
+def plain_layers(owner: Any) -> Iterator[Any]:
+    """Yields the layers inside a layer or model, without those that decorrelation has added."""
+    layers = list(flatten_layers(owner, include_self=False))
+    twins = [layer for layer in layers if isinstance(layer, DecorrelatingTwin)]
+    added = {id(x) for twin in twins for part in twin.added() for x in flatten_layers(part)}
+    return (layer for layer in layers if id(layer) not in added)
+
+
+def attached_layers(owner: Any) -> dict[int, Any]:
+    """Returns the outermost decorrelating layers inside, by their place in `plain_layers`."""
+    found = {
+        index: layer
+        for index, layer in enumerate(plain_layers(owner))
+        if isinstance(layer, DecorrelatingTwin) and layer.decorrelator is not None
+    }
+    inside = {id(x) for layer in found.values() for x in flatten_layers(layer, include_self=False)}
+    return {index: layer for index, layer in found.items() if id(layer) not in inside}
+
+
+@contextmanager
+def _plain(owner: Any) -> Iterator[None]:
+    """Makes an owner and all that is in it instances of their plain classes inside."""
+    twins = (layer for layer in plain_layers(owner) if isinstance(layer, DecorrelatingTwin))
+    classes = [(layer, type(layer), layer.twin) for layer in twins]
+    classes.append((owner, type(owner), owner.plain_class))
+    for layer, _, plain in classes:
+        object.__setattr__(layer, "__class__", plain)
+    try:
+        yield
+    finally:
+        for layer, cls, _ in classes:
+            object.__setattr__(layer, "__class__", cls)
