@@ -138,7 +138,7 @@ def converted(plain):
     return keras_decorr.decorrelate(plain, head=True, inplace=True), refusal
 
 
-def check(name, row, notes, loaders):
+def check(name, row, notes, loaders, eagerly):
     """Fills a row of the table, as far as it comes, and adds notes on what is not as it should be."""
     case, rng = CASES[name], np.random.default_rng(0)
     keras.utils.set_random_seed(0)
@@ -160,7 +160,7 @@ def check(name, row, notes, loaders):
     y = case.targets(model(x, training=False), rng)
     layers = decorrelation_layers(model)
     before = [[ops.convert_to_numpy(M).copy() for M in layer.matrices] for layer in layers]
-    model.compile("adam", case.loss, jit_compile=False)
+    model.compile("adam", case.loss, run_eagerly=eagerly, jit_compile=False)
     model.fit(batch, y, batch_size=64, epochs=STEPS, shuffle=False, verbose=0)
     steps = [int(ops.convert_to_numpy(layer.steps)) for layer in layers]
     moved = [
@@ -189,6 +189,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list(CASES), help="default: all")
     parser.add_argument("--out", default=str(ROOT / "benchmarks/results/keras_hub.txt"))
+    parser.add_argument("--eagerly", action="store_true", help="train without compiling")
     parser.add_argument("--traceback", action="store_true", help="of what fails")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*does not support `training`.*")
@@ -198,7 +199,7 @@ def main():
         for name in arguments.models:
             start, row, of_model = time.perf_counter(), {"model": name}, []
             try:
-                check(name, row, of_model, loaders)
+                check(name, row, of_model, loaders, arguments.eagerly)
             except Exception as error:  # one model must not stop the others
                 failed += 1
                 of_model.append(f"FAILED: {type(error).__name__}: {str(error)[:800]}")

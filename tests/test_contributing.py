@@ -16,6 +16,7 @@ from keras import ops
 import keras_decorr
 from keras_decorr.decorrelators import STRUCTURES, Decorrelator
 from keras_decorr.layers import DecorDense
+from keras_decorr.layers.twin import TWINS
 from keras_decorr.naming import to_snake_case
 from tests.helpers import undamped
 
@@ -27,34 +28,40 @@ class Recipe(NamedTuple):
 
     Attributes:
         code: Source by path: of files of the package and of their tests.
-        package: Package with the registry.
+        package: Package with the registry, or `None` if the code itself registers the class.
         registry: Name of the dictionary there.
         name: Key of the new class in it.
         cls: Name of the new class.
     """
 
     code: dict[str, str]
-    package: str
-    registry: str
-    name: str
-    cls: str
+    package: str | None = None
+    registry: str | None = None
+    name: str | None = None
+    cls: str | None = None
+
+
+def read_code(title):
+    """Reads a section, and the code blocks in it."""
+    sections = re.split(r"^##+ ", CONTRIBUTING.read_text(), flags=re.M)
+    (section,) = [s for s in sections if s.startswith(f"{title}\n")]
+    blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, re.M | re.S)
+    return section, dict(blocks)
 
 
 def read_recipe(title):
     """Reads the code blocks and the line about the registry of a section."""
-    sections = re.split(r"^##+ ", CONTRIBUTING.read_text(), flags=re.M)
-    (section,) = [s for s in sections if s.startswith(f"{title}\n")]
-    blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, re.M | re.S)
+    section, blocks = read_code(title)
     registered = r'In `(\S+)/__init__.py`, add `(?:"(\w+)": )?(\w+)` to `(\w+)`'
     ((package, name, cls, registry),) = re.findall(registered, " ".join(section.split()))
     name = name or to_snake_case(cls)
-    return Recipe(dict(blocks), package.replace("/", "."), registry, name, cls)
+    return Recipe(blocks, package.replace("/", "."), registry, name, cls)
 
 
 @pytest.fixture
 def follow(tmp_path, monkeypatch):
     """A function that follows a recipe until the end of the test; returns the recipe's tests."""
-    known = set(keras.saving.get_custom_objects())
+    known, twins = set(keras.saving.get_custom_objects()), set(TWINS)
 
     def follow(recipe):
         modules = {}
@@ -68,10 +75,11 @@ def follow(tmp_path, monkeypatch):
             modules[path] = importlib.util.module_from_spec(spec)
             monkeypatch.setitem(sys.modules, name, modules[path])
             spec.loader.exec_module(modules[path])
-        package = importlib.import_module(recipe.package)
-        found = {vars(m)[recipe.cls] for m in modules.values() if recipe.cls in vars(m)}
-        (cls,) = found
-        monkeypatch.setitem(getattr(package, recipe.registry), recipe.name, cls)
+        if recipe.package:
+            package = importlib.import_module(recipe.package)
+            found = {vars(m)[recipe.cls] for m in modules.values() if recipe.cls in vars(m)}
+            (cls,) = found
+            monkeypatch.setitem(getattr(package, recipe.registry), recipe.name, cls)
         # The base class reads the registry once, when it is imported.
         monkeypatch.setattr(Decorrelator, "structures", tuple(STRUCTURES))
         for module in modules.values():
@@ -82,6 +90,14 @@ def follow(tmp_path, monkeypatch):
     yield follow
     for name in set(keras.saving.get_custom_objects()) - known:
         del keras.saving.get_custom_objects()[name]
+    for cls in set(TWINS) - twins:
+        del TWINS[cls]
+
+
+def run(tests, rng):
+    assert tests
+    for test in tests:
+        test(*[rng for _ in inspect.signature(test).parameters])
 
 
 def model_with(decorrelator="norm_preserving", learning_rule="backprop"):
@@ -102,10 +118,7 @@ RECIPES = {
 @pytest.mark.parametrize("title", RECIPES)
 def test_recipe(title, follow, rng, tmp_path):
     recipe = read_recipe(title)
-    tests = follow(recipe)
-    assert tests
-    for test in tests:
-        test(*[rng for _ in inspect.signature(test).parameters])
+    run(follow(recipe), rng)
 
     model = RECIPES[title](recipe.name)
     x = rng.normal(size=(64, 6)).astype("float32")
@@ -117,4 +130,22 @@ def test_recipe(title, follow, rng, tmp_path):
     saved = f"{loaded.get_config()} {loaded.get_compile_config()}"
     assert recipe.cls in saved or f"'{recipe.name}'" in saved
     assert loaded.get_compile_config() == model.get_compile_config()
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(m(x)) for m in (loaded, model)))
+
+
+def test_the_recipe_of_a_layer(follow, rng, tmp_path):
+    known = set(TWINS)
+    run(follow(Recipe(read_code("A decorrelating layer")[1])), rng)
+    (twin,) = set(TWINS) - known
+
+    plain = keras.Sequential([keras.Input((6,)), twin(5, "tanh"), twin(1)])
+    model = keras_decorr.decorrelate(plain, head=True)
+    assert [type(layer) for layer in model.layers] == [TWINS[twin]] * 2
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    x = rng.normal(size=(64, 6)).astype("float32")
+    losses = model.fit(x, x[:, :1], batch_size=16, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [type(layer) for layer in loaded.layers] == [TWINS[twin]] * 2
     np.testing.assert_array_equal(*(ops.convert_to_numpy(m(x)) for m in (loaded, model)))

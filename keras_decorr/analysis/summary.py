@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,7 @@ class Row(NamedTuple):
         name: Path of the layer, within the model.
         features: Features `n` that M decorrelates.
         structure: Structure of M.
+        updates: Steps in which M has taken part so far.
         weights: Weights that decorrelation adds.
         size: Bytes that they take.
         step: Multiply-adds that it adds to a training step.
@@ -34,6 +36,7 @@ class Row(NamedTuple):
     name: str
     features: int
     structure: str
+    updates: int
     weights: int
     size: int
     step: int
@@ -73,6 +76,7 @@ def _row(layer: Decorrelation, model: keras.Model, batch: int) -> Row:
         name=name_within(layer, model),
         features=layer.operator.n,
         structure=layer.operator.name,
+        updates=int(ops.convert_to_numpy(layer.steps)),
         weights=sum(math.prod(v.shape) for v in layer.variables),
         size=sum(math.prod(v.shape) * _bytes(v.dtype) for v in layer.variables),
         step=counted.extra_step,
@@ -122,7 +126,7 @@ def summary(
     table.add_column("layer", overflow="fold", min_width=14)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("structure", no_wrap=True)
-    for name in ("weights", "bytes", "step", "inference"):
+    for name in ("steps", "weights", "bytes", "step", "inference"):
         table.add_column(name, justify="right", no_wrap=True)
 
     def figures(row: Row) -> tuple[str, str, str, str]:
@@ -134,10 +138,10 @@ def summary(
         )
 
     for row in rows:
-        table.add_row(row.name, str(row.features), row.structure, *figures(row))
+        table.add_row(row.name, str(row.features), row.structure, str(row.updates), *figures(row))
     table.add_section()
     total = _total(rows)
-    table.add_row(total.name, "", "", *figures(total))
+    table.add_row(total.name, "", "", "", *figures(total))
     plain = model.count_params() - total.weights
     legend = (
         f"step: multiply-adds of a training step; inference: a sample's share of those of a batch of "
@@ -156,7 +160,7 @@ def summary(
 def _total(rows: Sequence[Row]) -> Row:
     names = ("weights", "size", "step", "plain_step", "inference", "plain_inference")
     sums = {name: sum(getattr(row, name) for row in rows) for name in names}
-    return Row(name="total", features=0, structure="", **sums)
+    return Row(name="total", features=0, structure="", updates=0, **sums)
 
 
 def _beside(extra: int, plain: int) -> str:

@@ -1,5 +1,6 @@
 """A copy of a layer or model, made as Keras saves and loads it."""
 
+import functools
 import tempfile
 from types import FunctionType
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from keras_decorr.backend.keras_internals import flatten_layers, mark_called_like, seed_generators
 from keras_decorr.layers import Decorrelation
+from keras_decorr.training.model import Sequential
 
 
 def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int, Any]]:
@@ -29,13 +31,8 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
         ValueError: If Keras cannot make another one from its configuration.
     """
     try:
-        config = keras.saving.serialize_keras_object(model)
-        config.pop("compile_config", None)
         with keras.saving.custom_object_scope(_names(model)):
-            # A lambda of this process is as safe as its model.
-            new = keras.saving.deserialize_keras_object(
-                _edited(config, edit) if edit else config, safe_mode=False
-            )
+            new = _made_again(model, edit)
         if model.built and not new.built:
             new.build_from_config(model.get_build_config() or {})
         pairs = list(zip(flatten_layers(model), flatten_layers(new), strict=True))
@@ -47,8 +44,8 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
     except Exception as error:
         raise ValueError(
             f"Keras cannot copy {type(model).__name__} {model.name!r}: {type(error).__name__}: "
-            f"{error}\nImplement `get_config` so that `from_config` gives it back, or convert the model itself: "
-            "give `inplace=True`."
+            f"{error}\nImplement `get_config` so that `from_config` gives it back, or convert the "
+            "model itself: give `inplace=True`."
         ) from error
     if isinstance(model, keras.Model):
         mark_called_like(new, model)  # so that Keras exports a copy of a model that it exports
@@ -59,6 +56,24 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
         for old, ours in zip(*(layer.weights for layer in layers_of_both), strict=False)
     }
     return new, layers, variables
+
+
+def _made_again(model: Any, edit: Any) -> Any:
+    """Returns a layer or model with the configuration of another."""
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    config = _edited(config, edit) if edit else config
+    # A lambda of this process is as safe as its model.
+    make = functools.partial(keras.saving.deserialize_keras_object, safe_mode=False)
+    if type(model) not in (keras.Sequential, Sequential) or not model.built:
+        return make(config)
+    # Keras would add layer after layer and build the model anew each time.
+    layers = [make(layer) for layer in config["config"]["layers"]]
+    new = type(model)(layers, name=model.name)
+    if not new.built:
+        new.build_from_config(model.get_build_config())
+    new.dtype_policy = model.dtype_policy
+    return new
 
 
 def _names(model: Any) -> dict[str, Any]:

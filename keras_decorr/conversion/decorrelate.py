@@ -74,10 +74,10 @@ def decorrelate(
 
     Returns:
         The converted model, of its own class, and a `keras_decorr.Model` or `keras_decorr.Sequential`
-        if it was Keras's. Unless its class has a `train_step` of its own, M moves once a step, at a rate
-        that follows the optimizer's; else at each call with `training=True`. Its `conversion_report`
-        says for every layer with weights what became of it. A copy is compiled if the model was, with a
-        fresh optimizer.
+        if it was Keras's. Unless its class has a `train_step` of its own, M moves once a step, at a
+        rate that follows the optimizer's; else at each call with `training=True`. Its
+        `conversion_report` says for every layer with weights what became of it. A copy is compiled if
+        the model was, with a fresh optimizer.
 
     Raises:
         TypeError: If `model` is no Keras model or layer, or a selector is none.
@@ -129,7 +129,12 @@ def decorrelate(
                 f"Received: {model!r}, layers={layers!r}, exclude={exclude!r}, "
                 f"max_features={max_features}, above={above!r}"
             )
-        trial.check(new, "With decorrelating layers")
+        trial.check(
+            new,
+            "If its configuration does not give back all of a layer, convert the model itself: give "
+            "`inplace=True`. Else leave that layer out with `exclude`.",
+            conversion.undo if inplace else None,
+        )
     except BaseException:
         conversion.undo()
         raise

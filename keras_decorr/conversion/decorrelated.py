@@ -1,9 +1,9 @@
 """Layers and models of classes that make layers in their own code, with decorrelating ones inside.
 
-The configuration of such a class does not tell of what `decorrelate` did inside: from it Keras would make
-a plain one. So a converted one becomes an instance of a subclass, made here, whose configuration is that
-of the plain one, as Keras would save it, and beside it which layers decorrelate and how. Loading makes
-the plain one, attaches, and then all weights come by their paths.
+The configuration of such a class does not tell of what `decorrelate` did inside: from it Keras would
+make a plain one. So a converted one becomes an instance of a subclass, made here. Its configuration is
+that of the plain one, as Keras would save it, and beside it which layers decorrelate and how. Loading
+makes the plain one, attaches, and then all weights come by their paths.
 """
 
 import functools
@@ -15,6 +15,7 @@ import keras
 
 from keras_decorr import decorrelators
 from keras_decorr.backend.keras_internals import Functional, flatten_layers
+from keras_decorr.context import collection
 from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
 from keras_decorr.training.model import FunctionalModel, Sequential
 from keras_decorr.training.step import DecorrelationStep
@@ -82,6 +83,17 @@ def build_config(owner: Any) -> dict[str, Any]:
     return owner.get_build_config() or {}
 
 
+class _EveryLoss:
+    """Mixin that takes the decorrelation step also where a class computes its loss without `super`."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(*args, **kwargs)  # type: ignore[misc]
+        samples = collection.current()
+        if samples is not None:  # in training; there are none left where `super` was called
+            self.decorrelate(samples)  # type: ignore[attr-defined]
+        return loss
+
+
 def mark(owner: Any, trains: bool) -> Any:
     """Makes a layer or model of a class of its own say what was attached inside.
 
@@ -100,7 +112,7 @@ def mark(owner: Any, trains: bool) -> Any:
 @functools.cache
 def _subclass(cls: Any, trains: bool) -> Any:
     # The step comes last, so that what the class overrides, and calls by `super`, is as it was.
-    bases = (Decorrelated, cls, *((DecorrelationStep,) if trains else ()))
+    bases = (Decorrelated, _EveryLoss, cls, DecorrelationStep) if trains else (Decorrelated, cls)
     members = {"__module__": Decorrelated.__module__, "plain_class": cls, "_trains": trains}
     return _register(type("Decorrelated", bases, {**members, "__doc__": cls.__doc__}))
 

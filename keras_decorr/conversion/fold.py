@@ -84,7 +84,12 @@ def fold(model: Any, keep_optimizer: bool = False, inplace: bool = False) -> Any
         standing = {p.layer.name: p.layer for p in places if isinstance(p.layer, Decorrelation)}
         new, layers, variables = copied(model, lambda config: _plain_config(config, standing))
     _merge(new)
-    trial.check(new, "Folded,")
+    trial.check(
+        new,
+        "The code of a class may do more with a layer than call it, such as using its `kernel`, which "
+        "acts on raw inputs only when folded. Leave that layer out: `keras_decorr.decorrelate(model, "
+        "exclude=...)`.",
+    )
     _make_plain(new)
     if isinstance(model, keras.Model):
         compile_like(new, model, variables)

@@ -1,6 +1,6 @@
 """Tries a model out, to see whether a conversion left its outputs as they were."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from keras_decorr.backend.inference import without_side_effects
-from keras_decorr.backend.keras_internals import Functional, flatten_layers
+from keras_decorr.backend.keras_internals import Functional
 from keras_decorr.conversion.decorrelated import build_config
 from keras_decorr.layers.call import takes_training
+from keras_decorr.layers.walk import Place, once, walk
 from keras_decorr.typing import Tensors
 
 _TOLERANCE = 1e-2  # far more than rounding, for which there is the second term
@@ -35,53 +36,54 @@ class Trial:
             if inputs is None:
                 return
             try:
-                outputs = _called(model, inputs)
-                again = _called(model, inputs)
+                self._outputs = _called(model, inputs)
             except Exception:
                 continue
-            if _close(outputs, again):
-                self.inputs, self._outputs = inputs, outputs
+            self.inputs = inputs
             return
 
-    def check(self, new: Any, converted: str) -> None:
-        """Raises a ValueError, with the name of a layer, if the outputs are others.
+    def check(self, new: Any, message: str, undo: Callable[[], None] | None = None) -> None:
+        """Raises a ValueError, with the name of the first such layer, if the outputs are others.
 
         Args:
-            new: The converted model. It may be the model itself.
-            converted: What it is now, for the message.
+            new: The converted model.
+            message: What may be the cause, and what to do.
+            undo: A function that makes the model what it was, if `new` is the model itself.
         """
         if self.inputs is None:
             return
         try:
-            reason = None if _close(self._outputs, _called(new, self.inputs)) else "other outputs"
+            outputs = _called(new, self.inputs)
+            if _close(self._outputs, outputs):
+                return
+            if not _close(outputs, _called(new, self.inputs)):
+                return  # they differ by chance
+            reason = "has other outputs"
         except Exception as error:
-            reason = f"an error, {type(error).__name__}: {error}"
-        if reason is None:
-            return
-        where = "" if new is self._model else self._first_difference(new)
-        hint = (
-            ""
-            if new is self._model
-            else " If its configuration does not give it back, convert the model "
-            "itself: give `inplace=True`."
-        )
-        raise ValueError(f"{converted} the model {new.name!r} has {reason}{where}.{hint}")
+            reason = f"cannot be called: {type(error).__name__}: {error}"
+        where = self._first_difference(new, undo)
+        raise ValueError(f"Converted, the model {new.name!r} {reason}{where}. {message}")
 
-    def _first_difference(self, new: Any) -> str:
-        with _recorded(self._model) as ours, _recorded(new) as theirs:
-            for model in (self._model, new):
-                try:
-                    _called(model, self.inputs)
-                except Exception:
-                    continue
-        outputs: dict[str, list] = {}
-        for path, y in theirs:
-            outputs.setdefault(path, []).append(y)
-        for path, y in ours:
-            others = outputs.get(path)
+    def _first_difference(self, new: Any, undo: Callable[[], None] | None) -> str:
+        after: dict[str, list] = {}
+        for path, y in self._recorded(new):
+            after.setdefault(path, []).append(y)
+        if undo is not None:
+            undo()
+        for path, y in self._recorded(self._model):
+            others = after.get(path)
             if others and not _close(y, others.pop(0)):
                 return f", first the layer {path!r}"
         return ""
+
+    def _recorded(self, model: Any) -> list[tuple[str, list[np.ndarray]]]:
+        """Returns `(path, outputs)` of every call of a layer inside, the innermost first."""
+        with _recorded(model) as calls:
+            try:
+                _called(model, self.inputs)
+            except Exception:
+                return calls  # what was recorded before tells where
+        return calls
 
 
 def _random_inputs(model: Any, size: int) -> tuple[list[Any], dict[str, Any]] | None:
@@ -147,24 +149,24 @@ def _close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:
 
 @contextmanager
 def _recorded(model: Any) -> Iterator[list]:
-    """Collects `(path, outputs)` of every call of a layer inside, the innermost first."""
+    """Collects `(path, outputs)` of every call of a layer inside."""
     calls: list[tuple[str, list[np.ndarray]]] = []
 
-    def record(layer: Any) -> Any:
-        call = layer.call
+    def record(place: Place) -> Any:
+        call = place.layer.call
 
         def recording(*args: Any, **kwargs: Any) -> Any:
             y = call(*args, **kwargs)
-            calls.append((layer.path or layer.name, _arrays(y)))
+            calls.append((place.path, _arrays(y)))
             return y
 
         return recording
 
-    layers = list(flatten_layers(model))
-    for layer in layers:
-        object.__setattr__(layer, "call", record(layer))
+    places = once(walk(model))
+    for place in places:
+        object.__setattr__(place.layer, "call", record(place))
     try:
         yield calls
     finally:
-        for layer in layers:
-            object.__delattr__(layer, "call")
+        for place in places:
+            object.__delattr__(place.layer, "call")

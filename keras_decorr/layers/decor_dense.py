@@ -73,7 +73,9 @@ class DecorDense(DecorLayer, keras.layers.Dense):
             return super().call(inputs, training, mask)
         inputs = wiring.current().inputs(self, inputs)
         inputs = self.decorrelation(inputs, training=training, mask=mask)
-        return keras.layers.Dense.call(self, inputs) if self.quantized else self.linear_map(inputs)
+        if self.quantized:
+            return keras.layers.Dense.call(self, inputs)
+        return self.linear_map(inputs, asleep=self.decorrelation.asleep(training))
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
         return ops.matmul(x, K)

@@ -1,5 +1,6 @@
 """The base class of layers with a linear map of decorrelated inputs."""
 
+import warnings
 from typing import Any
 
 from keras import ops
@@ -145,13 +146,19 @@ class DecorLayer(DecorrelatingTwin):
         before = learns and collection.wants_samples_before_use()
         if before:
             self.observe(seen, count, means, mask)
-        outputs = self.linear_map(inputs, means and means.used, folded=True, of_batch=of_batch)
+        asleep = self.decorrelation.asleep(training)
+        outputs = self.linear_map(inputs, means and means.used, True, of_batch, asleep)
         if learns and not before:  # only now, as it may change M
             self.observe(seen, count, means, mask)
         return outputs
 
     def linear_map(
-        self, inputs: Tensor, mean: Tensor = None, folded: bool = False, of_batch: bool = False
+        self,
+        inputs: Tensor,
+        mean: Tensor = None,
+        folded: bool = False,
+        of_batch: bool = False,
+        asleep: bool = False,
     ) -> Tensor:
         """Computes `y = activation(op(inputs, K) + b)` through the hooks of the current wiring.
 
@@ -160,6 +167,7 @@ class DecorLayer(DecorrelatingTwin):
             mean: `(n,)` mean of raw inputs that are not centred, or `None`.
             folded: Fold M into the kernel: the inputs are raw.
             of_batch: Whether the mean was computed from the inputs.
+            asleep: As `Decorrelation.asleep` says.
         """
         wires = wiring.current()
 
@@ -167,6 +175,8 @@ class DecorLayer(DecorrelatingTwin):
             return self.fold(K) if folded else K
 
         kernel = ops.convert_to_tensor(self.kernel)
+        if asleep:
+            kernel = with_mapped_gradient(kernel, _warn_of_sleep)
         effective = fold(kernel)
         a = wires.linear(self, self.op, inputs, effective, fold)
         bias = self.bias
@@ -254,3 +264,15 @@ class DecorLayer(DecorrelatingTwin):
             regularizer=self.bias_regularizer,
             constraint=self.bias_constraint,
         )
+
+
+def _warn_of_sleep(dK: Tensor) -> Tensor:
+    """Returns the gradient of a kernel, and warns that somebody asked for it."""
+    # The same text for all layers: Python shows it once.
+    warnings.warn(
+        "The gradient of a decorrelating layer is taken in a call without training=True: its M does "
+        "not move. In training steps of your own call the model with `training=True`, in classes of "
+        "your own pass `training` on; or set `trainable=False` on layers that are not to learn.",
+        stacklevel=2,
+    )
+    return dK

@@ -27,8 +27,8 @@ TWINS: dict[type, Any] = {}
 def register(cls: Any) -> Any:
     """Class decorator: enters a decorrelating layer as the twin of the class that it names as `twin`.
 
-    From then on `decorrelate`, `fold`, learning rules and instruments know it. Keras can load files with
-    it, as of `keras.saving.register_keras_serializable`.
+    From then on `decorrelate`, `fold`, learning rules and instruments know it. It is registered for
+    Keras's files, too, as by `keras.saving.register_keras_serializable`.
 
     Args:
         cls: A subclass of its `twin` and, before it, of a class of `keras_decorr.layers`.
@@ -112,7 +112,7 @@ class DecorrelatingTwin(_Mixin):
 
     @classmethod
     def attach(cls, layer: Any, decorrelator: Decorrelator | None, input_shape: Any = None) -> None:
-        """Makes a built layer of the class `twin` a decorrelating one, with its weights, M the identity.
+        """Makes a built layer of the class `twin` a decorrelating one. M is the identity.
 
         Args:
             layer: The layer.

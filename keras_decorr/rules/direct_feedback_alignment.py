@@ -73,6 +73,14 @@ class DirectFeedbackAlignment(LearningRule):
                 "it needs a Sequential or Functional model. "
                 f"Received: {model.name!r} ({type(model).__name__})"
             )
+        inside = [x for x in graph.linear_maps(model) if x.trainable and not nodes(x)]
+        if inside and not waits:
+            raise ValueError(
+                "The learning rule 'direct_feedback_alignment' sends the error to linear maps in the "
+                f"graph of the model, and {inside[0].path!r} ({type(inside[0]).__name__}) is inside "
+                "another layer. Set `trainable=False` on that, or use "
+                "learning_rule='feedback_alignment'."
+            )
 
     def build(self, model: keras.Model) -> RuleState:
         self.check(model)

@@ -18,6 +18,10 @@ TUNER_INTERNALS = PACKAGE / "tuning" / "keras_tuner_internals.py"
 DOCUMENTED = {"_fields", "_asdict", "_replace", "_exit"}
 
 
+# Calls that set an attribute of the name that they are given.
+SETTERS = {"object.__setattr__", "self._keep"}
+
+
 class Block(keras.layers.Layer):
     """Two layers, one of them with dropout, that a user's class holds."""
 
@@ -51,21 +55,151 @@ def test_the_input_layer_of_a_sequential_model_is_one_of_its_layers():
     assert isinstance(internals.sublayers(model)[0], keras.layers.InputLayer)
 
 
-def test_a_replaced_layer_keeps_its_place():
-    block, new = Block(), keras.layers.Dense(3)
-    internals.replace_layer(block, block.first, new)
-    assert list(internals.sublayers(block)) == [new, block.inner]
-    internals.replace_layer(block, keras.layers.Dense(1), keras.layers.Dense(2))
-    assert list(internals.sublayers(block)) == [new, block.inner]
+class Twice(keras.layers.Conv1D):
+    """A convolution whose call has arguments that that of its base lacks."""
+
+    def call(self, inputs, training=None, mask=None):
+        return (2.0 if training else 1.0) * super().call(inputs)
 
 
-def test_the_attributes_of_a_layer_include_its_layers_on_every_backend():
+def test_a_layer_becomes_one_of_a_subclass_and_of_its_base_again():
+    layer = keras.layers.Conv1D(2, 1)
+    inputs = keras.Input((3, 4))
+    model = keras.Model(inputs, layer(inputs))
+    x = np.ones((1, 3, 4), "float32")
+    plain = ops.convert_to_numpy(layer(x))
+    internals.become(layer, Twice)
+    assert type(layer) is Twice
+    np.testing.assert_allclose(ops.convert_to_numpy(model(x, training=True)), 2 * plain)
+    internals.become(layer, keras.layers.Conv1D)
+    assert type(layer) is keras.layers.Conv1D
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(x, training=True)), plain)
+
+
+def test_arguments_of_a_call_that_a_base_lacks_are_forgotten():
+    layer = Twice(2, 1)
+    inputs = keras.Input((3, 4))
+    model = keras.Model(inputs, layer(inputs, training=True, mask=None))
+    (node,) = internals.nodes(layer)
+    assert {"training", "mask"} <= {*node.arguments.kwargs}
+    internals.become(layer, keras.layers.Conv1D)
+    assert not node.arguments.kwargs
+    x = np.ones((1, 3, 4), "float32")
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(f(x)) for f in (layer, model)))
+
+
+def built_block():
     block = Block()
-    block.again = block.first
-    names = internals.attribute_names(block)
-    assert {"first", "inner", "again"} <= {*names}
-    assert len(names) == len({*names})
-    assert not any(name.startswith("_self_") for name in names)
+    block(np.ones((1, 4), "float32"))
+    return block
+
+
+def test_a_built_layer_gets_another_one_and_loses_it():
+    block, new = built_block(), keras.layers.Dense(2)
+    new.build((None, 4))
+    before = list(block.weights)
+    with pytest.raises(ValueError, match="cannot add"):
+        block.new = new
+    internals.add_sublayer(block, "new", new)
+    assert block.new is new
+    assert list(internals.sublayers(block)) == [block.first, block.inner, new]
+    assert [id(v) for v in block.weights] == [id(v) for v in [*before, *new.weights]]
+    internals.remove_attribute(block, "new")
+    assert not hasattr(block, "new")
+    assert list(internals.sublayers(block)) == [block.first, block.inner]
+    assert [id(v) for v in block.weights] == [id(v) for v in before]
+    with pytest.raises(ValueError, match="cannot add"):
+        block.new = new
+
+
+def test_an_attribute_that_is_no_layer_is_removed():
+    block = Block()
+    block.number = 3
+    block(np.ones((1, 4), "float32"))
+    internals.remove_attribute(block, "number")
+    assert not hasattr(block, "number")
+    assert list(internals.sublayers(block)) == [block.first, block.inner]
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_weight_of_a_built_layer_is_replaced(use_bias):
+    layer = keras.layers.Dense(2, use_bias=use_bias)
+    layer.build((None, 4))
+    kernel = layer.kernel
+    internals.replace_weight(layer, "bias", shape=(4, 2), initializer="ones")
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.bias), np.ones((4, 2)))
+    assert [id(v) for v in layer.weights] == [id(kernel), id(layer.bias)]
+    assert layer.bias.path == f"{layer.path}/bias"
+    with pytest.raises(ValueError, match="cannot add"):
+        layer.more = keras.layers.Dense(2)
+
+
+def test_the_kernel_without_lora():
+    for layer in (keras.layers.Dense(2), keras.layers.Conv1D(2, 1)):
+        layer.build((None, 3, 4))
+        kernel = internals.kernel_variable(layer)
+        assert kernel is layer.kernel
+        layer.enable_lora(1)
+        assert internals.kernel_variable(layer) is kernel
+        assert layer.kernel is not kernel
+    depthwise = keras.layers.DepthwiseConv1D(2)
+    depthwise.build((None, 3, 4))
+    assert internals.kernel_variable(depthwise) is depthwise.kernel
+
+
+def test_a_layer_that_is_not_built_takes_the_kernel_of_another():
+    makes = (lambda: keras.layers.Dense(2), lambda: keras.layers.DepthwiseConv1D(2))
+    for make in makes:
+        other, layer = make(), make()
+        other.build((None, 3, 4))
+        internals.set_kernel(layer, other.kernel)
+        layer.built = True
+        assert layer.kernel is other.kernel
+        assert [id(v) for v in layer.weights] == [id(other.kernel)]
+
+
+def test_a_place_of_variables_that_are_stored_elsewhere(tmp_path):
+    """Keras gives it the variables that a file has under the name of the attribute."""
+
+    class Old(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inside = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.inside(inputs)
+
+    class New(keras.layers.Dense):
+        def load_own_variables(self, store):
+            if store.keys():
+                super().load_own_variables(store)
+            else:
+                object.__setattr__(
+                    self, "inside", internals.StoredElsewhere(super().load_own_variables)
+                )
+
+    New.__name__ = "Old"  # Keras names the place of a layer by its class
+    old, new = (keras.Sequential([keras.Input((4,)), layer]) for layer in (Old(), New(2)))
+    path = tmp_path / "model.weights.h5"
+    old.save_weights(path)
+    new.load_weights(path)
+    assert new.layers[0].inside.loaded
+    for a, b in zip(old.get_weights(), new.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("path", ["first", "inside/1", "named/a"])
+def test_a_layer_takes_the_place_of_another_in_an_attribute_a_list_or_a_dictionary(path):
+    block = Block()
+    block.inside = [keras.layers.Dense(1), keras.layers.Dense(1)]
+    block.named = {"a": keras.layers.Dense(1)}
+    count, new = len(list(internals.sublayers(block))), keras.layers.Dense(3)
+    internals.replace_sublayer(block, path, new)
+    found = {"first": block.first, "inside/1": block.inside[1], "named/a": block.named["a"]}
+    assert found[path] is new
+    assert [layer for layer in found.values() if layer is new] == [new]
+    layers = list(internals.sublayers(block))
+    assert new in layers and len(layers) == count
 
 
 def test_the_seed_generators_of_a_layer_are_its_own():
@@ -84,19 +218,11 @@ def test_a_model_counts_as_called_as_another_does():
     assert not called._called
 
 
-@pytest.mark.parametrize(
-    ("cls", "arguments"),
-    [(keras.layers.MultiHeadAttention, (2, 3)), (keras.layers.GroupQueryAttention, (4, 2, 1))],
-)
-def test_the_projections_of_attention_and_their_replacement(cls, arguments):
-    class Replaced(cls):
-        def build(self, *shapes):
-            super().build(*shapes)
-            self.before = [*internals.attention_projections(self).values()]
-            new = keras.layers.EinsumDense.from_config(self.before[1].get_config())
-            new.build(shapes[0])
-            internals.replace_attention_projection(self, "key", new)
+ATTENTION = [(keras.layers.MultiHeadAttention, (2, 3)), (keras.layers.GroupQueryAttention, (4, 2, 1))]
 
+
+@pytest.mark.parametrize(("cls", "arguments"), ATTENTION)
+def test_the_projections_of_attention(cls, arguments):
     layer = cls(*arguments)
     layer.build((None, 5, 6), (None, 5, 6))
     projections = internals.attention_projections(layer)
@@ -104,12 +230,15 @@ def test_the_projections_of_attention_and_their_replacement(cls, arguments):
     weights = [id(v) for projection in projections.values() for v in projection.weights]
     assert weights == [id(v) for v in layer.weights]
 
-    layer = Replaced(*arguments)
-    layer.build((None, 5, 6), (None, 5, 6))
-    after = [*internals.attention_projections(layer).values()]
-    assert [new is old for new, old in zip(after, layer.before, strict=True)] == [1, 0, 1, 1]
-    weights = {id(v) for projection in after for v in projection.weights}
-    assert {id(v) for v in layer.weights} == weights
+
+@pytest.mark.parametrize(("cls", "arguments"), ATTENTION)
+def test_attention_says_that_its_projections_have_a_bias(cls, arguments):
+    layer = cls(*arguments, use_bias=False)
+    internals.use_bias_in_projections(layer)
+    assert layer.use_bias
+    again = cls.from_config(layer.get_config())
+    again.build((None, 5, 6), (None, 5, 6))
+    assert all(p.bias is not None for p in internals.attention_projections(again).values())
 
 
 # --- graphs ---------------------------------------------------------------------------------------
@@ -271,6 +400,25 @@ def test_weights_and_mask_are_those_of_a_keras_loss(reduction, masked, weighted,
     np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(expected), rtol=1e-5)
 
 
+def test_a_model_that_changed_is_traced_anew():
+    model, x = functional(), np.ones((2, 4), "float32")
+    model.compile("sgd", "mse")
+    before = model.predict(x, verbose=0)
+    optimizer = model.optimizer
+    internals.become(model.layers[1], Doubled)
+    internals.forget_traces(model)
+    np.testing.assert_allclose(model.predict(x, verbose=0), 2 * before, rtol=1e-6)
+    assert model.optimizer is optimizer
+    internals.forget_traces(keras.layers.Dense(2))  # which is never traced by itself
+
+
+class Doubled(keras.layers.Dense):
+    """A dense layer times two."""
+
+    def call(self, inputs, training=None):
+        return 2.0 * super().call(inputs)
+
+
 class Reads(keras.callbacks.Callback):
     """Brings the variables up to date after every batch, and records whether they have changed."""
 
@@ -359,7 +507,7 @@ def defined_in(tree):
                 targets = line.targets if isinstance(line, ast.Assign) else []
                 targets = [line.target] if isinstance(line, ast.AnnAssign) else targets
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "object.__setattr__":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in SETTERS:
             names |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
     return names
 

@@ -1,10 +1,12 @@
 """The report of a conversion."""
 
 import keras
+import pytest
 from keras import layers
 
 from keras_decorr.conversion.report import ConversionReport, Row, features_of, structure_of
 from keras_decorr.layers import DecorDense, DecorSeparableConv1D
+from keras_decorr.layers.twin import TWINS
 from tests.conversion.nets import decorrelate
 from tests.helpers import undamped
 
@@ -41,3 +43,33 @@ def test_structure_and_features_of_a_layer():
     )
     plain = layers.Dense(3)
     assert (structure_of(plain), features_of(plain)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected", "of_pixels"),
+    [
+        (layers.Dense(3), (7,), 7, 7),
+        (layers.Conv2D(3, (3, 2)), (8, 8, 5), 30, 5),
+        (layers.Conv2D(4, 3, groups=2), (8, 8, 6), 27, 3),
+        (layers.Conv1DTranspose(3, 4), (8, 5), 5, 5),
+        (layers.DepthwiseConv2D((3, 2)), (8, 8, 5), 6, None),
+        (layers.SeparableConv1D(4, 3, depth_multiplier=2), (8, 5), 10, 10),
+        (layers.SeparableConv1D(4, 9), (12, 5), 9, 5),
+        (layers.EinsumDense("abcd,cde->abe", (None, 2)), (3, 4, 5), 20, 20),
+        (layers.LSTM(3), (6, 7), 7, 7),
+        (layers.TimeDistributed(layers.Dense(3)), (6, 7), 7, 7),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, layers.Layer) else "",
+)
+def test_features_are_those_of_a_part_or_channel(layer, shape, expected, of_pixels):
+    layer.build((None, *shape))
+    for rows, features in (("patches", expected), ("pixels", of_pixels)):
+        rule, twin = undamped(structure="full", rows=rows), TWINS[type(layer)]
+        if features is None:
+            assert twin.reason_against(layer, rule)
+            continue
+        twin.attach(layer, rule)
+        parts = [p for p in layer._flatten_layers() if hasattr(p, "operator")]
+        assert len(parts) >= 1
+        assert (layer.features, features_of(layer)) == (largest(layer), largest(layer))
+        layer.detach()

@@ -138,5 +138,5 @@ def test_an_error_of_the_new_model_is_named():
         return keras.Sequential([keras.Input((4,)), *more])
 
     trial = Trial(net(dense()))
-    with pytest.raises(ValueError, match=r"an error, RuntimeError: .*not with these"):
+    with pytest.raises(ValueError, match=r"(?s)an error, RuntimeError: .*not with these"):
         trial.check(net(Choosy()), "Copied,")

@@ -136,6 +136,8 @@ def test_its_configuration_round_trips(rng):
 
 def test_bad_input():
     with pytest.raises(ValueError, match="rank 2 or more"):
+        DecorDense(3).build((4,))
+    with pytest.raises(ValueError, match="expected min_ndim=2"):  # by Keras, which looks first
         DecorDense(3)(np.ones(4, "float32"))
     with pytest.raises(ValueError, match=r"last axis .* must be known"):
         DecorDense(3)(keras.Input((3, None)))

@@ -1,6 +1,4 @@
-"""What every layer with a linear map does: folding with LoRA and quantization, masks, `around`."""
-
-import inspect
+"""What every layer with a linear map does: folding with LoRA and quantization, masks, variables of others."""
 
 import keras
 import numpy as np
@@ -8,10 +6,16 @@ import pytest
 from keras import ops
 
 from keras_decorr import layers
-from keras_decorr.backend.keras_internals import get_keras_mask
+from keras_decorr.backend.keras_internals import get_keras_mask, kernel_variable
 from keras_decorr.layers import DecorConv1D, DecorDense, DecorEinsumDense, DecorSeparableConv1D
-from keras_decorr.layers.decor_layer import signature
-from tests.layers.twins import numpy
+from tests.helpers import perturb, undamped
+from tests.layers.twins import folded, numpy, ours
+
+WITH_LORA = [
+    (keras.layers.Dense, {"units": 3}, (6,)),
+    (keras.layers.EinsumDense, {"equation": "ab,bc->ac", "output_shape": 3}, (6,)),
+    (keras.layers.Conv1D, {"filters": 3, "kernel_size": 2}, (5, 4)),
+]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -21,12 +25,38 @@ def test_lora_folds_into_the_kernel(late, rng):
     layer(x, training=True)
     if late:
         layer.enable_lora(2)
-    layer.layer.lora_kernel_b.assign(rng.normal(size=(2, 3)))
-    folded = layer.folded_layer()
-    folded.build(x.shape)
-    folded.set_weights(layer.folded_weights())
-    assert folded.lora_rank is None and len(folded.weights) == 2
-    np.testing.assert_allclose(numpy(folded(x)), numpy(layer(x)), atol=1e-5)
+    layer.lora_kernel_b.assign(rng.normal(size=(2, 3)))
+    expected = numpy(layer(x))
+    layer.merge()
+    layer.detach()
+    np.testing.assert_array_equal(numpy(layer.kernel), numpy(kernel_variable(layer)))
+    np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("cls", "arguments", "shape"), WITH_LORA)
+def test_lora_of_a_layer_that_is_attached(cls, arguments, shape, when, rng):
+    x = rng.normal(size=(32, *shape)).astype("float32")
+    layer = cls(**arguments)
+    layer.build(x.shape)
+    if when == "before":
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
+    expected = numpy(layer(x))
+    ours(cls).attach(layer, undamped(1e-2))
+    if when == "after":
+        layer.enable_lora(2)
+    np.testing.assert_allclose(numpy(layer(x)), expected, rtol=1e-5, atol=1e-5)
+    layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
+    assert {v.name for v in layer.trainable_weights} >= {"lora_kernel_a", "lora_kernel_b"}
+    assert "kernel" not in {v.name for v in layer.trainable_weights}
+    perturb(layer.decorrelation, rng)
+    outputs = numpy(layer(x))
+    assert np.abs(outputs - expected).max() > 1e-2
+    layer.merge()
+    layer.detach()
+    assert type(layer) is cls
+    np.testing.assert_allclose(numpy(layer(x)), outputs, rtol=1e-4, atol=1e-5)
 
 
 def test_m_is_not_folded_into_a_quantized_kernel(rng):
@@ -55,19 +85,43 @@ def test_a_mask_goes_no_further_than_behind_the_twin():
         assert (mask is not None) == passes
 
 
-def test_a_layer_around_another_holds_it_with_its_weights(rng):
+def test_an_attached_layer_keeps_its_penalties_and_stays_frozen(rng):
     x = rng.normal(size=(8, 6)).astype("float32")
-    plain = keras.layers.EinsumDense("ab,bc->ac", 3, name="mine", activity_regularizer="l2")
-    plain.trainable = False
-    expected = numpy(plain(x))
-    layer = DecorEinsumDense.around(plain, None)
-    np.testing.assert_array_equal(numpy(layer(x)), expected)
-    assert layer.layer is plain and layer.kernel is plain.kernel
+    layer = keras.layers.EinsumDense("ab,bc->ac", 3, name="mine", activity_regularizer="l2")
+    layer.trainable = False
+    expected, kernel = numpy(layer(x)), layer.kernel
+    DecorEinsumDense.attach(layer, undamped(1e-2))
+    np.testing.assert_allclose(numpy(layer(x)), expected, rtol=1e-6, atol=1e-6)
+    assert layer.kernel is kernel
     assert (layer.name, layer.trainable) == ("mine", False)
+    assert not layer.trainable_weights
     assert len(layer.losses) == 1
+    layer(x, training=True)
+    assert int(layer.decorrelation.steps) == 0
 
 
-def test_the_signature_has_the_decorrelator_before_the_remaining_keywords():
-    found = signature(keras.layers.Dense)
-    assert list(found.parameters)[-2:] == ["decorrelator", "kwargs"]
-    assert found.parameters["decorrelator"].kind is inspect.Parameter.KEYWORD_ONLY
+def test_a_layer_adopts_the_variables_of_another(rng):
+    other = keras.layers.Dense(3)
+    other.build((None, 6))
+    layer = DecorDense(3, decorrelator=undamped())
+    layer.adopt(other.kernel, other.bias, (None, 6))
+    assert layer.built and layer.kernel is other.kernel and layer.bias is other.bias
+    assert layer.decorrelation.operator.n == 6
+    x = rng.normal(size=(8, 6)).astype("float32")
+    np.testing.assert_allclose(numpy(layer(x)), numpy(other(x)), rtol=1e-6, atol=1e-6)
+    bare = DecorDense(3, use_bias=False, decorrelator=None)
+    bare.adopt(other.kernel, None, (None, 6))
+    np.testing.assert_allclose(numpy(bare(x)), x @ numpy(other.kernel), rtol=1e-4, atol=1e-6)
+
+
+def test_folded_weights_are_those_of_the_merged_layer(rng):
+    layer = DecorDense(3, use_bias=False)
+    x = rng.normal(size=(8, 6)).astype("float32") + 1.0
+    layer(x, training=True)
+    perturb(layer.decorrelation, rng)
+    assert layer.folds_a_mean and not layer.takes_mean
+    kernel, bias = layer.folded_weights()
+    plain = folded(layer, x.shape)
+    np.testing.assert_array_equal(numpy(plain.kernel), numpy(kernel))
+    np.testing.assert_array_equal(numpy(plain.bias), numpy(bias))
+    assert layer.bias is None and layer.decorrelation is not None
