@@ -2,13 +2,19 @@
 
 import functools
 import tempfile
+from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_decorr.backend.keras_internals import flatten_layers, mark_called_like, seed_generators
+from keras_decorr.backend.keras_internals import (
+    flatten_layers,
+    mark_called_like,
+    seed_generators,
+    sublayers,
+)
 from keras_decorr.layers import Decorrelation
 from keras_decorr.training.model import Sequential
 
@@ -35,7 +41,7 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
             new = _made_again(model, edit)
         if model.built and not new.built:
             new.build_from_config(model.get_build_config() or {})
-        pairs = list(zip(flatten_layers(model), flatten_layers(new), strict=True))
+        pairs = list(_pairs(model, new))
         for old, ours in pairs:  # a flag of a model sets those of all that is in it
             if ours.trainable != old.trainable:
                 ours.trainable = old.trainable
@@ -56,6 +62,25 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
         for old, ours in zip(*(layer.weights for layer in layers_of_both), strict=False)
     }
     return new, layers, variables
+
+
+def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields the layers of both from the outside in, each once; the first are the arguments."""
+    seen: set[int] = set()
+    waiting = [(old, new)]
+    while waiting:
+        old, new = waiting.pop()
+        if id(old) in seen:
+            continue
+        seen.add(id(old))
+        yield old, new
+        theirs, ours = list(sublayers(old)), list(sublayers(new))
+        # One that a layer makes when it is first called may be missing, if it has no variables.
+        if len(theirs) < len(ours) or any(layer.variables for layer in theirs[len(ours) :]):
+            raise ValueError(
+                f"{old.name!r} has {len(theirs)} layers inside, that of the copy has {len(ours)}"
+            )
+        waiting.extend(zip(theirs, ours, strict=False))
 
 
 def _made_again(model: Any, edit: Any) -> Any:

@@ -24,7 +24,7 @@ from keras_decorr.conversion.trial import Trial
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.decorrelators.arguments import check_count
 from keras_decorr.decorrelators.structures import StructureSpec
-from keras_decorr.layers.call import takes_training
+from keras_decorr.layers.call import has_call, takes_training
 from keras_decorr.layers.decorrelation import TooManyFeaturesError, at_most
 from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
 from keras_decorr.layers.walk import Place, once, walk
@@ -163,7 +163,7 @@ def _finish(model: Any) -> None:
     if type(model) in STANDARD:
         become(model, STANDARD[type(model)])
         model.start_decorrelation_step()
-    if not trains and not takes_training(model):
+    if not trains and has_call(model) and not takes_training(model):
         warnings.warn(
             f"The method `call` of {type(model).__name__} has no argument `training`, so `fit` does "
             "not tell its layers that they are trained, and their M will not move. Define `call(self, "

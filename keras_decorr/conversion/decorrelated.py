@@ -114,15 +114,22 @@ def _subclass(cls: Any, trains: bool) -> Any:
     # The step comes last, so that what the class overrides, and calls by `super`, is as it was.
     bases = (Decorrelated, _EveryLoss, cls, DecorrelationStep) if trains else (Decorrelated, cls)
     members = {"__module__": Decorrelated.__module__, "plain_class": cls, "_trains": trains}
-    return _register(type("Decorrelated", bases, {**members, "__doc__": cls.__doc__}))
+    return _register(type(cls.__name__, bases, {**members, "__doc__": cls.__doc__}))
 
 
 def plain_layers(owner: Any) -> Iterator[Any]:
-    """Yields the layers inside a layer or model, without those that decorrelation has added."""
+    """Yields the layers inside that have a decorrelating twin, or are one that took its place.
+
+    Others do not count: some are made when their owner is first called.
+    """
     layers = list(flatten_layers(owner, include_self=False))
     twins = [layer for layer in layers if isinstance(layer, DecorrelatingTwin)]
     added = {id(x) for twin in twins for part in twin.added() for x in flatten_layers(part)}
-    return (layer for layer in layers if id(layer) not in added)
+    return (
+        layer
+        for layer in layers
+        if id(layer) not in added and (type(layer) in TWINS or isinstance(layer, DecorrelatingTwin))
+    )
 
 
 def attached_layers(owner: Any) -> dict[int, Any]:

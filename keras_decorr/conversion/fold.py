@@ -9,7 +9,7 @@ from keras_decorr.backend.keras_internals import flatten_layers, forget_traces
 from keras_decorr.conversion.checks import check_model, has_decorrelation
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.copying import copied
-from keras_decorr.conversion.decorrelated import STANDARD, Decorrelated, is_standard
+from keras_decorr.conversion.decorrelated import STANDARD, Decorrelated, is_standard, plain_layers
 from keras_decorr.conversion.no_twin import has_own_weights
 from keras_decorr.conversion.optimizer_state import carry_over
 from keras_decorr.conversion.report import ConversionReport, Row, structure_of
@@ -150,8 +150,8 @@ def _plain_config(config: dict[str, Any], standing: dict[str, Decorrelation]) ->
 
 def _merge(model: Any) -> None:
     """Merges every M and mean into the weights of its layer, which becomes a plain one."""
-    for layer in list(flatten_layers(model)):
-        if isinstance(layer, DecorrelatingTwin):
+    for layer in list(plain_layers(model)):
+        if isinstance(layer, DecorrelatingTwin):  # not any more if it was inside another
             if layer.decorrelator is not None:
                 layer.merge()
             layer.detach()

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_decorr.backend.keras_internals import Functional, nodes, producer
-from keras_decorr.layers.walk import Place
+from keras_decorr.backend.keras_internals import Functional, nodes, producer, sublayers
+from keras_decorr.layers.call import has_call
+from keras_decorr.layers.walk import Place, walk
 
 
 def heads(
@@ -16,7 +17,8 @@ def heads(
 
     In a Sequential or functional model they are found from its outputs backwards, past layers without
     weights that have one input (activations, dropout, pooling). Of a model of another kind the graph is
-    not known, and the linear map that it tracks last stands for them.
+    not known, and the linear map that it tracks last stands for them; of one without a `call`, which
+    only holds models that its training step calls, they are the heads of these.
 
     Args:
         model: A built Keras model.
@@ -24,6 +26,9 @@ def heads(
         is_linear: Tells whether a layer is a linear map.
     """
     outputs = _outputs(model)
+    if outputs is None and not has_call(model):
+        parts = (part for part in sublayers(model) if isinstance(part, keras.Model))
+        return {head for part in parts for head in heads(part, walk(part), is_linear)}
     if outputs is None:
         linear = [place.layer for place in places if is_linear(place.layer)]
         return {id(layer) for layer in linear[-1:]}

@@ -41,6 +41,8 @@ def reason_against(layer: Any) -> str | None:
         for cls, reason in _REASONS.items():
             if isinstance(layer, cls):
                 return reason
+        if not is_leaf(layer):
+            return "has weights beside those of the layers inside it, which are no linear map"
         kind, see = type(layer).__name__, "see keras_decorr.conversion.register"
         for base in type(layer).__mro__:
             if base in TWINS:

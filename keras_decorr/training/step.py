@@ -22,7 +22,7 @@ from keras_decorr.backend.keras_internals import (
 )
 from keras_decorr.backend.optimizers import learning_rate_in_step
 from keras_decorr.context import collection, wiring
-from keras_decorr.layers.call import takes_training
+from keras_decorr.layers.call import has_call, takes_training
 from keras_decorr.layers.decorrelation import Decorrelation
 from keras_decorr.layers.walk import walk
 from keras_decorr.training.followed_rate import FollowedRate
@@ -123,7 +123,7 @@ class DecorrelationStep(BuiltBeforeOptimizer):
 
     def _warn_of_inference(self) -> None:
         """Warns of layers that run as in inference because the model has no argument `training`."""
-        if takes_training(self):
+        if takes_training(self) or not has_call(self):
             return
         layers = flatten_layers(self, include_self=False)
         calls = {layer.name: inspect.signature(layer.call) for layer in layers}

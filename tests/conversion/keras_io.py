@@ -322,8 +322,8 @@ class VAE(keras.Model):
         }
 
 
-def vae():
-    return VAE(vae_encoder(), vae_decoder())
+def vae(part=lambda model: model):
+    return VAE(part(vae_encoder()), part(vae_decoder()))
 
 
 # --- DCGAN ------------------------------------------------------------------------------------
@@ -416,8 +416,8 @@ class GAN(keras.Model):
         return {"d_loss": self.d_loss_metric.result(), "g_loss": self.g_loss_metric.result()}
 
 
-def dcgan():
-    return GAN(dcgan_discriminator(), dcgan_generator(), latent_dim=5)
+def dcgan(part=lambda model: model):
+    return GAN(part(dcgan_discriminator()), part(dcgan_generator()), latent_dim=5)
 
 
 # --- WGAN-GP ----------------------------------------------------------------------------------
@@ -527,8 +527,8 @@ def generator_loss(fake_img):
     return -ops.mean(fake_img)
 
 
-def wgan():
-    return WGAN(wgan_discriminator(), wgan_generator(), latent_dim=5, discriminator_extra_steps=2)
+def wgan(part=lambda model: model):
+    return WGAN(part(wgan_discriminator()), part(wgan_generator()), 5, discriminator_extra_steps=2)
 
 
 # --- knowledge distillation -------------------------------------------------------------------

@@ -207,7 +207,7 @@ def test_a_model_written_with_our_layers_folds_with_a_warning_of_its_files(x, rn
     model(x)
     disturb(model, rng)
     assert_same(reloaded(model, tmp_path), model, x)
-    with pytest.warns(UserWarning, match=r"WithOurs makes 'dense\w*' a DecorDense.*cannot be load"):
+    with pytest.warns(UserWarning, match=r"WithOurs makes '\w+' a DecorDense.*cannot be loaded"):
         folded = fold(model)
     assert type(folded.dense) is layers.Dense
     assert_same(folded, model, x, 1e-4)

@@ -6,7 +6,6 @@ from keras import layers
 
 from keras_decorr.conversion.report import ConversionReport, Row, features_of, structure_of
 from keras_decorr.layers import DecorDense, DecorSeparableConv1D
-from keras_decorr.layers.twin import TWINS
 from tests.conversion.nets import decorrelate
 from tests.helpers import undamped
 
@@ -61,15 +60,14 @@ def test_structure_and_features_of_a_layer():
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, layers.Layer) else "",
 )
-def test_features_are_those_of_a_part_or_channel(layer, shape, expected, of_pixels):
-    layer.build((None, *shape))
+def test_the_limit_is_on_the_features_of_one_part_or_channel(layer, shape, expected, of_pixels):
+    model = keras.Sequential([keras.Input(shape), layer])
     for rows, features in (("patches", expected), ("pixels", of_pixels)):
-        rule, twin = undamped(structure="full", rows=rows), TWINS[type(layer)]
+        rule = undamped(structure="full", rows=rows)
         if features is None:
-            assert twin.reason_against(layer, rule)
+            with pytest.raises(ValueError, match="single channel"):
+                decorrelate(model, rule)
             continue
-        twin.attach(layer, rule)
-        parts = [p for p in layer._flatten_layers() if hasattr(p, "operator")]
-        assert len(parts) >= 1
-        assert (layer.features, features_of(layer)) == (largest(layer), largest(layer))
-        layer.detach()
+        assert decorrelate(model, rule, max_features=features, above=None)
+        with pytest.raises(ValueError, match=f"{features} features, more than max_features"):
+            decorrelate(model, rule, max_features=features - 1, above=None)
