@@ -1,6 +1,7 @@
 """The examples of keras.io, in a small version, converted, trained, saved and folded."""
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,10 +153,10 @@ NAMES = {
 
 # Classes without `call`, of which each step calls the parts: the parts, and their converted layers.
 OF_PARTS = {
-    "VAE": (keras_io.vae, {"encoder": 3, "decoder": 3}, 8),
-    "DCGAN": (keras_io.dcgan, {"discriminator": 2, "generator": 3}, 6),
-    "WGAN-GP": (keras_io.wgan, {"discriminator": 2, "generator": 2}, 5),
-    "SimCLR": (keras_io.ContrastiveModel, {"encoder": 2, "projection_head": 1}, 5),
+    "VAE": (keras_io.vae, {"encoder": 3, "decoder": 3}),
+    "DCGAN": (keras_io.dcgan, {"discriminator": 2, "generator": 3}),
+    "WGAN-GP": (keras_io.wgan, {"discriminator": 2, "generator": 2}),
+    "SimCLR": (keras_io.ContrastiveModel, {"encoder": 2, "projection_head": 1}),
 }
 
 
@@ -220,7 +221,9 @@ def test_fit_moves_m_and_the_folded_model_does_the_same(name, rng):
     assert all(moved(model)[teacher:])
     x = tensors(x)
     before = outputs(model, x)
-    folded = keras_decorr.fold(model, inplace=not example.copies)
+    # What `compile` of a class of its own wants cannot be known.
+    with pytest.warns(match="could not be compiled") if example.compile else nullcontext():
+        folded = keras_decorr.fold(model, inplace=not example.copies)
     assert not decorrelation_layers(folded)
     for ours, theirs in zip(outputs(folded, x), before, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -281,7 +284,7 @@ def parts_input(name, part, rng):
 
 @pytest.mark.parametrize("name", OF_PARTS)
 def test_parts_of_a_class_without_call_convert_and_fold_one_by_one(name, rng):
-    build, parts, _ = OF_PARTS[name]
+    build, parts = OF_PARTS[name]
     model = build()
     for part, number in parts.items():
         plain, x = getattr(model, part), parts_input(name, part, rng)
@@ -294,16 +297,18 @@ def test_parts_of_a_class_without_call_convert_and_fold_one_by_one(name, rng):
 
 @pytest.mark.parametrize("name", OF_PARTS)
 def test_a_class_without_call_is_converted_itself(name, rng):
-    build, _, number = OF_PARTS[name]
+    build, parts = OF_PARTS[name]
     model = build()
-    if name != "SimCLR":
-        with pytest.raises(ValueError, match="cannot copy.*(?s:.*)`inplace=True`"):
-            keras_decorr.decorrelate(model)
-    assert keras_decorr.decorrelate(model, undamped(), inplace=True) is model
+    with pytest.raises(ValueError, match="cannot copy.*(?s:.*)`inplace=True`"):
+        keras_decorr.decorrelate(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert keras_decorr.decorrelate(model, undamped(), inplace=True) is model
     assert isinstance(model, type(build()))
-    assert len(model.conversion_report.converted) == number
+    # As many as one by one, so the layers of the outputs of each part stay plain.
+    assert len(model.conversion_report.converted) == sum(parts.values())
     disturb(model, rng)
-    batches = {part: parts_input(name, part, rng) for part in OF_PARTS[name][1]}
+    batches = {part: parts_input(name, part, rng) for part in parts}
     before = {part: outputs(getattr(model, part), x)[0] for part, x in batches.items()}
     keras_decorr.fold(model, inplace=True)
     assert not decorrelation_layers(model)
@@ -313,27 +318,33 @@ def test_a_class_without_call_is_converted_itself(name, rng):
 
 
 @BY_TAPE
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "parts"])
 @pytest.mark.parametrize("name", ["WGAN-GP", "SimCLR"])
-def test_m_moves_in_a_step_that_says_that_it_trains(name, whole, rng):
-    build, parts, _ = OF_PARTS[name]
-    model = build()
-    if whole:
-        keras_decorr.decorrelate(model, undamped(), inplace=True)
-    for part in parts if not whole else ():
-        setattr(model, part, keras_decorr.decorrelate(getattr(model, part), undamped()))
-    fit_of_parts(name, model, rng)
+def test_m_moves_in_a_step_that_says_that_it_trains(name, rng):
+    model = keras_decorr.decorrelate(OF_PARTS[name][0](), undamped(), inplace=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The gradient of a decorrelating layer")
+        fit_of_parts(name, model, rng)
     assert all(moved(model))
 
 
 @BY_TAPE
+def test_m_of_parts_moves_in_a_step_that_says_that_it_trains(rng):
+    model = keras_io.wgan(lambda part: keras_decorr.decorrelate(part, undamped()))
+    fit_of_parts("WGAN-GP", model, rng)
+    assert all(moved(model))
+
+
+@BY_TAPE
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "parts"])
 @pytest.mark.parametrize("name", ["VAE", "DCGAN"])
-def test_m_stays_in_a_step_that_never_says_that_it_trains(name, rng):
-    build, parts, _ = OF_PARTS[name]
-    model = build()
-    for part in parts:
-        setattr(model, part, keras_decorr.decorrelate(getattr(model, part), undamped()))
-    fit_of_parts(name, model, rng)
+def test_a_step_that_never_says_that_it_trains_warns_and_moves_no_m(name, whole, rng):
+    build, _ = OF_PARTS[name]
+    if whole:
+        model = keras_decorr.decorrelate(build(), undamped(), inplace=True)
+    else:
+        model = build(lambda part: keras_decorr.decorrelate(part, undamped()))
+    with pytest.warns(UserWarning, match="without training=True"):
+        fit_of_parts(name, model, rng)
     assert not any(steps(model))
 
 
@@ -346,8 +357,8 @@ def test_a_functional_model_with_a_step_of_its_own(rng, tmp_path):
     x = tensors(floats(rng, 8, 8, 3))
     assert_same(model, plain, x)
     model.compile("adam", CROSSENTROPY, metrics=["sparse_categorical_accuracy"], **EAGERLY)
-    pairs = np.stack([floats(rng, 8, 8, 3) for _ in range(2)])[None]
-    logs = model.fit(iter([(pairs[0],)]), verbose=0, steps_per_epoch=1).history
+    pairs = np.stack([floats(rng, 8, 8, 3) for _ in range(2)])
+    logs = model.fit(((pairs,) for _ in range(1)), verbose=0).history
     assert np.isfinite(logs["loss"]).all()
     assert all(moved(model))
     model.save(tmp_path / "model.keras")
