@@ -112,12 +112,12 @@ def summary(
     >>> layers = [keras.Input((64,)), DecorDense(64, name="hidden"), DecorDense(10, name="out")]
     >>> model = keras_decorr.Sequential(layers, name="net")
     >>> keras_decorr.summary(model, console=Console(width=80))
-                   What decorrelation adds to 'net', batch 256
-     layer            n  structure  weights    bytes         step  inference
-     ────────────────────────────────────────────────────────────────────────
-     hidden          64  monarch     1.09 k  4.27 KB    159 k +5%    256 +6%
-     out             64  monarch     1.09 k  4.27 KB  48.7 k +10%     40 +6%
-     total                           2.18 k  8.53 KB    208 k +6%    296 +6%
+                       What decorrelation adds to 'net', batch 256
+     layer            n  structure  steps  weights    bytes         step  inference
+     ───────────────────────────────────────────────────────────────────────────────
+     hidden          64  monarch        0   1.09 k  4.27 KB    159 k +5%    256 +6%
+     out             64  monarch        0   1.09 k  4.27 KB  48.7 k +10%     40 +6%
+     total                                  2.18 k  8.53 KB    208 k +6%    296 +6%
     step: multiply-adds of a training step; inference: a sample's share ...
     """
     rows = costs(model, batch_size)

@@ -16,6 +16,7 @@ from keras_decorr.backend.keras_internals import (
     sublayers,
 )
 from keras_decorr.layers import Decorrelation
+from keras_decorr.layers.walk import own_weights
 from keras_decorr.training.model import Sequential
 
 
@@ -140,6 +141,9 @@ def _copy_state(old: Any, new: Any) -> None:
     # What a layer derives from its variables, or keeps beside them, comes along only this way.
     old.save_own_variables(store)
     new.load_own_variables({name: _apart(value) for name, value in store.items()})
+    # Of what a class does there, such as merging LoRA, nothing is wanted of a copy.
+    for theirs, ours in zip(own_weights(old), own_weights(new), strict=True):
+        ours.assign(_apart(theirs))
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)

@@ -17,7 +17,7 @@ from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.copying import copied
 from keras_decorr.conversion.decorrelated import STANDARD, is_standard, mark
 from keras_decorr.conversion.heads import heads
-from keras_decorr.conversion.no_twin import has_own_weights, is_leaf, reason_against
+from keras_decorr.conversion.no_twin import is_leaf, reason_against
 from keras_decorr.conversion.report import ConversionReport, Row, structure_of
 from keras_decorr.conversion.selection import Selection
 from keras_decorr.conversion.trial import Trial
@@ -27,7 +27,7 @@ from keras_decorr.decorrelators.structures import StructureSpec
 from keras_decorr.layers.call import has_call, takes_training
 from keras_decorr.layers.decorrelation import TooManyFeaturesError, at_most
 from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
-from keras_decorr.layers.walk import Place, once, walk
+from keras_decorr.layers.walk import Place, once, own_weights, walk
 from keras_decorr.training.step import DecorrelationStep
 
 
@@ -207,7 +207,7 @@ class _Conversion:
             place: Where it is.
             reason: Why the user leaves it out, or `None`.
         """
-        if not is_leaf(layer) and not has_own_weights(layer):
+        if not is_leaf(layer) and not own_weights(layer):
             return  # what is inside comes one by one
         reason = reason or reason_against(layer) or self._attach(layer, place)
         kind = place.layer.__class__.__name__

@@ -10,13 +10,12 @@ from keras_decorr.conversion.checks import check_model, has_decorrelation
 from keras_decorr.conversion.compilation import compile_like
 from keras_decorr.conversion.copying import copied
 from keras_decorr.conversion.decorrelated import STANDARD, Decorrelated, is_standard, plain_layers
-from keras_decorr.conversion.no_twin import has_own_weights
 from keras_decorr.conversion.optimizer_state import carry_over
 from keras_decorr.conversion.report import ConversionReport, Row, structure_of
 from keras_decorr.conversion.trial import Trial
 from keras_decorr.layers import Decorrelation
 from keras_decorr.layers.twin import DecorrelatingTwin
-from keras_decorr.layers.walk import Place, once, walk
+from keras_decorr.layers.walk import Place, once, own_weights, walk
 from keras_decorr.training.step import DecorrelationStep
 
 _PLAIN = {ours: plain for plain, ours in STANDARD.items()}
@@ -126,7 +125,7 @@ def _with_weights(places: list[Place]) -> list[Place]:
     return [
         place
         for place in once(places)
-        if has_own_weights(place.layer) or isinstance(place.layer, DecorrelatingTwin)
+        if own_weights(place.layer) or isinstance(place.layer, DecorrelatingTwin)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 from keras import layers
 
 from keras_decorr.backend.keras_internals import flatten_layers, sublayers
@@ -53,9 +52,3 @@ def reason_against(layer: Any) -> str | None:
     if not layer.built:
         return "not built: the model has never called it"
     return None
-
-
-def has_own_weights(layer: keras.layers.Layer) -> bool:
-    """Returns whether a layer has weights beside those of the layers inside it."""
-    inside = {id(v) for part in sublayers(layer) for v in part.weights}
-    return any(id(v) not in inside for v in layer.weights)

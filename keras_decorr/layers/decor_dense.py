@@ -68,13 +68,10 @@ class DecorDense(DecorLayer, keras.layers.Dense):
         # JAX has a symbol where Keras asks for shapes alone.
         sizes = (size if isinstance(size, int) else USUAL_BATCH for size in inputs.shape[:-1])
         folds = math.prod(sizes) > self.units
-        # Nothing can be folded into a quantized kernel.
-        if self.decorrelation is None or self.acts_on_gradient or (folds and not self.quantized):
+        if self.decorrelation is None or self.acts_on_gradient or folds:
             return super().call(inputs, training, mask)
         inputs = wiring.current().inputs(self, inputs)
         inputs = self.decorrelation(inputs, training=training, mask=mask)
-        if self.quantized:
-            return keras.layers.Dense.call(self, inputs)
         return self.linear_map(inputs, asleep=self.decorrelation.asleep(training))
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:

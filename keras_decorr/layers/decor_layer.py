@@ -72,11 +72,6 @@ class DecorLayer(DecorrelatingTwin):
         """Whether M is applied to the gradient of the kernel, and the inputs stay as they are."""
         return self.decorrelation is not None and self.decorrelator.acts_on_gradient
 
-    @property
-    def quantized(self) -> bool:
-        """Whether the kernel is quantized: then the Keras layer alone knows how to use it."""
-        return getattr(self, "quantization_mode", None) is not None
-
     # --- the kernel as a matrix ---------------------------------------------------------------
 
     def op(self, x: Tensor, K: Tensor) -> Tensor:
@@ -124,14 +119,6 @@ class DecorLayer(DecorrelatingTwin):
         raise NotImplementedError
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
-        if self.quantized:
-            if self.decorrelation is None or self.acts_on_gradient:
-                return super().call(inputs)
-            raise ValueError(
-                f"M cannot be folded into the quantized kernel of {type(self).__name__} {self.name!r}. "
-                "Quantize the folded model: `keras_decorr.fold(model).quantize(...)`. "
-                f"Received: quantization mode {self.quantization_mode!r}"
-            )
         inputs = wiring.current().inputs(self, inputs)
         if self.decorrelation is None:
             return self.linear_map(inputs)

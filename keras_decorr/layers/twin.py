@@ -190,7 +190,8 @@ def built_shape(layer: Any) -> Any:
             f"It is not known for which inputs the layer {layer.name!r} was built: call the model on a "
             "batch."
         )
-    return next(iter(shapes.values()))
+    shape = next(iter(shapes.values()))
+    return shape if len(shape) > 1 else (None, *shape)  # an owner may have left the batch out
 
 
 def signature(twin: Any) -> inspect.Signature:

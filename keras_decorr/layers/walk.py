@@ -27,6 +27,12 @@ class Place(NamedTuple):
         return [layer for _, layer in self.chain[:-1]]
 
 
+def own_weights(layer: Any) -> list[Any]:
+    """Returns the weights of a layer that are not those of a layer inside it."""
+    inside = {id(v) for part in sublayers(layer) for v in part.weights}
+    return [v for v in layer.weights if id(v) not in inside]
+
+
 def once(places: Iterable[Place]) -> list[Place]:
     """Returns the first place of every layer."""
     first: dict[int, Place] = {}

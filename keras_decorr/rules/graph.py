@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 
-from keras_decorr import layers
 from keras_decorr.backend.keras_internals import (
     Functional,
     flatten_layers,
@@ -14,9 +13,14 @@ from keras_decorr.backend.keras_internals import (
     seed_generators,
 )
 from keras_decorr.layers.decor_layer import DecorLayer
+from keras_decorr.layers.decor_rnn_layer import DecorRNNLayer
+from keras_decorr.layers.twin import TWINS
 
+# Of a recurrent layer's twin a rule does not reach the kernel.
 _WITH_A_TWIN = {
-    name.removeprefix("Decor"): name for name in layers.__all__ if name != "Decorrelation"
+    plain.__name__: twin.__name__
+    for plain, twin in TWINS.items()
+    if not issubclass(twin, DecorRNNLayer)
 }
 
 # Layers with weights of their own that are no linear maps: they keep their ordinary gradient.

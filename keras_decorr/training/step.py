@@ -274,6 +274,9 @@ class DecorrelationStep(BuiltBeforeOptimizer):
         return config
 
     def compile_from_config(self, config: dict) -> None:
+        if type(self).compile is not DecorrelationStep.compile:
+            super().compile_from_config(config)  # which says that it cannot
+            return
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)

@@ -88,9 +88,7 @@ class PatchEncoder(layers.Layer):
         super().__init__()
         self.num_patches = num_patches
         self.projection = layers.Dense(units=projection_dim)
-        self.position_embedding = layers.Embedding(
-            input_dim=num_patches, output_dim=projection_dim
-        )
+        self.position_embedding = layers.Embedding(input_dim=num_patches, output_dim=projection_dim)
 
     def call(self, patch):
         positions = ops.expand_dims(ops.arange(start=0, stop=self.num_patches, step=1), axis=0)
@@ -624,9 +622,7 @@ def encode_inputs(inputs, use_embedding=False):
         if name in CATEGORIES and use_embedding:
             encoded = layers.Embedding(input_dim=CATEGORIES[name], output_dim=2)(inputs[name])
         elif name in CATEGORIES:
-            encoded = layers.CategoryEncoding(CATEGORIES[name], output_mode="one_hot")(
-                inputs[name]
-            )
+            encoded = layers.CategoryEncoding(CATEGORIES[name], output_mode="one_hot")(inputs[name])
         else:
             encoded = ops.expand_dims(inputs[name], -1)
         encoded_features.append(encoded)
@@ -819,9 +815,7 @@ class ContrastiveModel(keras.Model):
     def contrastive_loss(self, projections_1, projections_2):
         projections_1 = ops.normalize(projections_1, axis=1)
         projections_2 = ops.normalize(projections_2, axis=1)
-        similarities = (
-            ops.matmul(projections_1, ops.transpose(projections_2)) / self.temperature
-        )
+        similarities = ops.matmul(projections_1, ops.transpose(projections_2)) / self.temperature
         contrastive_labels = ops.arange(ops.shape(projections_1)[0])
         loss_1_2 = keras.losses.sparse_categorical_crossentropy(
             contrastive_labels, similarities, from_logits=True

@@ -283,6 +283,21 @@ def test_a_mask_goes_no_further_than_before(padding, rng):
     round_trip(model, np.array([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 0]]), rng)
 
 
+def test_no_more_is_warned_of_masks_than_by_plain_layers(recwarn):
+    tokens = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(tokens)
+    y = [layers.Conv1D(3, 3, name="a")(x), layers.SeparableConv1D(3, 3, name="b")(x)]
+    model = keras.Model(tokens, [*y, layers.Dense(3, name="c")(x)])
+    new = decorrelate(model)
+    warned = []
+    for net in (model, new):
+        recwarn.clear()
+        net(np.array([[1, 2, 3, 0, 0, 0]]))
+        said = [str(w.message) for w in recwarn if "does not support masking" in str(w.message)]
+        warned.append(sorted(text.split("'")[1] for text in said))
+    assert warned == [["a", "b"]] * 2
+
+
 @pytest.mark.parametrize("inplace", [False, True])
 def test_steps_that_a_mask_hides_do_not_count(inplace, rng):
     i = keras.Input((3, 4))

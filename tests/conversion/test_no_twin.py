@@ -55,8 +55,6 @@ def test_a_gradient_does_not_reach_into_a_recurrent_loop():
     assert row.type == "LSTM" and "acts_on='gradient'" in row.reason
 
 
-
-
 class Doubled(layers.Dense):
     pass
 

@@ -1,4 +1,7 @@
-"""Random small graphs of supported layers: decorrelated, folded, and the same outputs."""
+"""Random small graphs of supported layers: decorrelated, trained, saved, loaded and folded."""
+
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -7,8 +10,8 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_decorr import fold
-from tests.conversion.nets import assert_same, decorrelate, disturb, randomize
-from tests.helpers import undamped
+from tests.conversion.nets import assert_same, decorrelate, disturb, randomize, reloaded, steps
+from tests.helpers import EAGERLY, undamped
 
 SIZES = st.integers(1, 3)
 PADDINGS = st.sampled_from(["same", "valid"])
@@ -106,16 +109,24 @@ def decorrelators(draw):
     return {"structure": structure, "groups": draw(st.integers(1, 3))}
 
 
-@settings(
-    max_examples=20,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+def examples(n):
+    return settings(
+        max_examples=n,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def images(rng):
+    return rng.normal(size=(2, 9, 8, 4)).astype("float32")
+
+
+@examples(20)
 @given(model=models(), arguments=decorrelators(), seed=st.integers(0, 2**20))
 def test_round_trip(model, arguments, seed):
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(2, 9, 8, 4)).astype("float32")
+    x = images(rng)
     randomize(model, rng)
     assert_same(decorrelate(model, undamped(center=False, **arguments)), model, x)
     new = decorrelate(model, undamped(**arguments))
@@ -125,3 +136,21 @@ def test_round_trip(model, arguments, seed):
     assert_same(folded, new, x, 1e-4)
     assert [layer.name for layer in folded.layers] == [layer.name for layer in model.layers]
     assert [type(layer) for layer in folded.layers] == [type(layer) for layer in model.layers]
+
+
+@examples(4)
+@given(model=models(), arguments=decorrelators(), seed=st.integers(0, 2**20), inplace=BIAS)
+def test_training_saving_and_loading(model, arguments, seed, inplace):
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    y = [rng.normal(size=output.shape).astype("float32") for output in model(x)]
+    model.compile(keras.optimizers.SGD(1e-3), "mse", **EAGERLY)
+    new = decorrelate(model, undamped(1e-3, **arguments), inplace=inplace)
+    new.fit(x, y, verbose=0)
+    assert set(steps(new)) == {1}
+    with tempfile.TemporaryDirectory() as folder:
+        again = reloaded(new, Path(folder))
+        assert_same(again, new, x)
+        folded = fold(again, inplace=inplace)
+        assert_same(folded, new, x, 1e-4)
+        assert_same(reloaded(folded, Path(folder)), new, x, 1e-4)

@@ -79,11 +79,11 @@ MODELS = {
 def test_models_of_every_kind_are_tried(name):
     model = MODELS[name]()
     trial = Trial(model)
-    trial.check(model, "As it was,")
+    trial.check(model, "")
     for variable in model.weights:
         variable.assign(variable * 1.1 + 0.1)
-    with pytest.raises(ValueError, match=f"Changed, the model '{model.name}' has other outputs"):
-        trial.check(model, "Changed,")
+    with pytest.raises(ValueError, match=f"the model '{model.name}' has other outputs.*Ask me"):
+        trial.check(model, "Ask me.")
 
 
 def test_a_trial_changes_no_state():
@@ -115,7 +115,6 @@ def test_outputs_by_chance_and_inputs_that_do_not_suit_are_not_compared(cls):
     trial = Trial(model)
     model.get_layer("dense").bias.assign(np.ones(3))
     trial.check(model, "")
-    assert trial.inputs is None
 
 
 def test_the_first_layer_that_differs_is_named():
@@ -127,10 +126,14 @@ def test_the_first_layer_that_differs_is_named():
     ours, theirs = net(), net()
     theirs.set_weights(ours.get_weights())
     trial = Trial(ours)
-    trial.check(theirs, "Copied,")
+    trial.check(theirs, "")
     theirs.get_layer("two").bias.assign(np.ones(3))
-    with pytest.raises(ValueError, match=r"Copied, .*other outputs, first .*two'.*`inplace=True`"):
-        trial.check(theirs, "Copied,")
+    with pytest.raises(ValueError, match=r"other outputs, first the layer '[\w/]*two'"):
+        trial.check(theirs, "")
+    bias = ours.get_layer("two").bias
+    bias.assign(np.ones(3))
+    with pytest.raises(ValueError, match=r"other outputs, first the layer '[\w/]*two'"):
+        trial.check(ours, "", undo=lambda: bias.assign(np.zeros(3)))
 
 
 def test_an_error_of_the_new_model_is_named():
@@ -138,5 +141,5 @@ def test_an_error_of_the_new_model_is_named():
         return keras.Sequential([keras.Input((4,)), *more])
 
     trial = Trial(net(dense()))
-    with pytest.raises(ValueError, match=r"(?s)an error, RuntimeError: .*not with these"):
-        trial.check(net(Choosy()), "Copied,")
+    with pytest.raises(ValueError, match=r"(?s)cannot be called: RuntimeError: .*not with these"):
+        trial.check(net(Choosy()), "")

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_decorr
-from keras_decorr.layers import DecorDense, Decorrelation, DecorLSTM
+from keras_decorr.layers import DecorDense, DecorLSTM, Decorrelation
 from keras_decorr.rules import DirectFeedbackAlignment, FeedbackAlignment, NodePerturbation
 from keras_decorr.training import gradients
 from tests.helpers import perturb, undamped

@@ -77,7 +77,9 @@ def test_folding_gives_keras_attention(kind, inputs, use_bias, rng):
     expected, shapes = numpy(layer(*inputs)), [x.shape for x in inputs]
     plain = folded(layer, *shapes)
     assert type(plain) is kind[1]
-    assert [type(p) for p in attention_projections(plain).values()] == [keras.layers.EinsumDense] * 4
+    assert [type(p) for p in attention_projections(plain).values()] == [
+        keras.layers.EinsumDense
+    ] * 4
     again = copy_of(plain, *shapes)
     for new in (plain, again):
         np.testing.assert_allclose(numpy(new(*inputs)), expected, rtol=1e-4, atol=1e-5)

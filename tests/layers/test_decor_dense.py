@@ -143,17 +143,6 @@ def test_bad_input():
         DecorDense(3)(keras.Input((3, None)))
 
 
-@pytest.mark.parametrize("decorrelator", [None, "norm_preserving"])
-def test_a_quantized_kernel_is_used_as_keras_uses_it(decorrelator, rng):
-    x = rng.normal(size=(8, 6)).astype("float32")
-    model = keras.Sequential([keras.Input((6,)), DecorDense(4, decorrelator=decorrelator)])
-    model(x, training=True)
-    expected = ops.convert_to_numpy(model(x))
-    model.quantize("int8")
-    found = ops.convert_to_numpy(model(x))
-    assert 0.0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
-
-
 def test_a_constraint_holds_after_a_training_step(rng):
     layer = DecorDense(3, kernel_constraint="unit_norm", bias_constraint="non_neg")
     model = keras.Sequential([keras.Input((6,)), layer])

@@ -291,7 +291,7 @@ def a_separable_convolution_of_unknown_channels():
 def test_a_layer_that_cannot_be_attached_is_as_it_was(make):
     layer, decorrelator, shape = make()
     before, cls = state_of(layer), type(layer)
-    with pytest.raises(ValueError):  # noqa: PT011, each has a message of its own
+    with pytest.raises(ValueError):
         TWINS[cls].attach(layer, decorrelator, shape)
     assert [state[::2] for state in state_of(layer)] == [state[::2] for state in before]
     assert not hasattr(layer, "decorrelation")
