@@ -32,8 +32,7 @@ class DecorProjections(DecorrelatingTwin):
 
     def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
-        if self._decorrelator is not None:
-            self._attach_projections(query_shape, value_shape, key_shape)
+        self._attach_projections(query_shape, value_shape, key_shape)
 
     def start_decorrelation(self, rule: Decorrelator, input_shape: Shape) -> None:
         self._decorrelator = rule
@@ -49,7 +48,7 @@ class DecorProjections(DecorrelatingTwin):
             "gate": query,
             "key": value if key is None else key,
             "value": value,
-            "output": (*heads[:-1], value_heads[-1]),
+            "output": (*query[:-1], heads[-2], value_heads[-1]),
         }
         for role, layer in plain.items():
             DecorEinsumDense.attach(layer, self._decorrelator, shapes[role])

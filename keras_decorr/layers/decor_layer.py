@@ -38,6 +38,7 @@ class DecorLayer(DecorrelatingTwin):
         if self.decorrelation is not None:
             self.check_inputs(input_shape)
         super().build(input_shape)
+        self.served_shape = tuple(input_shape)
         if self.decorrelation is not None:
             self.build_decorrelation(input_shape)
 

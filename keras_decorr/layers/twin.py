@@ -71,6 +71,7 @@ class DecorrelatingTwin(_Mixin):
 
     twin: Any = None
     decorrelation: Any
+    served_shape: Shape  # of the inputs for which it was built or attached
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -125,12 +126,13 @@ class DecorrelatingTwin(_Mixin):
         """
         become(layer, cls)
         layer.decorrelation = None
+        layer.served_shape = tuple(input_shape or built_shape(layer))
         rule = decorrelators.get(decorrelator)
         if rule is None:
             return
         try:
             with named_like(layer):
-                layer.start_decorrelation(rule, input_shape or built_shape(layer))
+                layer.start_decorrelation(rule, layer.served_shape)
         except BaseException:
             layer.detach()
             raise
@@ -163,6 +165,7 @@ class DecorrelatingTwin(_Mixin):
     def detach(self) -> None:
         """Makes this an ordinary layer of the class `twin`, without M; the weights stay as they are."""
         remove_attribute(self, "decorrelation")
+        self.__dict__.pop("served_shape", None)
         become(self, self.twin)
 
     def get_config(self) -> dict[str, Any]:

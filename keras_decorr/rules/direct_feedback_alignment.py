@@ -31,7 +31,8 @@ class DirectFeedbackAlignment(LearningRule):
     its own. So what lies between two linear maps (activation, pooling, flattening, normalisation,
     dropout) gets the error at its output and keeps its own gradient, and nothing travels back through
     a linear map. Where outputs of a linear map go to several others (branches, skips), it gets the sum
-    of what reaches these; where they go to the output itself, the error too.
+    of what reaches these; where they go to the output itself, the error too. So do the projections of
+    attention: the error reaches the tokens before each of them, by a `B` for all tokens of a sample.
 
     Args:
         feedback_initializer: Keras initializer of `B`, of shape `(n, m)` for `n` inputs and `m` outputs
@@ -73,24 +74,16 @@ class DirectFeedbackAlignment(LearningRule):
                 "it needs a Sequential or Functional model. "
                 f"Received: {model.name!r} ({type(model).__name__})"
             )
-        inside = [x for x in graph.linear_maps(model) if x.trainable and not nodes(x)]
-        if inside and not waits:
-            raise ValueError(
-                "The learning rule 'direct_feedback_alignment' sends the error to linear maps in the "
-                f"graph of the model, and {inside[0].path!r} ({type(inside[0]).__name__}) is inside "
-                "another layer. Set `trainable=False` on that, or use "
-                "learning_rule='feedback_alignment'."
-            )
 
     def build(self, model: keras.Model) -> RuleState:
         self.check(model)
         state, first = RuleState(), graph.first_maps(model)
         initializers = self.weights.initializers()
-        sizes = [_size(tensor, f"output {i}") for i, tensor in enumerate(model.outputs)]
+        sizes = [_size(x.shape, f"output {i}") for i, x in enumerate(model.outputs)]
         for layer in graph.linear_maps(model):
             if id(layer) in first:
                 continue
-            n = {_size(tensor, f"input of {layer.name!r}") for tensor in _inputs(layer)}
+            n = {_size(shape, f"input of {layer.name!r}") for shape in _input_shapes(layer)}
             if len(n) > 1:
                 raise ValueError(
                     "The learning rule 'direct_feedback_alignment' needs inputs of one size in every "
@@ -167,14 +160,16 @@ class _DirectWiring(Wiring):
         return y
 
 
-def _inputs(layer: Any) -> list[Any]:
-    return [tensor for node in nodes(layer) for tensor in node.input_tensors]
+def _input_shapes(layer: Any) -> list[Any]:
+    """Returns the shapes of the inputs in every call; of a layer inside another, when it was built."""
+    shapes = [tensor.shape for node in nodes(layer) for tensor in node.input_tensors]
+    return shapes or [layer.served_shape]
 
 
-def _size(tensor: Any, name: str) -> int:
-    if None in tensor.shape[1:]:
+def _size(shape: Any, name: str) -> int:
+    if None in shape[1:]:
         raise ValueError(
             "The learning rule 'direct_feedback_alignment' must know the sizes of all layers. "
-            f"Received: shape={tensor.shape} of {name}"
+            f"Received: shape={tuple(shape)} of {name}"
         )
-    return math.prod(tensor.shape[1:])
+    return math.prod(shape[1:])

@@ -218,7 +218,10 @@ def test_a_model_counts_as_called_as_another_does():
     assert not called._called
 
 
-ATTENTION = [(keras.layers.MultiHeadAttention, (2, 3)), (keras.layers.GroupQueryAttention, (4, 2, 1))]
+ATTENTION = [
+    (keras.layers.MultiHeadAttention, (2, 3)),
+    (keras.layers.GroupQueryAttention, (4, 2, 1)),
+]
 
 
 @pytest.mark.parametrize(("cls", "arguments"), ATTENTION)

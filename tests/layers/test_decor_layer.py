@@ -1,4 +1,4 @@
-"""What every layer with a linear map does: folding with LoRA and quantization, masks, variables of others."""
+"""What every layer with a linear map does: folding with LoRA, quantization, masks, shared variables."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""A decorrelating layer over the steps of a sequence, against Keras's, which runs one step at a time."""
+"""A decorrelating layer over the steps of a sequence, against Keras's, which runs step by step."""
 
 import keras
 import numpy as np

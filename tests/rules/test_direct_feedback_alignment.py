@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import keras_decorr
-from keras_decorr.layers import DecorConv2D, DecorDense
+from keras_decorr.backend.keras_internals import attention_projections
+from keras_decorr.layers import DecorConv2D, DecorDense, DecorMultiHeadAttention
 from keras_decorr.rules import DirectFeedbackAlignment
 from keras_decorr.rules.graph import linear_maps
 from keras_decorr.training import gradients
@@ -206,3 +207,35 @@ def test_arguments_out_of_their_range_are_refused_by_name():
     ):
         with pytest.raises(ValueError, match=f"`{name}` of DirectFeedbackAlignment"):
             DirectFeedbackAlignment(**arguments)
+
+
+def test_the_error_reaches_the_tokens_before_attention(rng):
+    """By the sum of the B of query, key and value; and all projections learn."""
+    inputs = keras.Input((4, 3))
+    first = DecorDense(6, "tanh", decorrelator=None)
+    attention = DecorMultiHeadAttention(2, 4, decorrelator=None)
+    h = first(inputs)
+    outputs = DecorDense(3, decorrelator=None)(keras.layers.Flatten()(attention(h, h)))
+    model = keras_decorr.Model(inputs, outputs)
+    compiled(model, RULE, loss="mse")
+    x = rng.normal(size=(7, 4, 3)).astype("float32")
+    y = rng.normal(size=(7, 3)).astype("float32")
+    e = 2 * (double(model(x)) - y) / y.size
+    projections = attention_projections(attention)
+    B = sum(
+        double(model.learning_rule_state.of(projections[role], 0))
+        for role in ("query", "key", "value")
+    )
+    H = double(first(x))
+    delta = (e @ B.T).reshape(H.shape) * (1 - H**2)
+    found = gradients(model, x, y)
+    np.testing.assert_allclose(found[0], np.einsum("btn,btm->nm", x, delta), rtol=1e-4, atol=1e-6)
+    assert all(np.abs(gradient).max() > 0 for gradient in found[::2])
+
+
+def test_attention_over_sequences_of_unknown_length_is_refused_in_compile():
+    inputs = keras.Input((None, 3))
+    h = DecorMultiHeadAttention(2, 4)(inputs, inputs)
+    model = keras_decorr.Model(inputs, DecorDense(3)(keras.layers.GlobalAveragePooling1D()(h)))
+    with pytest.raises(ValueError, match="must know the sizes of all layers"):
+        compiled(model, RULE)
