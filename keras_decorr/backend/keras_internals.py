@@ -226,7 +226,9 @@ def replace_sublayer(owner: Any, path: str, new: Any) -> None:
     if isinstance(holder, dict):
         holder[next(key for key in holder if str(key) == last)] = new
     elif isinstance(holder, list):
-        holder[int(last)] = new
+        holder[int(last)] = owner._tracker.track(
+            new
+        )  # a list of Keras's does not, unlike a dictionary
     else:
         setattr(holder, last, new)
 

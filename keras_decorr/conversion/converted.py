@@ -5,8 +5,7 @@ from typing import Any
 import keras
 
 from keras_decorr.backend.keras_internals import replace_sublayer
-from keras_decorr.conversion.decorrelated import Decorrelated, mark
-from keras_decorr.training.step import DecorrelationStep
+from keras_decorr.conversion.decorrelated import mark
 
 
 @keras.saving.register_keras_serializable(package="keras_decorr")
@@ -33,8 +32,4 @@ class Converted:
                 else keras.saving.deserialize_keras_object(layer, custom_objects)
             )
             replace_sublayer(owner, path, layers[path])
-        return owner if isinstance(owner, Decorrelated) else mark(owner, _trains(owner))
-
-
-def _trains(owner: Any) -> bool:
-    return isinstance(owner, keras.Model) and not isinstance(owner, DecorrelationStep)
+        return mark(owner, trains=False, name="Converted")

@@ -52,7 +52,8 @@ class Decorrelated:
         with _plain(self):
             plain = keras.saving.serialize_keras_object(self)
         plain.pop("compile_config", None)
-        return {"plain": plain, "layers": layers, "trains": self._trains}
+        name = type(self).__name__
+        return {"plain": plain, "layers": layers, "trains": self._trains, "name": name}
 
     def get_build_config(self) -> None:
         """Returns nothing: that of the plain one builds it."""
@@ -73,7 +74,7 @@ class Decorrelated:
             if not layer.built:  # its owner builds it when it is called
                 layer.build_from_config(entry["build"])
             twin.attach(layer, decorrelators.get(entry["decorrelator"]))
-        return mark(owner, config["trains"])
+        return mark(owner, config["trains"], config["name"])
 
 
 def build_config(owner: Any) -> dict[str, Any]:
@@ -94,27 +95,29 @@ class _EveryLoss:
         return loss
 
 
-def mark(owner: Any, trains: bool) -> Any:
+def mark(owner: Any, trains: bool, name: str | None = None) -> Any:
     """Makes a layer or model of a class of its own say what was attached inside.
 
     Args:
         owner: The layer or model.
         trains: Whether it is a model that gets the training step of `keras_decorr.Model`, too.
+        name: Name of its new class, by which Keras finds its variables in a file. Default: that of its
+            own class.
     """
     trains = trains and not isinstance(owner, DecorrelationStep)
     kind: Any = type(owner)
-    object.__setattr__(owner, "__class__", _subclass(kind, trains))
+    object.__setattr__(owner, "__class__", _subclass(kind, trains, name or kind.__name__))
     if trains:
         owner.start_decorrelation_step()
     return owner
 
 
 @functools.cache
-def _subclass(cls: Any, trains: bool) -> Any:
+def _subclass(cls: Any, trains: bool, name: str) -> Any:
     # The step comes last, so that what the class overrides, and calls by `super`, is as it was.
     bases = (Decorrelated, _EveryLoss, cls, DecorrelationStep) if trains else (Decorrelated, cls)
     members = {"__module__": Decorrelated.__module__, "plain_class": cls, "_trains": trains}
-    return _register(type(cls.__name__, bases, {**members, "__doc__": cls.__doc__}))
+    return _register(type(name, bases, {**members, "__doc__": cls.__doc__}))
 
 
 def plain_layers(owner: Any) -> Iterator[Any]:

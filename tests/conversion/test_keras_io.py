@@ -93,8 +93,9 @@ EXAMPLES = {
     "U-Net": Example(
         keras_io.unet,
         7,
-        lambda rng: (floats(rng, 8, 8, 3), classes(rng, 3, 8, 8)),
-        "sparse_categorical_crossentropy",
+        # Of the sparse loss for images PyTorch takes no gradient.
+        lambda rng: (floats(rng, 8, 8, 3), one_hot(rng, 3, 8, 8)),
+        "categorical_crossentropy",
     ),
     "siamese network": Example(
         keras_io.siamese,

@@ -310,6 +310,40 @@ def converted_sequential():
     )
 
 
+@keras.saving.register_keras_serializable("saved_0_1_0")
+class Block(keras.layers.Layer):
+    """Of a class that makes its layers: in an attribute, a list and a dictionary, one of them twice."""
+
+    def __init__(self, width, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.first = keras.layers.Dense(width, "leaky_relu")
+        self.rest = [keras.layers.Dense(width, "leaky_relu") for _ in range(2)]
+        self.by_name = {"last": keras.layers.Dense(width), "again": self.first}
+
+    def build(self, input_shape):
+        for layer in (self.first, *self.rest, self.by_name["last"]):
+            layer.build((None, self.width))
+        self.built = True
+
+    def call(self, inputs):
+        x = self.first(self.first(inputs))
+        for layer in self.rest:
+            x = x + layer(x)
+        return self.by_name["last"](x)
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+@case
+def converted_class():
+    """Inside a layer of a user's class."""
+    inputs = keras.Input((6,))
+    outputs = keras.layers.Dense(3)(Block(6, name="block")(inputs))
+    return keras_decorr.decorrelate(keras.Model(inputs, outputs, name="plain"), norm_preserving())
+
+
 # --- structures -------------------------------------------------------------------------------
 
 
