@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+import warnings
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
@@ -38,7 +39,9 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
         ValueError: If Keras cannot make another one from its configuration.
     """
     try:
-        with keras.saving.custom_object_scope(_names(model)):
+        with keras.saving.custom_object_scope(_names(model)), warnings.catch_warnings():
+            # Keras builds them when it calls them.
+            warnings.filterwarnings("ignore", "`build\\(\\)` was called on layer")
             new = _made_again(model, edit)
         if model.built and not new.built:
             new.build_from_config(model.get_build_config() or {})

@@ -118,6 +118,8 @@ def decorrelate(
     try:
         for place in once(places):
             layer = place.layer
+            if id(layer) not in of_new:
+                continue  # without weights, made at the first call
             reason = selection.reason_against(layer)
             if reason is None and id(layer) in left:
                 reason = "makes the outputs: see the argument `head`"

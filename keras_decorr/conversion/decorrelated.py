@@ -14,8 +14,9 @@ from typing import Any
 import keras
 
 from keras_decorr import decorrelators
-from keras_decorr.backend.keras_internals import Functional, flatten_layers
+from keras_decorr.backend.keras_internals import Functional, flatten_layers, sublayers
 from keras_decorr.context import collection
+from keras_decorr.conversion.no_twin import is_leaf
 from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
 from keras_decorr.training.model import FunctionalModel, Sequential
 from keras_decorr.training.step import DecorrelationStep
@@ -62,7 +63,7 @@ class Decorrelated:
     def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
         """Returns a decorrelating layer or model, M being the identity."""
         owner = keras.saving.deserialize_keras_object(config["plain"], custom_objects)
-        inside = list(plain_layers(owner))
+        inside = plain_layers(owner)
         for entry in config["layers"]:
             layer: Any = inside[entry["layer"]] if entry["layer"] < len(inside) else None
             twin = TWINS.get(type(layer))
@@ -120,36 +121,34 @@ def _subclass(cls: Any, trains: bool, name: str) -> Any:
     return _register(type(name, bases, {**members, "__doc__": cls.__doc__}))
 
 
-def plain_layers(owner: Any) -> Iterator[Any]:
-    """Yields the layers inside that have a decorrelating twin, or are one that took its place.
+def plain_layers(owner: Any) -> list[Any]:
+    """Returns the outermost layers inside that have a decorrelating twin, or are one, each once.
 
-    Others do not count: some are made when their owner is first called.
+    What is inside of them does not count, nor do others: some are made when their owner is first called.
     """
-    layers = list(flatten_layers(owner, include_self=False))
-    twins = [layer for layer in layers if isinstance(layer, DecorrelatingTwin)]
-    added = {id(x) for twin in twins for part in twin.added() for x in flatten_layers(part)}
-    return (
-        layer
-        for layer in layers
-        if id(layer) not in added and (type(layer) in TWINS or isinstance(layer, DecorrelatingTwin))
-    )
+    found: dict[int, Any] = {}
+    for layer in sublayers(owner):
+        if type(layer) in TWINS or isinstance(layer, DecorrelatingTwin):
+            found.setdefault(id(layer), layer)
+        elif not is_leaf(layer):
+            found |= {id(x): x for x in plain_layers(layer) if id(x) not in found}
+    return list(found.values())
 
 
 def attached_layers(owner: Any) -> dict[int, Any]:
-    """Returns the outermost decorrelating layers inside, by their place in `plain_layers`."""
-    found = {
+    """Returns the decorrelating layers inside by their place in `plain_layers`."""
+    return {
         index: layer
         for index, layer in enumerate(plain_layers(owner))
         if isinstance(layer, DecorrelatingTwin) and layer.decorrelator is not None
     }
-    inside = {id(x) for layer in found.values() for x in flatten_layers(layer, include_self=False)}
-    return {index: layer for index, layer in found.items() if id(layer) not in inside}
 
 
 @contextmanager
 def _plain(owner: Any) -> Iterator[None]:
     """Makes an owner and all that is in it instances of their plain classes inside."""
-    twins = (layer for layer in plain_layers(owner) if isinstance(layer, DecorrelatingTwin))
+    inside = flatten_layers(owner, include_self=False)
+    twins = (layer for layer in inside if isinstance(layer, DecorrelatingTwin))
     classes = [(layer, type(layer), layer.twin) for layer in twins]
     classes.append((owner, type(owner), owner.plain_class))
     for layer, _, plain in classes:

@@ -149,8 +149,8 @@ def _plain_config(config: dict[str, Any], standing: dict[str, Decorrelation]) ->
 
 def _merge(model: Any) -> None:
     """Merges every M and mean into the weights of its layer, which becomes a plain one."""
-    for layer in list(plain_layers(model)):
-        if isinstance(layer, DecorrelatingTwin):  # not any more if it was inside another
+    for layer in plain_layers(model):
+        if isinstance(layer, DecorrelatingTwin):
             if layer.decorrelator is not None:
                 layer.merge()
             layer.detach()

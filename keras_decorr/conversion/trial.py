@@ -112,7 +112,8 @@ def _random_inputs(model: Any, size: int) -> tuple[list[Any], dict[str, Any]] | 
         batch, *rest = shape
         x = rng.uniform(size=(batch or 2, *(n or size for n in rest)))
         # Integers may be indices, so that 0 and 1 will do.
-        x = x if "float" in dtype else np.round(x)
+        if "float" not in dtype:
+            return keras.ops.convert_to_tensor(np.round(x), "bool" if dtype == "bool" else "int32")
         return keras.ops.convert_to_tensor(x, dtype)
 
     if getattr(model, "inputs", None):

@@ -258,9 +258,9 @@ def _warn_of_sleep(dK: Tensor) -> Tensor:
     """Returns the gradient of a kernel, and warns that somebody asked for it."""
     # The same text for all layers: Python shows it once.
     warnings.warn(
-        "The gradient of a decorrelating layer is taken in a call without training=True: its M does "
-        "not move. In training steps of your own call the model with `training=True`, in classes of "
-        "your own pass `training` on; or set `trainable=False` on layers that are not to learn.",
+        "The gradient of a decorrelating layer is taken in a call that does not say `training`: its M "
+        "does not move. In training steps of your own call the model with `training=True`, and in "
+        "classes of your own pass `training` on; say `training=False` where you do not train.",
         stacklevel=2,
     )
     return dK

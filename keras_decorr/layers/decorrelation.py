@@ -231,7 +231,7 @@ class Decorrelation(keras.layers.Layer):
     def asleep(self, training: bool | None) -> bool:
         """Returns whether a call leaves M as it is that may be part of a training step all the same."""
         in_step = in_symbolic_scope() or collection.current() is not None
-        return self.trainable and not in_step and not self.learns(training)
+        return self.trainable and training is None and not in_step
 
     def seen(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the part of a batch and of its mask, or `None`, from which M learns."""
