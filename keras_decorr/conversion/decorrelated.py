@@ -7,6 +7,7 @@ makes the plain one, attaches, and then all weights come by their paths.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,15 +41,15 @@ class Decorrelated:
     _trains: bool
 
     def get_config(self) -> dict[str, Any]:
-        attached = attached_layers(self)
         layers = [
             {
-                "layer": index,
-                "class": layer.twin.__name__,
+                "class": name,
+                "number": number,
                 "build": layer.get_build_config(),
                 "decorrelator": decorrelators.serialize(layer.decorrelator),
             }
-            for index, layer in attached.items()
+            for (name, number), layer in numbered_layers(self).items()
+            if isinstance(layer, DecorrelatingTwin) and layer.decorrelator is not None
         ]
         with _plain(self):
             plain = keras.saving.serialize_keras_object(self)
@@ -63,18 +64,17 @@ class Decorrelated:
     def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
         """Returns a decorrelating layer or model, M being the identity."""
         owner = keras.saving.deserialize_keras_object(config["plain"], custom_objects)
-        inside = plain_layers(owner)
+        inside = numbered_layers(owner)
         for entry in config["layers"]:
-            layer: Any = inside[entry["layer"]] if entry["layer"] < len(inside) else None
-            twin = TWINS.get(type(layer))
-            if twin is None or twin.twin.__name__ != entry["class"]:
+            layer = inside.get((entry["class"], entry["number"]))
+            if layer is None:
                 raise ValueError(
                     f"The class {type(owner).__name__} makes other layers than when the model was "
-                    f"saved: layer {entry['layer']} was a {entry['class']}. Received: {layer!r}"
+                    f"saved: it had more than {entry['number']} of the class {entry['class']}."
                 )
             if not layer.built:  # its owner builds it when it is called
                 layer.build_from_config(entry["build"])
-            twin.attach(layer, decorrelators.get(entry["decorrelator"]))
+            TWINS[type(layer)].attach(layer, decorrelators.get(entry["decorrelator"]))
         return mark(owner, config["trains"], config["name"])
 
 
@@ -124,7 +124,7 @@ def _subclass(cls: Any, trains: bool, name: str) -> Any:
 def plain_layers(owner: Any) -> list[Any]:
     """Returns the outermost layers inside that have a decorrelating twin, or are one, each once.
 
-    What is inside of them does not count, nor do others: some are made when their owner is first called.
+    What is inside of them does not count, nor do others: their owner may make them when it is called.
     """
     found: dict[int, Any] = {}
     for layer in sublayers(owner):
@@ -135,13 +135,15 @@ def plain_layers(owner: Any) -> list[Any]:
     return list(found.values())
 
 
-def attached_layers(owner: Any) -> dict[int, Any]:
-    """Returns the decorrelating layers inside by their place in `plain_layers`."""
-    return {
-        index: layer
-        for index, layer in enumerate(plain_layers(owner))
-        if isinstance(layer, DecorrelatingTwin) and layer.decorrelator is not None
-    }
+def numbered_layers(owner: Any) -> dict[tuple[str, int], Any]:
+    """Returns `plain_layers` by the name of the plain class and the number within that class."""
+    count: Counter = Counter()
+    found = {}
+    for layer in plain_layers(owner):
+        name = (layer.twin if isinstance(layer, DecorrelatingTwin) else type(layer)).__name__
+        found[name, count[name]] = layer
+        count[name] += 1
+    return found
 
 
 @contextmanager
