@@ -225,7 +225,7 @@ class DecorLayer(DecorrelatingTwin):
     def merge(self) -> None:
         kernel, bias = (x if x is None else ops.copy(x) for x in self.folded_weights())
         if getattr(self, "lora_enabled", False):  # the folded kernel has it
-            self.lora_kernel_b.assign(ops.zeros_like(self.lora_kernel_b))
+            self.lora_kernel_b.assign(ops.zeros(self.lora_kernel_b.shape))
         kernel_variable(self).assign(kernel)
         if bias is None:
             return

@@ -52,7 +52,8 @@ def register(cls: Any) -> Any:
     ...         return 2.0 * super().call(inputs, training, mask)
     """
     twin = getattr(cls, "twin", None)
-    if not isinstance(twin, type) or not issubclass(cls, (DecorrelatingTwin, twin)):
+    ours = issubclass(cls, DecorrelatingTwin)
+    if not isinstance(twin, type) or not ours or not issubclass(cls, twin):
         raise ValueError(
             "A decorrelating layer must name the Keras layer that it is a subclass of as its `twin`. "
             f"Received: {cls!r} with twin={twin!r}"

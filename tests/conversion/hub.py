@@ -30,7 +30,7 @@ class Case(NamedTuple):
         loss: What to train with. `None` where keras_hub refuses to train.
         still: Endings of the paths of layers whose inputs are the same in every row, so that there is
             nothing to learn for M.
-        loses: What keras_hub itself loses when it saves and loads.
+        loses: What keras_hub itself may lose when it saves.
     """
 
     build: Callable[[], Any]
@@ -108,9 +108,12 @@ def case(batch, targets=like, **others):
 
 
 def tokens(rng, prefix="", length=LENGTH):
+    """Two sentences, of which one is shorter."""
+    mask = np.ones((BATCH, length), "int32")
+    mask[0, -1] = 0
     return {
         f"{prefix}token_ids": rng.integers(1, VOCABULARY, (BATCH, length)).astype("int32"),
-        f"{prefix}padding_mask": np.ones((BATCH, length), "int32"),
+        f"{prefix}padding_mask": mask,
     }
 
 
@@ -344,7 +347,6 @@ def vit():
     return models.ViTBackbone(**VIT, patch_size=(4, 4), mlp_dim=24)
 
 
-POSITIONS_LOST = "what positions have learned, if the sum of it is negative"
 DINO = {
     **VIT,
     "image_shape": (28, 28, 3),
@@ -354,12 +356,15 @@ DINO = {
 }
 
 
-@case(named_images, loses=POSITIONS_LOST)
+LOST = "what positions have learned, unless the sum of it is negative"
+
+
+@case(named_images, loses=LOST)
 def dinov2():
     return models.DINOV2Backbone(**DINO, num_register_tokens=2)
 
 
-@case(named_images, loses=POSITIONS_LOST)
+@case(named_images, loses=LOST)
 def dinov2_swiglu():
     return models.DINOV2Backbone(**DINO, use_swiglu_ffn=True)
 

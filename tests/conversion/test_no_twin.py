@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers
 
-from keras_decorr.conversion.no_twin import _REASONS, has_own_weights, is_leaf, reason_against
+from keras_decorr.conversion.no_twin import _REASONS, is_leaf, reason_against
 from keras_decorr.layers.twin import TWINS
 from tests.conversion.nets import assert_same, decorrelate
 from tests.helpers import undamped
@@ -96,13 +96,27 @@ def test_a_layer_that_is_never_called_has_no_row():
     ]
 
 
-def test_leaves_and_layers_with_weights_of_their_own():
+class WithWeights(Unused):
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(3,), initializer="ones", name="scale")
+        self.used.build(input_shape)
+
+    def call(self, x):
+        return self.scale * self.used(x)
+
+
+def test_weights_of_an_owner_have_a_row_beside_the_layers_inside():
+    model = keras.Sequential([keras.Input((6,)), WithWeights(name="owner")])
+    own, used = decorrelate(model).conversion_report.rows
+    assert own.path == "owner" and "weights beside those of the layers inside it" in own.reason
+    assert used.converted
+
+
+def test_leaves():
     owner = Unused()
     assert not is_leaf(owner) and is_leaf(owner.used)
     assert is_leaf(layers.RNN(layers.LSTMCell(2))) and is_leaf(layers.TimeDistributed(owner.used))
     assert not is_leaf(layers.Bidirectional(layers.LSTM(2)))
-    owner(keras.ops.ones((1, 6)))
-    assert not has_own_weights(owner) and has_own_weights(owner.used)
 
 
 def test_every_layer_type_of_keras_with_a_kernel_is_known():
