@@ -17,6 +17,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.losses.loss import apply_mask, squeeze_or_expand_to_same_rank
 from keras.src.models.functional import Functional
 from keras.src.saving.keras_saveable import KerasSaveable
+from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from keras_decorr.typing import Tensor
 
@@ -57,12 +58,14 @@ __all__ = [
     "schedule_of_optimizer",
     "seed_generators",
     "set_kernel",
+    "sharing_objects",
     "spared_from_weight_decay",
     "state_without_model",
     "steps_of_optimizer",
     "sublayers",
     "sync_state",
     "takes_inputs_and_outputs",
+    "unpickling",
     "use_bias_in_projections",
 ]
 
@@ -326,6 +329,26 @@ def make_functional(cls: type, model: type, functional_model: type) -> type:
         bases = (make_functional(base, model, functional_model) for base in cls.__bases__)
         cls.__bases__ = tuple(bases)
     return cls
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def sharing_objects() -> Any:
+    """Returns a context in which Keras makes one object of what is one object in a serialised model.
+
+    Keras opens it when it saves or loads a file, and no public function does.
+    """
+    return ObjectSharingScope()
+
+
+def unpickling(cls: type, model: Any) -> Any:
+    """Returns `__reduce__` of a model, for a class that pickle finds by its name.
+
+    Keras pickles a model as a file, and a method of its class, which is private, to load it.
+    """
+    _, arguments = keras.Model.__reduce__(model)
+    return cls._unpickle_model, arguments  # type: ignore[attr-defined]
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -22,7 +22,11 @@ def compile_like(new: Any, old: Any, twins: dict[int, Any]) -> None:
     """
     if not old.compiled:
         return
+    own = compiles_by_itself(old)
     try:
+        if own:
+            new.compile_from_config(old.get_compile_config())
+            return
         arguments = compile_arguments(old)
         if old.optimizer is not None:  # with the learning rate of now
             arguments["optimizer"] = fresh(old.optimizer)
@@ -40,6 +44,22 @@ def compile_like(new: Any, old: Any, twins: dict[int, Any]) -> None:
             "`compile` on it.",
             stacklevel=3,
         )
+
+
+def compiles_by_itself(model: Any) -> bool:
+    """Returns whether the class of a model knows how to compile it from a configuration."""
+    known = (keras.Model.compile_from_config, DecorrelationStep.compile_from_config)
+    return type(model).compile_from_config not in known
+
+
+def renew_optimizer(model: Any) -> None:
+    """Gives a compiled model, whose weights have changed, a fresh optimizer like its own."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return
+    variables = model.trainable_variables
+    model.optimizer = fresh(optimizer)
+    _spare_like(model.optimizer, optimizer, variables, {id(v): v for v in variables})
 
 
 def fresh(part: Any) -> Any:

@@ -14,9 +14,11 @@ from keras_decorr.backend.keras_internals import (
     flatten_layers,
     mark_called_like,
     seed_generators,
+    sharing_objects,
     sublayers,
 )
 from keras_decorr.layers import Decorrelation
+from keras_decorr.layers.twin import DecorrelatingTwin
 from keras_decorr.layers.walk import own_weights
 from keras_decorr.training.model import Sequential
 
@@ -39,7 +41,7 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
         ValueError: If Keras cannot make another one from its configuration.
     """
     try:
-        with keras.saving.custom_object_scope(_names(model)), warnings.catch_warnings():
+        with warnings.catch_warnings():
             # Keras builds them when it calls them.
             warnings.filterwarnings("ignore", "`build\\(\\)` was called on layer")
             new = _made_again(model, edit)
@@ -47,6 +49,7 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
             new.build_from_config(model.get_build_config() or {})
         pairs = list(_pairs(model, new))
         for old, ours in pairs:  # a flag of a model sets those of all that is in it
+            ours.name = old.name
             if ours.trainable != old.trainable:
                 ours.trainable = old.trainable
         for old, ours in pairs:
@@ -85,19 +88,38 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
                 f"{old.name!r} has {len(theirs)} layers inside, that of the copy has {len(ours)}"
             )
         waiting.extend(zip(theirs, ours, strict=False))
+        # Past Keras's tracking, as KerasHub holds a preprocessor on PyTorch.
+        held = ((value, vars(new).get(name)) for name, value in vars(old).items())
+        waiting.extend(
+            pair for pair in held if all(isinstance(x, keras.layers.Layer) for x in pair)
+        )
 
 
 def _made_again(model: Any, edit: Any) -> Any:
     """Returns a layer or model with the configuration of another."""
-    config = keras.saving.serialize_keras_object(model)
+    with sharing_objects():
+        config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    config = _edited(config, edit) if edit else config
+    lambdas = [x for x in flatten_layers(model) if isinstance(x, keras.layers.Lambda)]
+    functions = {f"function of {layer.name}": layer.function for layer in lambdas}
+
+    def edited(config: Any) -> Any:
+        name = f"function of {config['config']['name']}" if config["class_name"] == "Lambda" else ""
+        if name in functions:
+            # From a file it would not know the names of its module.
+            reference = {"module": "builtins", "class_name": "function", "config": name}
+            function = {**reference, "registered_name": name}
+            config = {**config, "config": {**config["config"], "function": function}}
+        return edit(config) if edit else config
+
+    config = _edited(config, edited)
     # A lambda of this process is as safe as its model.
     make = functools.partial(keras.saving.deserialize_keras_object, safe_mode=False)
-    if type(model) not in (keras.Sequential, Sequential) or not model.built:
-        return make(config)
-    # Keras would add layer after layer and build the model anew each time.
-    layers = [make(layer) for layer in config["config"]["layers"]]
+    with keras.saving.custom_object_scope(_names(model) | functions), sharing_objects():
+        if type(model) not in (keras.Sequential, Sequential) or not model.built:
+            return make(config)
+        # Keras would add layer after layer and build the model anew each time.
+        layers = [make(layer) for layer in config["config"]["layers"]]
     new = type(model)(layers, name=model.name)
     if not new.built:
         new.build_from_config(model.get_build_config())
@@ -129,30 +151,41 @@ def _edited(config: Any, edit: Any) -> Any:
 
 def _copy_state(old: Any, new: Any) -> None:
     """Gives a layer what another has beside the layers inside it: variables, vocabularies, seeds."""
-    if isinstance(old, keras.layers.Lambda) and isinstance(new, keras.layers.Lambda):
-        new.function = old.function  # of another process it would lack what it uses of its module
-    if type(old) is not type(new):
+    if _kind(old) is not _kind(new):
         if not isinstance(old, Decorrelation):  # for which `fold` puts in another layer
             raise TypeError(f"its {old.name!r} is a {type(new).__name__}, no {type(old).__name__}")
         new.set_weights(old.folded_weights())
         return
-    if len(old.weights) != len(new.weights):
+    weights = own_weights(old), own_weights(new)
+    if len(weights[0]) != len(weights[1]):
         raise ValueError(
-            f"{old.name!r} has {len(old.weights)} weights, that of the copy has {len(new.weights)}"
+            f"{old.name!r} has {len(weights[0])} weights, that of the copy has {len(weights[1])}"
         )
     store: dict[str, Any] = {}
     # What a layer derives from its variables, or keeps beside them, comes along only this way.
     old.save_own_variables(store)
     new.load_own_variables({name: _apart(value) for name, value in store.items()})
     # Of what a class does there, such as merging LoRA, nothing is wanted of a copy.
-    for theirs, ours in zip(own_weights(old), own_weights(new), strict=True):
+    for theirs, ours in zip(*weights, strict=True):
         ours.assign(_apart(theirs))
+    if getattr(old, "stateful", False) and getattr(old, "states", None) is not None:
+        states = (keras.tree.flatten(layer.states) for layer in (old, new))
+        for theirs, ours in zip(*states, strict=True):
+            ours.assign(_apart(theirs))
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
     for theirs, ours in zip(seed_generators(old), seed_generators(new), strict=True):
         ours.state.assign(_apart(theirs.state))
+
+
+def _kind(layer: Any) -> type:
+    """Returns the class of a layer without what decorrelation has made of it."""
+    if isinstance(layer, DecorrelatingTwin):
+        kind: type = layer.twin
+        return kind
+    return getattr(type(layer), "plain_class", type(layer))
 
 
 def _apart(value: Any) -> Any:

@@ -165,7 +165,8 @@ def _finish(model: Any) -> None:
     if type(model) in STANDARD:
         become(model, STANDARD[type(model)])
         model.start_decorrelation_step()
-    if not trains and has_call(model) and not takes_training(model):
+    is_model = isinstance(model, keras.Model)
+    if is_model and not trains and has_call(model) and not takes_training(model):
         warnings.warn(
             f"The method `call` of {type(model).__name__} has no argument `training`, so `fit` does "
             "not tell its layers that they are trained, and their M will not move. Define `call(self, "

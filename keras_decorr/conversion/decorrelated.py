@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from keras_decorr import decorrelators
-from keras_decorr.backend.keras_internals import Functional, flatten_layers, sublayers
+from keras_decorr.backend.keras_internals import Functional, flatten_layers, sublayers, unpickling
 from keras_decorr.context import collection
 from keras_decorr.conversion.no_twin import is_leaf
 from keras_decorr.layers.twin import TWINS, DecorrelatingTwin
@@ -59,6 +59,9 @@ class Decorrelated:
 
     def get_build_config(self) -> None:
         """Returns nothing: that of the plain one builds it."""
+
+    def __reduce__(self) -> Any:
+        return unpickling(self.plain_class, self)
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -1,13 +1,16 @@
 """A plain Keras model from a decorrelating one."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_decorr.backend.keras_internals import flatten_layers, forget_traces
 from keras_decorr.conversion.checks import check_model, has_decorrelation
-from keras_decorr.conversion.compilation import compile_like
+from keras_decorr.conversion.compilation import compile_like, renew_optimizer
 from keras_decorr.conversion.copying import copied
 from keras_decorr.conversion.decorrelated import STANDARD, Decorrelated, is_standard, plain_layers
 from keras_decorr.conversion.optimizer_state import carry_over
@@ -78,22 +81,26 @@ def fold(model: Any, keep_optimizer: bool = False, inplace: bool = False) -> Any
     trial = Trial(model)
     report = ConversionReport(_row(place) for place in _with_weights(places))
     if inplace:
-        new, variables = model, {id(v): v for v in model.variables}
+        new = model
     else:
         standing = {p.layer.name: p.layer for p in places if isinstance(p.layer, Decorrelation)}
         new, layers, variables = copied(model, lambda config: _plain_config(config, standing))
-    _merge(new)
+    undo = _merge(new)
     trial.check(
         new,
         "The code of a class may do more with a layer than call it, such as using its `kernel`, which "
         "acts on raw inputs only when folded. Leave that layer out: `keras_decorr.decorrelate(model, "
         "exclude=...)`.",
+        undo if inplace else None,
     )
+    for layer in twins(new):
+        layer.detach()
     _make_plain(new)
-    if isinstance(model, keras.Model):
-        compile_like(new, model, variables)
     if inplace:
+        renew_optimizer(new)
         forget_traces(new)
+    elif isinstance(model, keras.Model):
+        compile_like(new, model, variables)
     if keep_optimizer:
         carry_over(new, model, layers, variables)
     return report.attach(new)
@@ -147,13 +154,35 @@ def _plain_config(config: dict[str, Any], standing: dict[str, Decorrelation]) ->
     return new
 
 
-def _merge(model: Any) -> None:
-    """Merges every M and mean into the weights of its layer, which becomes a plain one."""
-    for layer in plain_layers(model):
-        if isinstance(layer, DecorrelatingTwin):
-            if layer.decorrelator is not None:
-                layer.merge()
-            layer.detach()
+def twins(model: Any) -> list[Any]:
+    """Returns the outermost decorrelating layers of a model."""
+    return [layer for layer in plain_layers(model) if isinstance(layer, DecorrelatingTwin)]
+
+
+def _merge(model: Any) -> Callable[[], None]:
+    """Merges every M and mean into the weights of its layer; M becomes the identity, the mean zero.
+
+    Returns:
+        A function that takes all of it back, except a new bias, which becomes zero.
+    """
+    variables = {id(v): v for layer in twins(model) for v in layer.variables}.values()
+    kept = [(v, np.array(ops.convert_to_numpy(v))) for v in variables]
+    for layer in twins(model):
+        if layer.decorrelator is not None:
+            layer.merge()
+            for part in flatten_layers(layer):
+                if isinstance(part, Decorrelation):
+                    part.reset()
+    known = {id(v) for v in variables}
+    new = [v for layer in twins(model) for v in layer.variables if id(v) not in known]
+
+    def undo() -> None:
+        for variable, value in kept:
+            variable.assign(value)
+        for variable in new:
+            variable.assign(ops.zeros(variable.shape))
+
+    return undo
 
 
 def _make_plain(model: Any) -> None:

@@ -11,6 +11,7 @@ from keras_decorr.backend.inference import without_side_effects
 from keras_decorr.backend.keras_internals import Functional, flatten_layers
 from keras_decorr.conversion.decorrelated import build_config
 from keras_decorr.layers.call import takes_training
+from keras_decorr.layers.twin import DecorrelatingTwin
 from keras_decorr.layers.walk import Place, once, walk
 from keras_decorr.typing import Tensors
 
@@ -170,7 +171,8 @@ def _recorded(model: Any) -> Iterator[list]:
 
         return recording
 
-    places = once(walk(model))
+    # What is inside a decorrelating layer differs once M is merged.
+    places = once(walk(model, lambda layer: not isinstance(layer, DecorrelatingTwin)))
     for place in places:
         object.__setattr__(place.layer, "call", record(place))
     try:

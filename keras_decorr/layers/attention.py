@@ -10,6 +10,7 @@ from keras_decorr.backend.keras_internals import (
 )
 from keras_decorr.decorrelators import Decorrelator
 from keras_decorr.layers.decor_einsum_dense import DecorEinsumDense
+from keras_decorr.layers.decorrelation import TooManyFeaturesError
 from keras_decorr.layers.twin import DecorrelatingTwin
 from keras_decorr.typing import Shape
 
@@ -50,8 +51,14 @@ class DecorProjections(DecorrelatingTwin):
             "value": value,
             "output": (*query[:-1], heads[-2], value_heads[-1]),
         }
+        too_many = []
         for role, layer in plain.items():
-            DecorEinsumDense.attach(layer, self._decorrelator, shapes[role])
+            try:
+                DecorEinsumDense.attach(layer, self._decorrelator, shapes[role])
+            except TooManyFeaturesError as error:
+                too_many.append(error)
+        if too_many:
+            raise max(too_many, key=lambda error: error.n)
 
     @property
     def takes_mean(self) -> bool:

@@ -79,7 +79,8 @@ class DecorSeparableConv(DecorrelatingTwin):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if self.decorrelator is None:
             return super().call(inputs)
-        return self.pointwise(self.depthwise(inputs, training=training), training=training)
+        # What Keras does around a call it does around that of this layer.
+        return self.pointwise.call(self.depthwise.call(inputs, training), training)
 
     def load_own_variables(self, store: Any) -> None:
         if len(store.keys()):  # a file of version 0.1.0 has them in the parts alone
@@ -100,6 +101,7 @@ class DecorSeparableConv(DecorrelatingTwin):
             if self.bias is None:
                 self.use_bias = True
                 replace_weight(self, "bias", shape=bias.shape, initializer="zeros")
+                self.pointwise.bias = self.bias
             self.bias.assign(bias)
         self.depthwise_kernel.assign(depthwise)
         self.pointwise_kernel.assign(pointwise)

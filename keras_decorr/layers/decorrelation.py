@@ -442,6 +442,15 @@ class Decorrelation(keras.layers.Layer):
             self.moving_mean.assign(means.batch)
             self.mean_count.assign(count)
 
+    def reset(self) -> None:
+        """Makes M the identity, and the mean zero."""
+        if self.decorrelator is None:
+            return
+        for M, identity in zip(self.matrices, self.operator.identities(), strict=True):
+            M.assign(ops.broadcast_to(identity, M.shape))
+        if self.decorrelator.center:
+            self.moving_mean.assign(ops.zeros(self.moving_mean.shape))
+
     @property
     def state(self) -> State:
         """The variables that a step changes, as a `State`."""

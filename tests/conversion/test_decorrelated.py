@@ -12,12 +12,13 @@ import keras_decorr
 from keras_decorr import fold
 from keras_decorr.conversion.decorrelated import (
     Decorrelated,
-    attached_layers,
     build_config,
     is_standard,
+    numbered_layers,
     plain_layers,
 )
 from keras_decorr.layers import DecorDense
+from keras_decorr.layers.twin import DecorrelatingTwin
 from tests.conversion.nets import (
     assert_same,
     decorrelate,
@@ -259,7 +260,7 @@ def test_a_class_that_has_changed_since_it_was_saved(tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((5, 6)), Changing()])
     decorrelate(model).save(tmp_path / "model.keras")
     monkeypatch.setattr(Changing, "kind", layers.Conv1D)
-    with pytest.raises(Exception, match=r"Changing makes other layers .* was a Dense"):
+    with pytest.raises(Exception, match=r"Changing makes other layers .* of the class Dense"):
         keras.saving.load_model(tmp_path / "model.keras")
 
 
@@ -307,8 +308,11 @@ def test_what_it_knows_of_its_layers(net, x):
     assert isinstance(new, Decorrelated) and new.plain_class is Net
     assert not isinstance(new.blocks[0], Decorrelated)  # the outermost owner says it for all
     assert [layer.name for layer in plain_layers(new)] == [layer.name for layer in plain]
-    attached = attached_layers(new)
-    assert [plain[index].name for index in attached] == [p.name for p in attached.values()]
-    assert len(attached) == 8
+    before, after = numbered_layers(net), numbered_layers(new)
+    assert [layer.name for layer in before.values()] == [layer.name for layer in plain]
+    assert {place: layer.name for place, layer in before.items()} == {
+        place: layer.name for place, layer in after.items()
+    }
+    assert sum(isinstance(layer, DecorrelatingTwin) for layer in after.values()) == 8
     assert new.get_build_config() is None and build_config(new) == build_config(net)
     assert isinstance(new, keras_decorr.training.step.DecorrelationStep)
