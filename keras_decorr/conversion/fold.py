@@ -80,18 +80,19 @@ def fold(model: Any, keep_optimizer: bool = False, inplace: bool = False) -> Any
     _check_places(model, places, inplace)
     trial = Trial(model)
     report = ConversionReport(_row(place) for place in _with_weights(places))
+    undo = _undoing(model) if inplace else None
     if inplace:
         new = model
     else:
         standing = {p.layer.name: p.layer for p in places if isinstance(p.layer, Decorrelation)}
         new, layers, variables = copied(model, lambda config: _plain_config(config, standing))
-    undo = _merge(new)
+    _merge(new)
     trial.check(
         new,
         "The code of a class may do more with a layer than call it, such as using its `kernel`, which "
         "acts on raw inputs only when folded. Leave that layer out: `keras_decorr.decorrelate(model, "
         "exclude=...)`.",
-        undo if inplace else None,
+        undo,
     )
     for layer in twins(new):
         layer.detach()
@@ -159,28 +160,24 @@ def twins(model: Any) -> list[Any]:
     return [layer for layer in plain_layers(model) if isinstance(layer, DecorrelatingTwin)]
 
 
-def _merge(model: Any) -> Callable[[], None]:
-    """Merges every M and mean into the weights of its layer; M becomes the identity, the mean zero.
-
-    Returns:
-        A function that takes all of it back, except a new bias, which becomes zero.
-    """
-    variables = {id(v): v for layer in twins(model) for v in layer.variables}.values()
-    kept = [(v, np.array(ops.convert_to_numpy(v))) for v in variables]
+def _merge(model: Any) -> None:
+    """Merges every M and mean into the weights of its layer; M becomes the identity, the mean zero."""
     for layer in twins(model):
         if layer.decorrelator is not None:
             layer.merge()
             for part in flatten_layers(layer):
                 if isinstance(part, Decorrelation):
                     part.reset()
-    known = {id(v) for v in variables}
-    new = [v for layer in twins(model) for v in layer.variables if id(v) not in known]
+
+
+def _undoing(model: Any) -> Callable[[], None]:
+    """Returns a function that takes a `_merge` back, except new biases, which become zero."""
+    kept = {id(v): np.array(ops.convert_to_numpy(v)) for x in twins(model) for v in x.variables}
 
     def undo() -> None:
-        for variable, value in kept:
-            variable.assign(value)
-        for variable in new:
-            variable.assign(ops.zeros(variable.shape))
+        for variable in (v for layer in twins(model) for v in layer.variables):
+            value = kept.get(id(variable))
+            variable.assign(ops.zeros(variable.shape) if value is None else value)
 
     return undo
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -138,9 +139,29 @@ def test_round_trip(model, arguments, seed):
     assert [type(layer) for layer in folded.layers] == [type(layer) for layer in model.layers]
 
 
+MODELS = {
+    "model": models(),
+    "arguments": decorrelators(),
+    "seed": st.integers(0, 2**20),
+    "inplace": BIAS,
+}
+
+
 @examples(4)
-@given(model=models(), arguments=decorrelators(), seed=st.integers(0, 2**20), inplace=BIAS)
+@given(**MODELS)
 def test_training_saving_and_loading(model, arguments, seed, inplace):
+    check_training_saving_and_loading(model, arguments, seed, inplace)
+
+
+@pytest.mark.slow
+@examples(1000)
+@given(**MODELS)
+def test_training_saving_and_loading_of_a_thousand(model, arguments, seed, inplace):
+    check_training_saving_and_loading(model, arguments, seed, inplace)
+    keras.utils.clear_session()
+
+
+def check_training_saving_and_loading(model, arguments, seed, inplace):
     rng = np.random.default_rng(seed)
     x = images(rng)
     y = [rng.normal(size=output.shape).astype("float32") for output in model(x)]
