@@ -17,7 +17,6 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.losses.loss import apply_mask, squeeze_or_expand_to_same_rank
 from keras.src.models.functional import Functional
 from keras.src.saving.keras_saveable import KerasSaveable
-from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from keras_decorr.typing import Tensor
 
@@ -58,7 +57,6 @@ __all__ = [
     "schedule_of_optimizer",
     "seed_generators",
     "set_kernel",
-    "sharing_objects",
     "spared_from_weight_decay",
     "state_without_model",
     "steps_of_optimizer",
@@ -332,14 +330,6 @@ def make_functional(cls: type, model: type, functional_model: type) -> type:
 
 
 # --- copies ---------------------------------------------------------------------------------------
-
-
-def sharing_objects() -> Any:
-    """Returns a context in which Keras makes one object of what is one object in a serialised model.
-
-    Keras opens it when it saves or loads a file, and no public function does.
-    """
-    return ObjectSharingScope()
 
 
 def unpickling(cls: type, model: Any) -> Any:

@@ -14,7 +14,6 @@ from keras_decorr.backend.keras_internals import (
     flatten_layers,
     mark_called_like,
     seed_generators,
-    sharing_objects,
     sublayers,
 )
 from keras_decorr.layers import Decorrelation
@@ -97,8 +96,7 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
 
 def _made_again(model: Any, edit: Any) -> Any:
     """Returns a layer or model with the configuration of another."""
-    with sharing_objects():
-        config = keras.saving.serialize_keras_object(model)
+    config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
     lambdas = [x for x in flatten_layers(model) if isinstance(x, keras.layers.Lambda)]
     functions = {f"function of {layer.name}": layer.function for layer in lambdas}
@@ -115,7 +113,7 @@ def _made_again(model: Any, edit: Any) -> Any:
     config = _edited(config, edited)
     # A lambda of this process is as safe as its model.
     make = functools.partial(keras.saving.deserialize_keras_object, safe_mode=False)
-    with keras.saving.custom_object_scope(_names(model) | functions), sharing_objects():
+    with keras.saving.custom_object_scope(_names(model) | functions):
         if type(model) not in (keras.Sequential, Sequential) or not model.built:
             return make(config)
         # Keras would add layer after layer and build the model anew each time.
