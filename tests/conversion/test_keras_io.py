@@ -403,13 +403,14 @@ def test_a_functional_model_with_a_step_of_its_own(rng, tmp_path):
     assert_same(folded, model, x, 1e-4)
 
 
-def test_a_model_whose_call_has_no_training_warns_and_moves_no_m_behind_a_dropout(rng):
+def test_a_model_whose_call_has_no_training_warns(rng):
     example = EXAMPLES["graph network"]
     x, y = example.data(rng)
     model = converted(example, example.build())
     with pytest.warns(UserWarning, match="GNNNodeClassifier has no argument `training`.*dropout"):
         fit(model, x, y, optimizer="adam", loss=example.loss)
-    assert not any(steps(model))
+    # Behind a Dropout they stay in Keras 3.15 and move in 3.16.
+    assert len(set(steps(model))) == 1
     disturb(model, rng)
     before = outputs(model, tensors(x))[0]
     keras_decorr.fold(model, inplace=True)
