@@ -105,13 +105,13 @@ class Trial:
 def _random_inputs(model: Any, size: int) -> tuple[list[Any], dict[str, Any]] | None:
     """Returns arguments of a call, or `None` if nothing numerical of known shapes will do.
 
-    Sizes that are not known are 2 for the batch, else as given.
+    Sizes that are not known are 1 for the batch, else as given.
     """
     rng = np.random.default_rng(0)
 
     def tensor(shape: Any, dtype: Any) -> Any:
         batch, *rest = shape
-        x = rng.uniform(size=(batch or 2, *(n or size for n in rest)))
+        x = rng.uniform(size=(batch or 1, *(n or size for n in rest)))
         # Integers may be indices, so that 0 and 1 will do.
         if "float" not in dtype:
             return keras.ops.convert_to_tensor(np.round(x), "bool" if dtype == "bool" else "int32")
