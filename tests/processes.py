@@ -11,11 +11,18 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_on_tensorflow(code):
-    """Run Python code on TensorFlow in a fresh process, as before virtual devices can be made."""
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    """Run Python code on TensorFlow in a fresh process, as before virtual devices can be made.
+
+    One that a signal has ended is run once more: seldom, a thread of TensorFlow crashes.
+    """
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
+            env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )  # fmt: skip
+        if done.returncode >= 0:
+            break
+    return done
 
 
 @contextlib.contextmanager
