@@ -62,7 +62,6 @@ __all__ = [
     "steps_of_optimizer",
     "sublayers",
     "sync_state",
-    "takes_inputs_and_outputs",
     "unpickling",
     "use_bias_in_projections",
 ]
@@ -106,9 +105,8 @@ def become(layer: Any, cls: type) -> None:
     }
     for name, value in found.items():
         object.__setattr__(layer, name, value)
-    for node in nodes(
-        layer
-    ):  # Keras writes down every argument of a call, those that are `None`, too
+    # Keras writes down every argument of a call, those that are `None`, too.
+    for node in nodes(layer):
         for name in {"mask", "training"} - set(names):
             node.arguments.kwargs.pop(name, None)
 
@@ -227,9 +225,8 @@ def replace_sublayer(owner: Any, path: str, new: Any) -> None:
     if isinstance(holder, dict):
         holder[next(key for key in holder if str(key) == last)] = new
     elif isinstance(holder, list):
-        holder[int(last)] = owner._tracker.track(
-            new
-        )  # a list of Keras's does not, unlike a dictionary
+        # A list of Keras's does not track it, unlike a dictionary.
+        holder[int(last)] = owner._tracker.track(new)
     else:
         setattr(holder, last, new)
 
@@ -298,15 +295,6 @@ def is_functional_call(args: tuple, kwargs: dict) -> bool:
 
 
 _GRAPH = {"inputs", "outputs"}
-
-
-def takes_inputs_and_outputs(cls: Any) -> bool:
-    """Returns whether a subclass of `keras.Model` is made from `inputs` and `outputs`.
-
-    Compares its constructor with that of `Functional`, which is private.
-    """
-    spec, of_graph = (inspect.getfullargspec(c.__init__) for c in (cls, Functional))
-    return spec.args == of_graph.args or (spec.varargs is not None and spec.varkw is not None)
 
 
 def make_functional(cls: type, model: type, functional_model: type) -> type:

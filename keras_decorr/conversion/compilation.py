@@ -22,9 +22,8 @@ def compile_like(new: Any, old: Any, twins: dict[int, Any]) -> None:
     """
     if not old.compiled:
         return
-    own = compiles_by_itself(old)
     try:
-        if own:
+        if _compiles_by_itself(old):
             new.compile_from_config(old.get_compile_config())
             return
         arguments = compile_arguments(old)
@@ -46,7 +45,7 @@ def compile_like(new: Any, old: Any, twins: dict[int, Any]) -> None:
         )
 
 
-def compiles_by_itself(model: Any) -> bool:
+def _compiles_by_itself(model: Any) -> bool:
     """Returns whether the class of a model knows how to compile it from a configuration."""
     known = (keras.Model.compile_from_config, DecorrelationStep.compile_from_config)
     return type(model).compile_from_config not in known

@@ -65,7 +65,7 @@ def copied(model: Any, edit: Any = None) -> tuple[Any, dict[int, Any], dict[int,
     variables = {
         id(old): ours
         for layers_of_both in pairs
-        for old, ours in zip(*(layer.weights for layer in layers_of_both), strict=False)
+        for old, ours in zip(*map(own_weights, layers_of_both), strict=False)
     }
     return new, layers, variables
 

@@ -267,19 +267,6 @@ def test_which_calls_of_keras_model_make_a_functional_model():
         assert not internals.is_functional_call(args, kwargs)
 
 
-def test_which_classes_are_made_from_inputs_and_outputs():
-    class Same(keras.Model):
-        pass
-
-    class Other(keras.Model):
-        def __init__(self, units):
-            super().__init__()
-
-    assert internals.takes_inputs_and_outputs(Same)
-    assert internals.takes_inputs_and_outputs(internals.Functional)
-    assert not internals.takes_inputs_and_outputs(Other)
-
-
 def test_a_class_becomes_functional_and_its_siblings_do_not():
     class Base(keras.Model):
         pass
